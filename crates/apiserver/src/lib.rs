@@ -1,0 +1,1 @@
+//! The Kubernetes API: verbs, admission, watch cache, on an etcd v3 store.

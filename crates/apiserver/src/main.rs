@@ -1,0 +1,3 @@
+//! The Kubernetes API: verbs, admission, watch cache, on an etcd v3 store.
+
+fn main() {}

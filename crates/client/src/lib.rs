@@ -1,0 +1,1 @@
+//! API client, informers, work queue, leader election, event recorder.

@@ -1,0 +1,1 @@
+//! Level-triggered controllers, one file each, as pure plans.

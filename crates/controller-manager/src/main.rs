@@ -1,0 +1,3 @@
+//! Level-triggered controllers, one file each, as pure plans.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Runs pods on containerd: plan, then act.

@@ -1,0 +1,3 @@
+//! Runs pods on containerd: plan, then act.
+
+fn main() {}

@@ -1,0 +1,28 @@
+//! Everything generated from `proto/`.
+//!
+//! The Kubernetes objects (`core::v1::Pod`, `apps::v1::Deployment`, `meta::v1::ObjectMeta`, ...) always; the gRPC
+//! contracts (`keelson`, `etcdserverpb`) with the feature `rpc`. No I/O, no clock.
+//!
+//! A plain field is always written and its absence reads as zero; an `Option` is written only when set. So encoding
+//! gives the bytes that Kubernetes' own encoder gives.
+
+#![allow(clippy::all, missing_docs, rust_2018_idioms)] // generated code
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+}
+
+#[cfg(feature = "rpc")]
+pub use generated::keelson;
+pub use generated::k8s::io as k8s;
+pub use generated::k8s::io::api::*;
+pub use generated::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions;
+pub use generated::k8s::io::apimachinery::pkg::api::resource::Quantity;
+pub use generated::k8s::io::apimachinery::pkg::apis::meta;
+pub use generated::k8s::io::apimachinery::pkg::runtime;
+pub use generated::k8s::io::apimachinery::pkg::util::intstr::IntOrString;
+pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
+pub use generated::k8s::io::metrics::pkg::apis::metrics;
+
+/// Descriptors of every file below `proto/`, custom options included: for reflection and schema tables.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,3 @@
+//! Services to nftables, one transaction per change.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Filter, score, bind; every node's reason kept.

@@ -1,0 +1,3 @@
+//! Filter, score, bind; every node's reason kept.
+
+fn main() {}

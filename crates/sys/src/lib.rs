@@ -1,0 +1,1 @@
+//! Namespaces, mounts and cgroups: the only crate that may hold unsafe code.

@@ -1,0 +1,1 @@
+//! Builders, test clusters, fakes, and a maker of OCI images.
