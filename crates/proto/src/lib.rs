@@ -13,7 +13,7 @@ mod generated {
 }
 
 #[cfg(feature = "rpc")]
-pub use generated::keelson;
+pub use generated::{authpb, etcdserverpb, keelson, mvccpb};
 pub use generated::k8s::io as k8s;
 pub use generated::k8s::io::api::*;
 pub use generated::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions;
