@@ -1,1 +1,15 @@
 //! What every process shares: flags and config file, TLS identity, accept loop, tracing, metrics, health, shutdown.
+//!
+//! A daemon's `main.rs` is one call of [`process::main`]; its `serve.rs` builds a [`serve::Server`].
+
+pub mod cli;
+pub mod health;
+pub mod logging;
+pub mod metrics;
+pub mod process;
+pub mod serve;
+pub mod shutdown;
+pub mod tls;
+pub mod version;
+
+pub use process::main;

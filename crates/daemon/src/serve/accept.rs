@@ -1,0 +1,110 @@
+//! Accepts connections, bounded, and ends them at shutdown.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{self, Context};
+use super::router::Router;
+use super::{Connection, Limits};
+use crate::tls::ServerIdentity;
+
+/// How often the identity's files are looked at.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+/// Rest after accept failed for lack of something (descriptors, memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Warn when a certificate has less left.
+const EXPIRY_WARNING_S: i64 = 7 * 24 * 3600;
+
+/// Runs until shutdown, then drains.
+pub async fn run(
+    listener: TcpListener,
+    identity: Option<Arc<ServerIdentity>>,
+    router: Arc<Router>,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let abort = CancellationToken::new();
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let tasks = TaskTracker::new();
+    let context = Arc::new(Context {
+        router,
+        header_timeout: limits.header_timeout,
+        handshake_timeout: limits.handshake_timeout,
+        streams_max: limits.streams_max,
+        drain: shutdown.clone(),
+    });
+    let mut reload = tokio::time::interval(RELOAD_INTERVAL);
+    reload.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let permit = tokio::select! {
+            () = shutdown.cancelled() => break,
+            permit = slots.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
+        };
+        let accepted = loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break None,
+                accepted = listener.accept() => break Some(accepted),
+                _ = reload.tick(), if identity.is_some() => reload_identity(identity.as_deref()),
+            }
+        };
+        let Some(accepted) = accepted else { break };
+        match accepted.and_then(|(stream, _)| prepare(stream, identity.is_some())) {
+            Ok((stream, from)) => {
+                let context = context.clone();
+                let config = identity.as_ref().map(|identity| identity.config());
+                let abort = abort.clone();
+                tasks.spawn(async move {
+                    let _permit = permit;
+                    tokio::select! {
+                        () = connection::run(stream, from, config, context) => {}
+                        () = abort.cancelled() => {}
+                    }
+                });
+            }
+            Err(error) => accept_failed(error).await,
+        }
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(limits.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::info!(connections = tasks.len(), "ending calls that outlived the drain deadline");
+        abort.cancel();
+        tasks.wait().await;
+    }
+}
+
+fn prepare(stream: TcpStream, tls: bool) -> io::Result<(TcpStream, Connection)> {
+    stream.set_nodelay(true)?;
+    let from = Connection { remote: stream.peer_addr()?, local: stream.local_addr()?, tls };
+    Ok((stream, from))
+}
+
+async fn accept_failed(error: io::Error) {
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {}
+        _ => {
+            tracing::warn!("accepting a connection failed: {error}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+fn reload_identity(identity: Option<&ServerIdentity>) {
+    let Some(identity) = identity else { return };
+    match identity.reload_if_changed() {
+        Ok(true) => tracing::info!(subject = identity.expiry().subject, "serving with a renewed certificate"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!("keeping the certificate that was loaded before: {error}"),
+    }
+    let expiry = identity.expiry();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    if expiry.not_after_s - now < EXPIRY_WARNING_S {
+        tracing::debug!(subject = expiry.subject, seconds_left = expiry.not_after_s - now, "certificate ends soon");
+    }
+}

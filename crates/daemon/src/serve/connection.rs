@@ -1,0 +1,109 @@
+//! One connection: handshake, identity of the caller, requests, orderly end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::Connection;
+use super::router::Router;
+use crate::tls::Peer;
+
+/// First byte of every TLS connection: a handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// What a caller reads who speaks HTTP to a TLS port.
+const PLAIN_ON_TLS: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const H2_STREAM_WINDOW: u32 = 1 << 20;
+const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+const H2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What every connection of a listener shares.
+pub struct Context {
+    pub router: Arc<Router>,
+    pub header_timeout: Duration,
+    pub handshake_timeout: Duration,
+    pub streams_max: u32,
+    pub drain: CancellationToken,
+}
+
+/// Serves a connection until it ends.
+pub async fn run(stream: TcpStream, from: Connection, config: Option<Arc<ServerConfig>>, context: Arc<Context>) {
+    let Some(config) = config else {
+        return requests(stream, from, None, context).await;
+    };
+    match tokio::time::timeout(context.handshake_timeout, handshake(stream, config)).await {
+        Err(_) => tracing::debug!(remote = %from.remote, "no TLS handshake in time"),
+        Ok(Err(error)) => tracing::debug!(remote = %from.remote, "TLS handshake failed: {error}"),
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let peer = certificates.first().and_then(|certificate| Peer::from_der(certificate));
+            requests(stream, from, peer, context).await;
+        }
+    }
+}
+
+async fn handshake(
+    mut stream: TcpStream,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase() && first[0] != TLS_HANDSHAKE {
+        stream.write_all(PLAIN_ON_TLS).await?;
+        stream.shutdown().await?;
+        return Err(std::io::Error::other("plain HTTP on a TLS port"));
+    }
+    TlsAcceptor::from(config).accept(stream).await
+}
+
+async fn requests<S>(stream: S, from: Connection, peer: Option<Peer>, context: Arc<Context>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = context.router.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(from);
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        let router = router.clone();
+        async move { router.answer(request).await }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(context.header_timeout);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(context.streams_max)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(remote = %from.remote, "connection ended: {error}");
+                }
+                return;
+            }
+            () = context.drain.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The identity of a listener.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
+
+use super::{Error, Expiry, pem, provider};
+
+/// Whether callers show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientCerts {
+    /// Not asked for.
+    Ignored,
+    /// Asked for; one that is shown must come from this CA.
+    Optional(PathBuf),
+    /// No connection without one from this CA.
+    Required(PathBuf),
+}
+
+impl ClientCerts {
+    fn ca(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Ignored => None,
+            Self::Optional(ca) | Self::Required(ca) => Some(ca),
+        }
+    }
+}
+
+/// A listener's certificate and the CA of its clients, reloadable.
+#[derive(Debug)]
+pub struct ServerIdentity {
+    cert: PathBuf,
+    key: PathBuf,
+    clients: ClientCerts,
+    loaded: ArcSwap<Loaded>,
+    stamp: Mutex<pem::Stamp>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    expiry: Expiry,
+}
+
+impl ServerIdentity {
+    /// Reads and checks the files.
+    pub fn load(
+        cert: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        clients: ClientCerts,
+    ) -> Result<Arc<Self>, Error> {
+        let (cert, key) = (cert.into(), key.into());
+        let stamp = stamp(&cert, &key, &clients);
+        let loaded = build(&cert, &key, &clients)?;
+        Ok(Arc::new(Self { cert, key, clients, loaded: ArcSwap::from_pointee(loaded), stamp: Mutex::new(stamp) }))
+    }
+
+    /// The configuration for the next connection.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.loaded.load().config.clone()
+    }
+
+    /// When the certificate in use ends.
+    pub fn expiry(&self) -> Expiry {
+        self.loaded.load().expiry.clone()
+    }
+
+    /// Whether callers are asked who they are.
+    pub fn knows_clients(&self) -> bool {
+        self.clients.ca().is_some()
+    }
+
+    /// Reads the files again where one changed. True: a new identity is in use. An error leaves the old one in use.
+    pub fn reload_if_changed(&self) -> Result<bool, Error> {
+        let now = stamp(&self.cert, &self.key, &self.clients);
+        let mut last = self.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == now {
+            return Ok(false);
+        }
+        let loaded = build(&self.cert, &self.key, &self.clients)?;
+        self.loaded.store(Arc::new(loaded));
+        *last = now;
+        Ok(true)
+    }
+}
+
+fn stamp(cert: &PathBuf, key: &PathBuf, clients: &ClientCerts) -> pem::Stamp {
+    let mut files = vec![cert, key];
+    files.extend(clients.ca());
+    pem::stamp(&files)
+}
+
+fn build(cert: &PathBuf, key: &PathBuf, clients: &ClientCerts) -> Result<Loaded, Error> {
+    let refused = |reason: String| Error::Config { path: cert.clone(), reason };
+    let (certified, expiry) = pem::certified_key(cert, key)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(error.to_string()))?;
+    let verifier = |ca: &PathBuf| -> Result<_, Error> {
+        Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider()))
+    };
+    let builder = match clients {
+        ClientCerts::Ignored => builder.with_no_client_auth(),
+        ClientCerts::Optional(ca) => builder.with_client_cert_verifier(
+            verifier(ca)?.allow_unauthenticated().build().map_err(|error| refused(error.to_string()))?,
+        ),
+        ClientCerts::Required(ca) => builder
+            .with_client_cert_verifier(verifier(ca)?.build().map_err(|error| refused(error.to_string()))?),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Loaded { config: Arc::new(config), expiry })
+}
