@@ -1,0 +1,3 @@
+//! The companion command line.
+
+pub mod manifest;
