@@ -4,6 +4,7 @@
 //! their presence rules ([`presence`]) and writes Rust into `OUT_DIR`.
 
 mod presence;
+mod reflect;
 
 use std::path::{Path, PathBuf};
 
@@ -41,7 +42,23 @@ pub fn generate(proto_dir: &Path, out_dir: &Path, services: bool) -> Result<()> 
     if services {
         config.service_generator(tonic_prost_build::configure().service_generator());
     }
+    for (name, path) in reflect::HAND_WRITTEN {
+        config.extern_path(format!(".k8s.io.apimachinery.pkg.apis.meta.v1.{name}"), *path);
+    }
     config.compile_fds(descriptors).context("generating Rust from proto/")?;
+    finish_objects(&pool, out_dir)
+}
+
+/// Adds tables and field access to the generated objects. Empty bytes are absent, as in upstream's encoder.
+fn finish_objects(pool: &DescriptorPool, out_dir: &Path) -> Result<()> {
+    for file in pool.files().filter(|file| file.package_name().starts_with(OBJECTS)) {
+        let path = out_dir.join(format!("{}.rs", file.package_name()));
+        let structs = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let structs = structs.replace("#[prost(bytes = \"vec\", required, ", "#[prost(bytes = \"vec\", ");
+        let text = structs + &reflect::package_text(&file)?;
+        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    std::fs::write(out_dir.join("kinds.rs"), reflect::kinds_text(pool)?)?;
     Ok(())
 }
 

@@ -6,10 +6,24 @@
 //! A plain field is always written and its absence reads as zero; an `Option` is written only when set. So encoding
 //! gives the bytes that Kubernetes' own encoder gives.
 
-#![allow(clippy::all, missing_docs, rust_2018_idioms)] // generated code
+pub mod any;
+pub mod dynamic;
+pub mod envelope;
+pub mod json;
+pub mod kind;
+pub mod quantity;
+pub mod reflect;
+pub mod schema;
+pub mod time;
 
+#[allow(clippy::all, missing_docs, rust_2018_idioms, non_upper_case_globals)] // generated code
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+}
+
+#[allow(non_upper_case_globals)]
+mod kinds {
+    include!(concat!(env!("OUT_DIR"), "/kinds.rs"));
 }
 
 #[cfg(feature = "rpc")]
@@ -23,6 +37,8 @@ pub use generated::k8s::io::apimachinery::pkg::runtime;
 pub use generated::k8s::io::apimachinery::pkg::util::intstr::IntOrString;
 pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
 pub use generated::k8s::io::metrics::pkg::apis::metrics;
+pub use kind::{HasMeta, Kind, Object};
+pub use reflect::Reflect;
 
 /// Descriptors of every file below `proto/`, custom options included: for reflection and schema tables.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -248,6 +248,10 @@ fn field_options(row: &Row<'_>) -> Vec<String> {
     }
 
     let mut options = Vec::new();
+    let json = row.get("field_name");
+    if !matches!(json, "" | "-" | "None") && json != row.get("proto_field_name") {
+        options.push(format!("json_name = {json:?}"));
+    }
     if row.get("status").split(';').any(|status| status == "deprecated") {
         options.push("deprecated = true".to_owned());
     }

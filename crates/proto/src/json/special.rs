@@ -1,0 +1,114 @@
+//! Special forms that are more than a field: durations and raw JSON.
+
+/// Go's form of a duration: `1h0m30s`, `1.5s`, `100ms`, `0s`.
+pub fn duration_text(nanos: i64) -> String {
+    let size = nanos.unsigned_abs();
+    let sign = if nanos < 0 { "-" } else { "" };
+    if size == 0 {
+        return "0s".to_owned();
+    }
+    if size < 1_000_000_000 {
+        let (unit, divisor) = match size {
+            0..1_000 => ("ns", 1),
+            1_000..1_000_000 => ("µs", 1_000),
+            _ => ("ms", 1_000_000),
+        };
+        return format!("{sign}{}{unit}", decimal(size, divisor));
+    }
+    let seconds = size / 1_000_000_000;
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    let last = decimal(size % 60_000_000_000, 1_000_000_000);
+    match (hours, minutes) {
+        (0, 0) => format!("{sign}{last}s"),
+        (0, _) => format!("{sign}{minutes}m{last}s"),
+        _ => format!("{sign}{hours}h{minutes}m{last}s"),
+    }
+}
+
+/// size / divisor, with as many fraction digits as it takes. The divisor is a power of ten.
+fn decimal(size: u64, divisor: u64) -> String {
+    let (whole, rest) = (size / divisor, size % divisor);
+    if rest == 0 {
+        return whole.to_string();
+    }
+    let width = divisor.ilog10() as usize;
+    format!("{whole}.{rest:0width$}").trim_end_matches('0').to_owned()
+}
+
+/// Reads Go's form of a duration; nanoseconds.
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let (sign, mut rest) = match text.as_bytes().first()? {
+        b'-' => (-1.0, &text[1..]),
+        b'+' => (1.0, &text[1..]),
+        _ => (1.0, text),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = 0_i128;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
+        let (number, tail) = rest.split_at(end);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        total = total.checked_add(part(number, unit)?)?;
+        rest = tail;
+    }
+    i64::try_from(if sign < 0.0 { -total } else { total }).ok()
+}
+
+fn part(number: &str, unit: &str) -> Option<i128> {
+    let size: i128 = match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let fraction = &fraction[..fraction.len().min(18)];
+    let numerator: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
+    let denominator = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
+    whole.checked_mul(size)?.checked_add(numerator * size / denominator)
+}
+
+/// Appends raw JSON without the space between its tokens; `null` where it is none.
+pub fn write_raw(out: &mut Vec<u8>, raw: &[u8]) {
+    if serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_err() {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    compact(out, raw);
+}
+
+/// Copies valid JSON without the space between its tokens.
+pub fn compact(out: &mut Vec<u8>, raw: &[u8]) {
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut begin = 0;
+    for (at, byte) in raw.iter().enumerate() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+        } else if *byte == b'"' {
+            in_string = true;
+        } else if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            out.extend_from_slice(&raw[begin..at]);
+            begin = at + 1;
+        }
+    }
+    out.extend_from_slice(&raw[begin..]);
+}
