@@ -1,6 +1,15 @@
-//! cargo xtask up | down | status | test | bench | verify.
+//! cargo xtask up | down | status | test | verify: a cluster on this machine, and the proofs that it works.
 
+mod build;
+mod down;
+mod fetch;
+mod progress;
 mod schema;
+mod status;
+mod test;
+mod up;
+mod verify;
+mod workspace;
 
 use std::path::PathBuf;
 
@@ -16,6 +25,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start a cluster on this machine, run hello on it and fetch its page.
+    Up(up::Options),
+    /// Stop the cluster and remove everything of it.
+    Down(down::Options),
+    /// Tell what runs.
+    Status(status::Options),
+    /// Install what the tests need and run all of them.
+    Test(test::Options),
+    /// Check format, lints, documentation and the crates' arrows; writes nothing.
+    Verify,
     /// Write proto/k8s anew from a folder of Kubernetes API facts (for a new Kubernetes release).
     ImportSchema {
         /// The folder that holds fields.tsv and resources.tsv.
@@ -26,6 +45,11 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Up(options) => up::run(&options),
+        Command::Down(options) => down::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Test(options) => test::run(&options),
+        Command::Verify => verify::run(),
         Command::ImportSchema { facts } => schema::import(&facts, &PathBuf::from("proto/k8s")),
     }
 }

@@ -1,0 +1,298 @@
+//! The cluster's certificates: two authorities, one certificate per identity, one signing key for tokens.
+//!
+//! The store has an authority of its own, so that no certificate of the cluster opens it.
+//! Files that exist are kept; a certificate near its end, or whose names changed, is made anew.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+const AUTHORITY_LIFETIME: Duration = Duration::days(3650);
+const LIFETIME: Duration = Duration::days(365);
+/// A certificate with less than this left is renewed by the next start.
+const RENEW_BEFORE: Duration = Duration::days(30);
+/// Clocks of other machines may be behind by this much.
+const CLOCK_SKEW: Duration = Duration::hours(1);
+
+/// A folder of certificates and keys.
+#[derive(Debug, Clone)]
+pub struct Pki {
+    folder: PathBuf,
+}
+
+/// Whom a certificate names, and what it may be used for.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The stem of its files.
+    pub file: String,
+    /// The subject's common name: the user's name.
+    pub common_name: String,
+    /// The subject's organization: the user's group.
+    pub organization: Option<String>,
+    /// Names and addresses a server answers under; empty for a client alone.
+    pub names: Vec<String>,
+    /// Which authority signs.
+    pub authority: Authority,
+}
+
+/// Who signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// Everything but the store.
+    Cluster,
+    /// The store, its members and its one client.
+    Store,
+}
+
+impl Authority {
+    fn stem(self) -> &'static str {
+        match self {
+            Self::Cluster => "ca",
+            Self::Store => "store-ca",
+        }
+    }
+
+    fn common_name(self) -> &'static str {
+        match self {
+            Self::Cluster => "kubernetes-ca",
+            Self::Store => "etcd-ca",
+        }
+    }
+}
+
+impl Pki {
+    /// Works on `folder`, which need not exist yet.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The certificate file of a stem.
+    pub fn certificate(&self, stem: &str) -> PathBuf {
+        self.folder.join(format!("{stem}.crt"))
+    }
+
+    /// The key file of a stem.
+    pub fn key(&self, stem: &str) -> PathBuf {
+        self.folder.join(format!("{stem}.key"))
+    }
+
+    /// The certificate file of an authority.
+    pub fn authority(&self, authority: Authority) -> PathBuf {
+        self.certificate(authority.stem())
+    }
+
+    /// The private key that signs service account tokens (ECDSA P-256, PKCS #8).
+    pub fn token_key(&self) -> PathBuf {
+        self.folder.join("sa.key")
+    }
+
+    /// The public half of [`Self::token_key`].
+    pub fn token_public_key(&self) -> PathBuf {
+        self.folder.join("sa.pub")
+    }
+
+    /// Makes what is missing, near its end or named otherwise; gives the stems of what was made.
+    pub fn ensure(&self, identities: &[Identity]) -> Result<Vec<String>> {
+        fs::create_dir_all(&self.folder).with_context(|| format!("creating {}", self.folder.display()))?;
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))?;
+        let mut made = Vec::new();
+        for authority in [Authority::Cluster, Authority::Store] {
+            let renewed = self.ensure_authority(authority)?;
+            if renewed {
+                made.push(authority.stem().to_owned());
+            }
+            let issuer = self.issuer(authority)?;
+            for identity in identities.iter().filter(|identity| identity.authority == authority) {
+                if renewed || !self.is_current(identity) {
+                    self.issue(&issuer, identity)?;
+                    made.push(identity.file.clone());
+                }
+            }
+        }
+        if !self.token_key().exists() || !self.token_public_key().exists() {
+            let key = KeyPair::generate()?;
+            write_private(&self.token_key(), &key.serialize_pem())?;
+            fs::write(self.token_public_key(), key.public_key_pem())?;
+            made.push("sa".to_owned());
+        }
+        Ok(made)
+    }
+
+    fn ensure_authority(&self, authority: Authority) -> Result<bool> {
+        let stem = authority.stem();
+        if self.key(stem).exists() && ends_after(&self.certificate(stem), LIFETIME) {
+            return Ok(false);
+        }
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, authority.common_name());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages =
+            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        set_validity(&mut params, AUTHORITY_LIFETIME);
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        write_private(&self.key(stem), &key.serialize_pem())?;
+        fs::write(self.certificate(stem), certificate.pem())?;
+        Ok(true)
+    }
+
+    fn issuer(&self, authority: Authority) -> Result<Issuer<'static, KeyPair>> {
+        let stem = authority.stem();
+        let key = KeyPair::from_pem(&read(&self.key(stem))?).with_context(|| format!("the key of {stem}"))?;
+        Issuer::from_ca_cert_pem(&read(&self.certificate(stem))?, key).with_context(|| format!("the certificate of {stem}"))
+    }
+
+    fn issue(&self, issuer: &Issuer<'static, KeyPair>, identity: &Identity) -> Result<()> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, identity.common_name.as_str());
+        if let Some(organization) = &identity.organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
+        }
+        for name in &identity.names {
+            params.subject_alt_names.push(match name.parse::<IpAddr>() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into().with_context(|| format!("the name {name:?}"))?),
+            });
+        }
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !identity.names.is_empty() {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        set_validity(&mut params, LIFETIME);
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, issuer)?;
+        write_private(&self.key(&identity.file), &key.serialize_pem())?;
+        write_whole(&self.certificate(&identity.file), certificate.pem().as_bytes(), 0o644)
+    }
+
+    /// Whether the files of an identity exist, last long enough and carry its names.
+    fn is_current(&self, identity: &Identity) -> bool {
+        let certificate = self.certificate(&identity.file);
+        self.key(&identity.file).exists()
+            && ends_after(&certificate, RENEW_BEFORE)
+            && names_of(&certificate).is_some_and(|names| names == identity.names.iter().cloned().collect())
+    }
+}
+
+fn set_validity(params: &mut CertificateParams, lifetime: Duration) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - CLOCK_SKEW;
+    params.not_after = now + lifetime;
+}
+
+/// Whether a certificate file is readable and valid for at least `left`.
+fn ends_after(file: &Path, left: Duration) -> bool {
+    with_certificate(file, |certificate| {
+        let end = certificate.validity().not_after.timestamp();
+        end > (OffsetDateTime::now_utc() + left).unix_timestamp()
+    })
+    .unwrap_or(false)
+}
+
+/// The names and addresses of a certificate file.
+fn names_of(file: &Path) -> Option<BTreeSet<String>> {
+    with_certificate(file, |certificate| {
+        let Ok(Some(extension)) = certificate.subject_alternative_name() else { return BTreeSet::new() };
+        extension.value.general_names.iter().filter_map(name_text).collect()
+    })
+}
+
+fn name_text(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => Some(IpAddr::from(<[u8; 4]>::try_from(*bytes).ok()?).to_string()),
+            _ => Some(IpAddr::from(<[u8; 16]>::try_from(*bytes).ok()?).to_string()),
+        },
+        _ => None,
+    }
+}
+
+fn with_certificate<T>(file: &Path, read: impl FnOnce(&X509Certificate<'_>) -> T) -> Option<T> {
+    let der = CertificateDer::from_pem_file(file).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    Some(read(&certificate))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    write_whole(path, text.as_bytes(), 0o600)
+}
+
+/// Writes a file so that a reader sees the old text or the new one, never half of it.
+pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let draft = PathBuf::from(name);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&draft)
+        .with_context(|| format!("writing {}", draft.display()))?;
+    std::io::Write::write_all(&mut file, content)?;
+    fs::rename(&draft, path).with_context(|| format!("renaming {}", draft.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(names: &[&str]) -> Identity {
+        Identity {
+            file: "apiserver".to_owned(),
+            common_name: "kube-apiserver".to_owned(),
+            organization: None,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            authority: Authority::Cluster,
+        }
+    }
+
+    #[test]
+    fn what_is_current_is_kept_and_new_names_make_a_new_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let first = server(&["127.0.0.1", "kubernetes.default.svc", "::1"]);
+        assert_eq!(pki.ensure(std::slice::from_ref(&first)).unwrap(), ["ca", "apiserver", "store-ca", "sa"]);
+        assert!(pki.ensure(&[first]).unwrap().is_empty());
+        assert_eq!(pki.ensure(&[server(&["127.0.0.1", "10.96.0.1"])]).unwrap(), ["apiserver"]);
+    }
+
+    #[test]
+    fn keys_are_readable_by_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path().join("pki"));
+        pki.ensure(&[server(&["127.0.0.1"])]).unwrap();
+        for key in [pki.key("ca"), pki.key("apiserver"), pki.token_key()] {
+            assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let identity = server(&["127.0.0.1"]);
+        pki.ensure(std::slice::from_ref(&identity)).unwrap();
+        fs::write(pki.certificate("apiserver"), "half a certific").unwrap();
+        assert_eq!(pki.ensure(&[identity]).unwrap(), ["apiserver"]);
+    }
+}
