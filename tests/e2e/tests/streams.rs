@@ -1,0 +1,115 @@
+//! What a user sees of logs, exec, cp and port-forward.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use test_e2e::space::LIMIT;
+use test_e2e::{World, manifest};
+use testkit::{http, wait};
+
+fn main() -> ExitCode {
+    test_e2e::run(
+        || World::start("streams", |_| {}),
+        &[
+            ("exec_carries_output_errors_and_the_exit_code", exec_carries_output_errors_and_the_exit_code),
+            ("exec_carries_input", exec_carries_input),
+            ("logs_follow_while_lines_are_written", logs_follow_while_lines_are_written),
+            ("logs_of_the_previous_container_are_kept", logs_of_the_previous_container_are_kept),
+            ("files_are_copied_both_ways", files_are_copied_both_ways),
+            ("a_forwarded_port_serves_the_pods_page", a_forwarded_port_serves_the_pods_page),
+        ],
+    )
+}
+
+fn exec_carries_output_errors_and_the_exit_code(world: &World) -> Result<()> {
+    let space = world.space("exec")?;
+    space.apply(&manifest::pod("pod", "exec sleep 98721", ""))?;
+    space.wait_ready("pod")?;
+    let args = ["exec", "pod", "--", "sh", "-c", "echo out; echo err >&2; exit 7"];
+    let output = world.keelctl().output(&space.with_namespace(&args))?;
+    ensure!(output.stdout == b"out\n", "{output:?}");
+    ensure!(output.stderr.starts_with(b"err\n"), "{output:?}");
+    ensure!(output.status.code() == Some(7), "{output:?}");
+    Ok(())
+}
+
+fn exec_carries_input(world: &World) -> Result<()> {
+    let space = world.space("input")?;
+    space.apply(&manifest::pod("pod", "exec sleep 98722", ""))?;
+    space.wait_ready("pod")?;
+    let text = "line of input\n".repeat(20_000);
+    let args = space.with_namespace(&["exec", "-i", "pod", "--", "wc", "-c"]);
+    let counted = world.keelctl().run_with_input(&args, &text)?;
+    ensure!(counted.trim() == text.len().to_string(), "{counted} of {} bytes came", text.len());
+    Ok(())
+}
+
+fn logs_follow_while_lines_are_written(world: &World) -> Result<()> {
+    let space = world.space("follow")?;
+    let script = "i=0; while [ $i -lt 20 ]; do echo line $i; i=$((i+1)); sleep 0.2; done; exec sleep 98723";
+    space.apply(&manifest::pod("writer", script, ""))?;
+    space.wait_ready("writer")?;
+    let mut child = world.keelctl().spawn(&space.with_namespace(&["logs", "-f", "writer"]))?;
+    let lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+    let seen: Vec<String> = lines.take(20).collect::<std::io::Result<_>>()?;
+    child.kill()?;
+    child.wait()?;
+    let expect: Vec<String> = (0..20).map(|number| format!("line {number}")).collect();
+    ensure!(seen == expect, "{seen:?}");
+    let tail = space.run(&["logs", "writer", "--tail=2"])?;
+    ensure!(tail == "line 18\nline 19\n", "{tail:?}");
+    Ok(())
+}
+
+fn logs_of_the_previous_container_are_kept(world: &World) -> Result<()> {
+    let space = world.space("previous")?;
+    let script = "if [ -e /data/once ]; then echo second; exec sleep 98724; fi; touch /data/once; echo first; exit 1";
+    let volume = "    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, emptyDir: {}}]";
+    space.apply(&manifest::pod("twice", script, volume))?;
+    wait::until("the second container", LIMIT, || Ok((space.run(&["logs", "twice"])? == "second\n").then_some(())))?;
+    let first = space.run(&["logs", "twice", "--previous"])?;
+    ensure!(first == "first\n", "{first:?}");
+    Ok(())
+}
+
+fn files_are_copied_both_ways(world: &World) -> Result<()> {
+    let space = world.space("copy")?;
+    space.apply(&manifest::pod("pod", "exec sleep 98725", ""))?;
+    space.wait_ready("pod")?;
+    let folder = world.dir().join("copy");
+    std::fs::create_dir_all(folder.join("there/deeper"))?;
+    let content: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(folder.join("there/deeper/file"), &content)?;
+    space.run(&["cp", &folder.join("there").display().to_string(), "pod:/tmp/there"])?;
+    space.run(&["cp", "pod:/tmp/there/deeper/file", &folder.join("back").display().to_string()])?;
+    ensure!(std::fs::read(folder.join("back"))? == content, "the file came back changed");
+    Ok(())
+}
+
+fn a_forwarded_port_serves_the_pods_page(world: &World) -> Result<()> {
+    let space = world.space("forward")?;
+    space.apply(&manifest::web("web", 1, "forwarded", ""))?;
+    space.wait_rollout("web")?;
+    let pod = test_e2e::space::name(&space.list("pods", "app=web")?[0]);
+    let mut child = world.keelctl().spawn(&space.with_namespace(&["port-forward", &pod, "18080:8080"]))?;
+    let server = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 18080);
+    let pages: Result<Vec<String>> = (0..5)
+        .map(|_| {
+            wait::until("the page", Duration::from_secs(20), || {
+                http::get(world.network(), server, "/").map(|answer| Some(answer.body))
+            })
+        })
+        .collect();
+    child.kill()?;
+    child.wait()?;
+    let mut complaint = String::new();
+    child.stderr.take().context("a pipe")?.read_to_string(&mut complaint)?;
+    let pages = pages.with_context(|| complaint)?;
+    ensure!(pages.iter().all(|page| page == "forwarded\n"), "{pages:?}");
+    std::io::stdout().flush()?;
+    Ok(())
+}
