@@ -154,9 +154,15 @@ fn remove_interfaces(node: &Node) -> Result<usize> {
     let network: Vec<&str> = node.network.iter().flat_map(|network| ["-n", network]).collect();
     let text = process::run("ip", network.iter().copied().chain(["-j", "link", "show"]))?;
     let links: serde_json::Value = serde_json::from_str(&text).context("reading what `ip -j link` wrote")?;
-    let names = links.as_array().into_iter().flatten().filter_map(|link| link.get("ifname")?.as_str());
+    let ours = |link: &serde_json::Value, field: &str| {
+        let name = link.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
+        INTERFACES.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let links = links.as_array().into_iter().flatten();
+    // Pods' ends are known by the bridge they are plugged into.
+    let names = links.filter(|link| ours(link, "ifname") || ours(link, "master")).filter_map(|link| link.get("ifname")?.as_str());
     let mut removed = 0;
-    for name in names.filter(|name| INTERFACES.iter().any(|prefix| name.starts_with(prefix))) {
+    for name in names {
         // The other end of a pair goes with the first.
         if process::run("ip", network.iter().copied().chain(["link", "delete", name])).is_ok() {
             removed += 1;
