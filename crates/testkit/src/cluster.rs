@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::leftovers::{self, Removed};
 use crate::namespace;
 use crate::pki::Authority;
-use crate::process::{Processes, Started};
+use crate::process::{Processes, Spec, Started};
 use crate::settings::{Daemon, Node, Settings};
 use crate::wait;
 
@@ -111,8 +111,12 @@ impl Cluster {
         if daemon == Daemon::Kubelet {
             self.start_containerd(node)?;
         }
-        let spec = flags::spec(&self.settings, &self.layout, daemon, node)?;
-        let started = self.processes().start(&spec, GRACE)?;
+        self.start_spec(daemon, node, &flags::spec(&self.settings, &self.layout, daemon, node)?)
+    }
+
+    /// Starts a daemon in another way than [`flags`] decides, and waits until it is ready.
+    pub fn start_spec(&self, daemon: Daemon, node: &Node, spec: &Spec) -> Result<Started> {
+        let started = self.processes().start(spec, GRACE)?;
         wait::until(&format!("{} to be ready", spec.name), READY, || {
             let record = self.processes().record(&spec.name);
             if !record.is_some_and(|record| record.is_alive()) {
