@@ -1,3 +1,12 @@
 //! What Kubernetes objects mean: metadata, quantities, selectors, defaults, validation, patches, the resource table. No I/O.
 
+pub mod convert;
+pub mod int_or_string;
+pub mod meta;
+pub mod name;
 pub mod print;
+pub mod quantity;
+pub mod resource;
+pub mod selector;
+pub mod status;
+pub mod time;

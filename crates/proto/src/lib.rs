@@ -13,6 +13,8 @@ pub mod json;
 pub mod kind;
 pub mod quantity;
 pub mod reflect;
+#[cfg(feature = "rpc")]
+pub mod rpc_status;
 pub mod schema;
 pub mod time;
 

@@ -194,8 +194,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
         match self.form() {
             Some(Form::Raw) => {
                 let raw = Box::<RawValue>::deserialize(deserializer)?;
-                self.raw(raw.get());
-                Ok(())
+                self.raw(raw.get())
             }
             Some(Form::Quantity) => {
                 let raw = Box::<RawValue>::deserialize(deserializer)?;
@@ -207,9 +206,13 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 }
 
 impl Seed<'_> {
-    fn raw(self, text: &str) {
+    fn raw<E: de::Error>(self, text: &str) -> Result<(), E> {
         if text == "null" {
-            return self.target.clear();
+            self.target.clear();
+            return Ok(());
+        }
+        if !special::is_shallow(text.as_bytes()) {
+            return Err(self.wrong_value("nested too deep"));
         }
         if let Mut::Message(message) = inner(self.target)
             && let Mut::Bytes(bytes) = message.get_mut(0)
@@ -217,6 +220,7 @@ impl Seed<'_> {
             bytes.clear();
             special::compact(bytes, text.as_bytes());
         }
+        Ok(())
     }
 
     fn quantity<E: de::Error>(self, text: &str) -> Result<(), E> {

@@ -83,11 +83,33 @@ fn part(number: &str, unit: &str) -> Option<i128> {
 
 /// Appends raw JSON without the space between its tokens; `null` where it is none.
 pub fn write_raw(out: &mut Vec<u8>, raw: &[u8]) {
-    if serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_err() {
+    if !is_shallow(raw) || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_err() {
         out.extend_from_slice(b"null");
         return;
     }
     compact(out, raw);
+}
+
+/// How deep raw JSON may nest: what is read as a tree later has serde_json's limit of 128.
+const DEPTH_MAX: usize = 100;
+
+/// Whether valid JSON nests no deeper than is bearable.
+pub fn is_shallow(raw: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in raw {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            return false;
+        }
+    }
+    true
 }
 
 /// Copies valid JSON without the space between its tokens.

@@ -1,0 +1,132 @@
+//! Stored bytes of real objects: read, written again, served as JSON and as protobuf, all byte for byte.
+
+use api::resource;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proto::dynamic::{DynObject, kind_by_api_version};
+use proto::envelope;
+use serde_json::Value;
+use test_goldens::{difference, read};
+
+struct Row {
+    line: usize,
+    value: Value,
+}
+
+impl Row {
+    fn text(&self, name: &str) -> &str {
+        self.value[name].as_str().unwrap_or_default()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        STANDARD.decode(self.text(name)).expect("facts hold valid base64")
+    }
+
+    fn place(&self) -> String {
+        format!("line {} ({})", self.line, self.text("key"))
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let text = read("storage/objects.jsonl");
+    let rows: Vec<Row> = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| Row { line: index + 1, value: serde_json::from_str(line).expect("facts hold valid JSON") })
+        .collect();
+    assert_eq!(rows.len(), 208, "the facts changed: every row must be looked at");
+    rows
+}
+
+/// The object of a stored value in the version it is served in, without resourceVersion.
+fn stored(row: &Row) -> Result<Box<dyn DynObject>, String> {
+    let served = &row.value["served_json"];
+    let api_version = served["apiVersion"].as_str().unwrap_or_default();
+    api::convert::read_stored(&row.bytes("stored_base64"), api_version).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn report(what: &str, failures: &[String], total: usize) {
+    println!("{what}: {} of {total}", total - failures.len());
+    assert!(failures.is_empty(), "{what}: {} of {total} rows differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn stored_protobuf_is_read_and_written_unchanged() {
+    let rows: Vec<Row> = rows().into_iter().filter(|row| row.text("codec") == "protobuf").collect();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let bytes = row.bytes("stored_base64");
+            let unknown = envelope::decode(&bytes).map_err(|error| error.to_string());
+            let written = unknown.and_then(|unknown| {
+                let meta = unknown.type_meta;
+                let info = kind_by_api_version(&meta.api_version, &meta.kind)
+                    .or_else(|| api::convert::same_shape(&meta.api_version, &meta.kind))
+                    .ok_or("unknown kind")?;
+                let object = info.decode(&unknown.raw).map_err(|error| error.to_string())?;
+                Ok(envelope::encode_bytes(&meta.api_version, &meta.kind, object.encode_to_vec()))
+            });
+            (written.as_ref() != Ok(&bytes)).then(|| format!("{}: {}", row.place(), written.err().unwrap_or_default()))
+        })
+        .collect();
+    report("stored protobuf unchanged", &failures, rows.len());
+}
+
+#[test]
+fn stored_objects_are_served_as_recorded() {
+    let rows = rows();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let object = match stored(row) {
+                Ok(object) => object,
+                Err(error) => return Some(format!("{}: {error}", row.place())),
+            };
+            let mut object = object;
+            object.metadata_mut().resource_version = row.value["mod_revision"].to_string();
+            let json: Value = serde_json::from_slice(&object.to_json()).expect("we write valid JSON");
+            difference("", &json, &row.value["served_json"]).map(|found| format!("{}: {found}", row.place()))
+        })
+        .collect();
+    report("served JSON", &failures, rows.len());
+}
+
+#[test]
+fn served_json_gives_the_served_protobuf() {
+    let rows: Vec<Row> = rows().into_iter().filter(|row| !row.text("served_protobuf_base64").is_empty()).collect();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let json = &row.value["served_json"];
+            let kind = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+            let Some(info) = kind_by_api_version(&kind("apiVersion"), &kind("kind")) else {
+                return Some(format!("{}: unknown kind", row.place()));
+            };
+            let object = match info.from_json(json.to_string().as_bytes()) {
+                Ok(object) => object,
+                Err(error) => return Some(format!("{}: {error}", row.place())),
+            };
+            let bytes = envelope::encode_dyn(object.as_ref());
+            (bytes != row.bytes("served_protobuf_base64")).then(|| row.place())
+        })
+        .collect();
+    report("served protobuf", &failures, rows.len());
+}
+
+#[test]
+fn every_key_is_the_tables_key() {
+    let rows = rows();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let json = &row.value["served_json"];
+            let field = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+            let meta = |name: &str| json["metadata"][name].as_str().unwrap_or_default().to_owned();
+            let resource = resource::by_api_version(&field("apiVersion"), &field("kind"));
+            let key = resource.and_then(|resource| resource.key(&meta("namespace"), &meta("name")));
+            (key.as_deref() != Some(row.text("key"))).then(|| format!("{}: {key:?}", row.place()))
+        })
+        .collect();
+    report("store keys", &failures, rows.len());
+}
