@@ -1,0 +1,156 @@
+use std::sync::{Arc, Mutex};
+
+use proto::core::v1::ConfigMap;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::fake::Fake;
+
+fn config_map(name: &str, value: &str) -> ConfigMap {
+    let mut object = ConfigMap::default();
+    object.metadata.namespace = "n".into();
+    object.metadata.name = name.into();
+    object.data.insert("value".into(), value.into());
+    object
+}
+
+struct Followed {
+    store: Store<ConfigMap>,
+    log: Arc<Mutex<Vec<String>>>,
+    changes: mpsc::Receiver<Change<ConfigMap>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(client: &crate::Client) -> Followed {
+    let mut informer = Informer::new(client.api::<ConfigMap>(), ListParams::default())
+        .index("value", |object| object.data.get("value").cloned().into_iter().collect());
+    let store = informer.store();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let written = log.clone();
+    informer.on_change(move |change| {
+        let sign = match (&change.old, &change.new) {
+            (None, _) => '+',
+            (_, None) => '-',
+            _ => '~',
+        };
+        written.lock().expect("lock").push(format!("{sign}{}", change.key));
+    });
+    let changes = informer.changes();
+    let task = tokio::spawn(informer.run());
+    let waited = tokio::time::timeout(Duration::from_secs(10), store.wait_synced()).await;
+    waited.expect("synced");
+    Followed { store, log, changes, task }
+}
+
+impl Followed {
+    async fn next(&mut self) -> Change<ConfigMap> {
+        let next = tokio::time::timeout(Duration::from_secs(10), self.changes.recv()).await;
+        next.expect("in time").expect("open")
+    }
+}
+
+#[tokio::test]
+async fn store_follows_the_server_and_handlers_hear_each_change() {
+    let (fake, client) = Fake::start().await;
+    for name in ["a", "b", "c"] {
+        fake.put(&config_map(name, "1"));
+    }
+    let mut followed = follow(&client).await;
+    assert_eq!(followed.store.len(), 3);
+    for _ in 0..3 {
+        followed.next().await;
+    }
+    fake.put(&config_map("a", "2"));
+    let change = followed.next().await;
+    assert_eq!(change.old.expect("old").data["value"], "1");
+    let new = change.new.expect("new");
+    assert_eq!(new.data["value"], "2");
+    assert_eq!(new.metadata.resource_version, "4");
+    fake.remove("n", "b");
+    assert!(followed.next().await.new.is_none());
+    assert_eq!(followed.store.revision(), 5);
+    assert_eq!(*followed.log.lock().expect("lock"), ["+n/a", "+n/b", "+n/c", "~n/a", "-n/b"]);
+    let found: Vec<_> = followed.store.by_index("value", "1").iter().map(|object| object.metadata.name.clone()).collect();
+    assert_eq!(found, ["c"]);
+}
+
+#[tokio::test]
+async fn ended_watch_resumes_from_the_last_revision_without_a_list() {
+    let (fake, client) = Fake::start().await;
+    fake.put(&config_map("a", "1"));
+    let mut followed = follow(&client).await;
+    followed.next().await;
+    fake.put(&config_map("b", "1"));
+    followed.next().await;
+    fake.cut();
+    fake.put(&config_map("c", "1"));
+    assert_eq!(followed.next().await.key, Key::new("n", "c"));
+    assert_eq!(fake.lists(), 1);
+    assert_eq!(fake.watches().last().map(String::as_str), Some("2"));
+}
+
+#[tokio::test]
+async fn revision_that_is_too_old_causes_a_new_list_and_lost_deletions_are_told() {
+    let (fake, client) = Fake::start().await;
+    fake.put(&config_map("a", "1"));
+    fake.put(&config_map("b", "1"));
+    let mut followed = follow(&client).await;
+    followed.next().await;
+    followed.next().await;
+    // A resumed watch must find its revision compacted: write, compact and cut before it can resume.
+    {
+        fake.remove("n", "a");
+        fake.put(&config_map("c", "1"));
+        fake.compact();
+        fake.cut();
+    }
+    let mut seen: Vec<String> = Vec::new();
+    for _ in 0..2 {
+        let change = followed.next().await;
+        seen.push(format!("{}{}", if change.new.is_some() { '+' } else { '-' }, change.key.name));
+    }
+    seen.sort();
+    assert_eq!(seen, ["+c", "-a"]);
+    let names: Vec<_> = followed.store.list().iter().map(|object| object.metadata.name.clone()).collect();
+    assert_eq!(names, ["b", "c"]);
+}
+
+#[tokio::test]
+async fn verbs_carry_versions_beside_the_object() {
+    let (_fake, client) = Fake::start().await;
+    let api = client.api::<ConfigMap>();
+    let created = api.create(&config_map("a", "1")).await.expect("created");
+    assert_eq!(created.metadata.resource_version, "1");
+    assert!(api.create(&config_map("a", "1")).await.expect_err("exists").is_already_exists());
+    let updated = api.update(&created).await.expect("updated");
+    assert!(api.update(&created).await.expect_err("stale").is_conflict());
+    assert_eq!(api.get("n", "a").await.expect("found"), updated);
+    assert!(api.delete("n", "a", &Default::default()).await.expect("deleted"));
+    assert!(api.get_opt("n", "a").await.expect("answered").is_none());
+}
+
+#[tokio::test]
+async fn missing_server_is_named() {
+    let client = crate::Client::new(crate::Config::plain("http://127.0.0.1:1")).expect("a client");
+    let error = client.api::<ConfigMap>().get("n", "a").await.expect_err("nobody listens");
+    assert!(error.is_unavailable());
+    assert!(error.to_string().contains("127.0.0.1:1") && error.to_string().contains("refused"), "{error}");
+}
+
+#[test]
+fn overtaken_answers_do_not_turn_the_store_back() {
+    let store = Store::new();
+    let mut newer = config_map("a", "2");
+    newer.metadata.resource_version = "5".into();
+    store.put(newer);
+    let mut older = config_map("a", "1");
+    older.metadata.resource_version = "4".into();
+    assert!(store.put(older).is_none());
+    assert_eq!(store.get("n", "a").expect("there").data["value"], "2");
+}
