@@ -198,6 +198,8 @@ impl Record {
 pub struct Stat {
     /// The parent's id.
     pub parent: i32,
+    /// CPU time it used, in clock ticks.
+    pub cpu_ticks: f64,
     start_ticks: u64,
     state: char,
 }
@@ -219,6 +221,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
+        cpu_ticks: fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }

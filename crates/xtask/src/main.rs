@@ -1,5 +1,6 @@
 //! cargo xtask up | down | status | test | verify: a cluster on this machine, and the proofs that it works.
 
+mod bench;
 mod build;
 mod down;
 mod fetch;
@@ -12,6 +13,7 @@ mod verify;
 mod workspace;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -33,6 +35,8 @@ enum Command {
     Status(status::Options),
     /// Install what the tests need and run all of them.
     Test(test::Options),
+    /// Measure a running cluster: podstart, idle.
+    Bench(bench::Options),
     /// Check format, lints, documentation and the crates' arrows; writes nothing.
     Verify,
     /// Write proto/k8s anew from a folder of Kubernetes API facts (for a new Kubernetes release).
@@ -43,12 +47,27 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Causes, one a line; a backtrace of this program would tell its user nothing.
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("  because: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Up(options) => up::run(&options),
         Command::Down(options) => down::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Verify => verify::run(),
         Command::ImportSchema { facts } => schema::import(&facts, &PathBuf::from("proto/k8s")),
     }

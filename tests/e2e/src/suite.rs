@@ -60,7 +60,7 @@ pub fn run(make: fn() -> Result<World>, tests: &[Test]) -> ExitCode {
         match make() {
             Ok(world) => failed = run_all(&world, &chosen),
             Err(error) => {
-                println!("the cluster did not start: {error:?}");
+                println!("the cluster did not start: {error:#}");
                 failed = chosen.iter().map(|(name, _)| *name).collect();
             }
         }
@@ -90,7 +90,7 @@ fn run_all(world: &World, tests: &[&Test]) -> Vec<&'static str> {
                 println!("test {name} ... ok ({took:.1} s)");
                 continue;
             }
-            Ok(Err(error)) => format!("{error:?}"),
+            Ok(Err(error)) => format!("{error:#}"),
             Err(panic) => panic_text(&*panic),
         };
         println!("test {name} ... FAILED ({took:.1} s)\n---- {name} ----\n{reason}\n{}", world.diagnose());
