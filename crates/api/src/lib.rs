@@ -1,12 +1,15 @@
 //! What Kubernetes objects mean: metadata, quantities, selectors, defaults, validation, patches, the resource table. No I/O.
 
 pub mod convert;
+pub mod default;
 pub mod int_or_string;
 pub mod meta;
 pub mod name;
+pub mod patch;
 pub mod print;
 pub mod quantity;
 pub mod resource;
 pub mod selector;
 pub mod status;
 pub mod time;
+pub mod validate;

@@ -105,6 +105,14 @@ impl Amount {
         i64::try_from(shifted_down(self.mantissa, -shift)).unwrap_or(saturated)
     }
 
+    /// The amount with nothing finer than 10^scale, rounded up (away from zero).
+    pub fn round_up(&self, scale: i32) -> Self {
+        if self.scale >= scale {
+            return *self;
+        }
+        Self::normal(shifted_down(self.mantissa, scale - self.scale), scale, self.format)
+    }
+
     /// Sum; in the other's format when this is zero.
     pub fn add(&self, other: &Self) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };

@@ -126,6 +126,28 @@ impl Mut<'_> {
     }
 }
 
+/// Shows every message in a message to the visitor, itself first, parents before their children.
+pub fn walk_mut(message: &mut dyn Reflect, visitor: &mut dyn FnMut(&mut dyn Reflect)) {
+    visitor(message);
+    for index in 0..message.message().fields.len() {
+        walk_value(message.get_mut(index), visitor);
+    }
+}
+
+fn walk_value(value: Mut<'_>, visitor: &mut dyn FnMut(&mut dyn Reflect)) {
+    match value {
+        Mut::Message(message) => walk_mut(message, visitor),
+        Mut::Pointer(pointer) if pointer.is_set() => walk_value(pointer.set(), visitor),
+        Mut::List(list) => {
+            for index in 0..list.len() {
+                walk_value(list.item_mut(index), visitor);
+            }
+        }
+        Mut::Map(map) => map.visit_mut(&mut |_, value| walk_value(value, visitor)),
+        _ => {}
+    }
+}
+
 macro_rules! scalar {
     ($type:ty, $variant:ident, $self:ident => $read:expr) => {
         impl Value for $type {
