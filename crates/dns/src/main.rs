@@ -1,3 +1,7 @@
-//! Cluster DNS: records from Services and EndpointSlices, forwarding for the rest.
+//! `keelson-dns`: flags, then [`dns::run`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::process::main::<dns::config::Config, _, _, _>("keelson-dns", dns::run::run)
+}
