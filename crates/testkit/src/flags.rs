@@ -245,9 +245,11 @@ fn proxy(settings: &Settings, layout: &Layout, node: &Node) -> Vec<String> {
 fn dns(settings: &Settings, layout: &Layout, node: &Node) -> Result<Vec<String>> {
     Ok(vec![
         path("kubeconfig", layout.kubeconfig(&process_name(settings, Daemon::Dns, node))),
-        flag("listen-address", format!("{}:{}", node.address, settings.ports.dns)),
+        flag("bind-address", node.address),
+        flag("port", settings.ports.dns),
+        flag("cluster-dns", settings.dns_address()?),
         flag("cluster-domain", "cluster.local"),
-        flag("healthz-bind-address", format!("127.0.0.1:{}", settings.ports.dns_health)),
+        flag("health-port", settings.ports.dns_health),
     ])
 }
 

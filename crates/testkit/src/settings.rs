@@ -113,7 +113,7 @@ impl Default for Ports {
             proxy_health: 10256,
             proxy_metrics: 10249,
             dns: 53,
-            dns_health: 10255,
+            dns_health: 8181,
         }
     }
 }

@@ -147,7 +147,7 @@ impl Drop for World {
 }
 
 /// The folder of release programs: named by `KEELSON_PROGRAMS`, else cargo's own.
-fn programs() -> Result<PathBuf> {
+pub fn programs() -> Result<PathBuf> {
     let folder = match (std::env::var_os("KEELSON_PROGRAMS"), std::env::var_os("CARGO_TARGET_DIR")) {
         (Some(folder), _) => PathBuf::from(folder),
         (None, Some(target)) => PathBuf::from(target).join("release"),
