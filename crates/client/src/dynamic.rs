@@ -170,6 +170,19 @@ impl DynApi {
         DynObject::from_answer(api::send_patch(&self.client, at, patch, params).await?)
     }
 
+    /// Deletes an object; gives it as it was, or as it is while something holds it, and whether it is gone.
+    pub async fn delete_and_get(
+        &self,
+        namespace: &str,
+        name: &str,
+        params: &DeleteParams,
+    ) -> Result<(Option<DynObject>, bool), Error> {
+        let request = DeleteRequest { r#ref: Some(self.resource.at(namespace, name, "")), options: params.options() };
+        let mut resources = self.client.resources();
+        let answer = self.client.once(resources.delete(request)).await?;
+        Ok((answer.object.map(DynObject::from_answer).transpose()?, answer.deleted))
+    }
+
     /// Deletes an object. True: it is gone; false: finalizers or a grace period hold it.
     pub async fn delete(&self, namespace: &str, name: &str, params: &DeleteParams) -> Result<bool, Error> {
         let request = DeleteRequest { r#ref: Some(self.resource.at(namespace, name, "")), options: params.options() };

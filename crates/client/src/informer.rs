@@ -52,7 +52,12 @@ enum State {
 impl<T: Object> Informer<T> {
     /// Follows what a list with these parameters gives.
     pub fn new(api: Api<T>, which: ListParams) -> Self {
-        Self { api, which, store: Store::new(), handlers: Vec::new(), subscribers: Vec::new(), strip: None }
+        Self::into_store(api, which, Store::new())
+    }
+
+    /// The same, into a store that others hold already.
+    pub fn into_store(api: Api<T>, which: ListParams, store: Store<T>) -> Self {
+        Self { api, which, store, handlers: Vec::new(), subscribers: Vec::new(), strip: None }
     }
 
     /// The local copy; readable at once, complete when [`Store::wait_synced`] returns.

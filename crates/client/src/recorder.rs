@@ -65,6 +65,12 @@ impl Recorder {
         (Self { notes: tx, source: Arc::new(source) }, writer)
     }
 
+    /// The same writer, speaking as another component.
+    pub fn speaking_as(&self, component: &str) -> Self {
+        let source = EventSource { component: component.to_owned(), host: self.source.host.clone() };
+        Self { notes: self.notes.clone(), source: Arc::new(source) }
+    }
+
     /// A recorder whose notes a test reads.
     pub fn to_channel(component: &str) -> (Self, mpsc::Receiver<Note>) {
         let (tx, rx) = mpsc::channel(NOTES_MAX);

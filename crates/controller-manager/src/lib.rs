@@ -1,17 +1,16 @@
 //! Level-triggered controllers, one file each, as pure plans.
 //!
-//! A controller's file holds `plan(objects, now) -> Plan`; [`plan`] says what a plan is. Running them (informers, queues,
-//! leader election, writes) is the job of `run` and `execute`.
+//! [`run`] connects one set of informers ([`view::View`]) to a work queue per controller; a worker takes a key, asks the
+//! controller's `plan(&View, &Key, now)` what to write, and [`execute`] writes it. Nothing else does I/O, but for the
+//! two controllers that must ask the server what exists: namespace deletion and garbage collection.
 
-pub mod deployment;
-pub mod endpoints;
-pub mod endpointslice;
-pub mod node_ipam;
-pub mod plan;
-pub mod pod;
-pub mod replicaset;
-pub mod root_ca;
-pub mod service_account;
+pub mod controllers;
+pub mod execute;
+pub mod flags;
+pub mod pods;
+pub mod run;
+pub mod view;
+pub mod write;
 
 #[cfg(test)]
 mod sim;

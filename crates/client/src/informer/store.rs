@@ -172,9 +172,26 @@ impl<T: Object> Store<T> {
         let _open = synced.wait_for(|synced| *synced).await;
     }
 
-    /// Takes an object in. None: it is not newer than what is there (an answer that a watch overtook).
+    /// Takes in what the caller itself just wrote, so that its next look sees it before the watch brings it.
     ///
-    /// Also for callers that want their own write visible before the watch brings it.
+    /// The watch stays the authority: its revision does not move, a newer object stays, an object whose deletion the
+    /// watch has already brought does not come back, and the watch's own event still tells the handlers.
+    pub fn observe(&self, written: T) {
+        let key = Key::of(&written);
+        let revision = revision_of(&written);
+        let mut inner = self.write();
+        let old = inner.namespaces.get(&key.namespace).and_then(|names| names.get(&key.name)).cloned();
+        match &old {
+            Some(old) if revision_of(&**old) >= revision => return,
+            None if revision <= inner.revision => return,
+            _ => {}
+        }
+        let new = Arc::new(written);
+        inner.namespaces.entry(key.namespace).or_default().insert(key.name, new.clone());
+        inner.reindex(old.as_deref(), Some(&new));
+    }
+
+    /// Takes an object in that the watch brought. None: what is there is newer.
     pub fn put(&self, object: T) -> Option<Change<T>> {
         let key = Key::of(&object);
         let revision = revision_of(&object);
@@ -182,7 +199,7 @@ impl<T: Object> Store<T> {
         let mut inner = self.write();
         inner.revision = inner.revision.max(revision);
         let old = inner.namespaces.get(&key.namespace).and_then(|names| names.get(&key.name)).cloned();
-        if old.as_ref().is_some_and(|old| revision != 0 && revision_of(&**old) >= revision) {
+        if old.as_ref().is_some_and(|old| revision_of(&**old) > revision) {
             return None;
         }
         inner.namespaces.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new.clone());

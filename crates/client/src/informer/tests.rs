@@ -154,3 +154,23 @@ fn overtaken_answers_do_not_turn_the_store_back() {
     assert!(store.put(older).is_none());
     assert_eq!(store.get("n", "a").expect("there").data["value"], "2");
 }
+
+#[test]
+fn own_writes_are_seen_at_once_and_do_not_bring_back_the_dead() {
+    let store = Store::new();
+    let at = |name: &str, revision: &str| {
+        let mut object = config_map(name, revision);
+        object.metadata.resource_version = revision.into();
+        object
+    };
+    store.put(at("a", "5"));
+    store.observe(at("b", "7"));
+    assert!(store.get("n", "b").is_some());
+    assert_eq!(store.revision(), 5, "the watch resumes from what it has seen");
+    assert!(store.put(at("b", "7")).is_some(), "the watch's event still tells the handlers");
+    store.remove(at("b", "8"));
+    store.observe(at("b", "7"));
+    assert!(store.get("n", "b").is_none());
+    store.observe(at("a", "4"));
+    assert_eq!(store.get("n", "a").expect("there").data["value"], "5");
+}
