@@ -87,6 +87,16 @@ impl Ruleset {
         self.claims.iter().filter_map(|(key, claims)| Some((key, claims.values().next()?)))
     }
 
+    /// What a listing finds when nobody else touched the tables.
+    pub fn expected(&self) -> Found {
+        Found {
+            families: self.families.clone(),
+            chains: self.parts.values().flat_map(|part| part.chains.keys().cloned()).collect(),
+            sets: self.parts.values().flat_map(|part| part.sets.clone()).collect(),
+            elements: self.elements().map(|(key, target)| (*key, target.clone())).collect(),
+        }
+    }
+
     /// All steps that make the tables from nothing.
     pub fn build(&self) -> Transaction {
         reconcile(&Found::default(), self)

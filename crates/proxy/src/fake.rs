@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::diff::Found;
 use crate::kernel::{Kernel, KernelError};
+use crate::render::NodePortAddresses;
 use crate::table::{Family, Key, Map, Op, REJECT_CHAIN, Rule, Target, Transaction};
 
 /// What the fake kernel holds.
@@ -75,6 +76,10 @@ impl Kernel for FakeKernel {
 
     async fn read(&self) -> Result<Found, KernelError> {
         Ok(self.found())
+    }
+
+    fn set_node_ports(&mut self, _: NodePortAddresses) -> bool {
+        false
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::diff::Found;
+use crate::render::NodePortAddresses;
 use crate::table::Transaction;
 
 /// Why the tables could not be read or changed.
@@ -30,4 +31,7 @@ pub trait Kernel: Send + Sync {
 
     /// What is there now.
     async fn read(&self) -> Result<Found, KernelError>;
+
+    /// Node ports are served on these addresses from the next [`crate::table::Op::Base`] on; true: that is a change.
+    fn set_node_ports(&mut self, addresses: NodePortAddresses) -> bool;
 }

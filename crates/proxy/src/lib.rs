@@ -4,16 +4,22 @@
 //! says what the tables must hold for it -> [`diff::Ruleset::replace`] gives the steps -> [`render`] and [`nft`] make them in
 //! one transaction -> [`conntrack`] forgets UDP flows to endpoints that are gone.
 
+pub mod config;
+pub mod conntrack;
 pub mod diff;
 pub mod endpoint;
 pub mod fake;
+pub mod health_check;
 pub mod kernel;
 pub mod listing;
+pub mod metrics;
 pub mod nft;
 pub mod render;
 pub mod ruleset;
+pub mod run;
 pub mod service;
+pub mod state;
 pub mod table;
 
-#[cfg(test)]
-mod testing;
+#[doc(hidden)]
+pub mod testing;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::diff::Found;
 use crate::render::base::chain_names;
 use crate::render::read_key;
-use crate::table::{Family, Map, Target};
+use crate::table::{DROP_CHAIN, Family, Map, Target};
 
 /// Adds the table of one family to `found`. Elements that cannot be read (they are not ours) are an error: the caller
 /// then makes the table anew.
@@ -50,10 +50,11 @@ fn read_set(family: Family, set: &Value, found: &mut Found) -> Result<(), String
 }
 
 fn target(verdict: &Value) -> Result<Target, String> {
-    if let Some(chain) = verdict["goto"]["target"].as_str() {
-        return Ok(Target::Goto(chain.to_owned()));
+    match verdict["goto"]["target"].as_str() {
+        Some(DROP_CHAIN) => Ok(Target::Drop),
+        Some(chain) => Ok(Target::Goto(chain.to_owned())),
+        None => Err(format!("verdict {verdict} is not ours")),
     }
-    verdict.get("drop").map(|_| Target::Drop).ok_or_else(|| format!("verdict {verdict} is not ours"))
 }
 
 fn name(object: &Value) -> Result<&str, String> {

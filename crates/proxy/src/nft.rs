@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::diff::Found;
 use crate::kernel::{Kernel, KernelError};
 use crate::listing;
-use crate::render::Renderer;
+use crate::render::{NodePortAddresses, Renderer};
 use crate::table::{Family, TABLE, Transaction};
 
 /// How much of what `nft` printed goes into an error.
@@ -55,6 +55,10 @@ impl Kernel for Nft {
             }
         }
         Ok(found)
+    }
+
+    fn set_node_ports(&mut self, addresses: NodePortAddresses) -> bool {
+        std::mem::replace(&mut self.renderer.node_ports, addresses) != self.renderer.node_ports
     }
 }
 

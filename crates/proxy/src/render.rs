@@ -17,7 +17,7 @@ use nftables::types::NfFamily;
 use serde_json::Value;
 
 use crate::service::Protocol;
-use crate::table::{Family, Key, Map, Op, Rule, TABLE, Target};
+use crate::table::{DROP_CHAIN, Family, Key, Map, Op, Rule, TABLE, Target};
 use expr::*;
 
 /// On which of the node's addresses node ports are served.
@@ -131,7 +131,7 @@ fn element(map: Map, key: Key, target: Option<&Target>) -> Expression<'static> {
     };
     match target {
         Some(Target::Goto(chain)) => Expression::List(vec![key, verdict_goto(chain)]),
-        Some(Target::Drop) => Expression::List(vec![key, verdict_drop()]),
+        Some(Target::Drop) => Expression::List(vec![key, verdict_goto(DROP_CHAIN)]),
         // A deleted element of a map may be named by its key alone only in newer versions: nft 1.0.6 takes that too.
         Some(Target::Member) | None => key,
     }

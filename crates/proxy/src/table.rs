@@ -15,6 +15,8 @@ use crate::service::Protocol;
 pub const TABLE: &str = "keelson-proxy";
 /// The constant chain that rejects a packet: TCP by a reset, the rest by ICMP port unreachable.
 pub const REJECT_CHAIN: &str = "reject";
+/// The constant chain that drops a packet: the `nftables` crate writes the verdict itself in a form that nft refuses.
+pub const DROP_CHAIN: &str = "drop";
 
 /// An address family; each has a table of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::expr::*;
 use super::{NodePortAddresses, Renderer, add, address_type, chain, cmd, nf_family, rule, table};
-use crate::table::{Family, Map, REJECT_CHAIN, TABLE};
+use crate::table::{DROP_CHAIN, Family, Map, REJECT_CHAIN, TABLE};
 
 const FILTER: NfChainType = NfChainType::Filter;
 const NAT: NfChainType = NfChainType::NAT;
@@ -29,7 +29,7 @@ const HOOKS: [(&str, NfChainType, NfHook, i32); 7] = [
     ("filter-output-after-nat", FILTER, NfHook::Output, -90),
     ("nat-postrouting", NAT, NfHook::Postrouting, 100),
 ];
-const PLAIN: [&str; 4] = ["check", "services", "leftover", REJECT_CHAIN];
+const PLAIN: [&str; 5] = ["check", "services", "leftover", REJECT_CHAIN, DROP_CHAIN];
 
 /// Every chain of the constant part.
 pub fn chain_names() -> impl Iterator<Item = &'static str> {
@@ -72,6 +72,7 @@ impl Renderer {
             ("leftover", vec![equal(daddr(family), string(format!("@{}", Map::ClusterIps.as_str()))), goto(REJECT_CHAIN)]),
             (REJECT_CHAIN, vec![equal(l4proto(), string("tcp")), reject(true)]),
             (REJECT_CHAIN, vec![reject(false)]),
+            (DROP_CHAIN, vec![Statement::Drop(None)]),
         ];
         let hairpin = equal(concat(vec![saddr(family), daddr(family)]), string(format!("@{}", Map::Hairpin.as_str())));
         rules.push(("nat-postrouting", vec![is_marked(self.masquerade_mark), clear_mark(self.masquerade_mark), masquerade()]));

@@ -87,10 +87,6 @@ pub fn verdict_goto(chain: &str) -> Expr {
     Expression::Verdict(Verdict::Goto(JumpTarget { target: chain.to_owned().into() }))
 }
 
-pub fn verdict_drop() -> Expr {
-    Expression::Verdict(Verdict::Drop)
-}
-
 /// The source (or destination) is an address of this node.
 pub fn local_address(source: bool) -> Stmt {
     let flag = if source { FibFlag::Saddr } else { FibFlag::Daddr };
