@@ -1,1 +1,40 @@
-//! An etcd v3 server: Raft by openraft, MVCC and log of our own.
+//! An etcd v3 server: Raft by openraft, MVCC, log and engine of our own.
+//!
+//! A request's way: [`serve`] > [`member`] > [`propose`] > [`raft`] (openraft) > [`wal`] > [`raft::machine`] > [`apply`]
+//! > [`mvcc`] and [`engine`] > [`watcher`]. Reads: [`serve`] > [`member`] > [`read_index`] > [`shared`].
+
+pub mod apply;
+pub mod config;
+pub mod engine;
+pub mod env;
+pub mod expiry;
+pub mod history;
+pub mod lease;
+pub mod member;
+pub mod metrics;
+pub mod mvcc;
+pub mod peer;
+pub mod propose;
+pub mod raft;
+pub mod read_index;
+pub mod refused;
+pub mod reply;
+pub mod run;
+pub mod serve;
+pub mod shared;
+pub mod snapshot;
+pub mod state;
+pub mod status;
+pub mod wal;
+pub mod watcher;
+
+/// An error with its whole chain, for logs.
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,3 +1,7 @@
-//! An etcd v3 server: Raft by openraft, MVCC and log of our own.
+//! `keelson-store`: one member of the store.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::main::<store::config::Config, _, _, _>("keelson-store", store::run::run)
+}

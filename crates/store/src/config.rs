@@ -1,0 +1,271 @@
+//! Flags of `keelson-store`, with etcd's names.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use sha2::{Digest, Sha256};
+
+use crate::raft::types::Peer;
+
+/// keelson-store: an etcd v3 server with a log and an engine of its own.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "keelson-store", about)]
+pub struct Config {
+    #[command(flatten)]
+    pub common: daemon::cli::Common,
+
+    /// This member's name, unique in the cluster.
+    #[arg(long, default_value = "default", env = "ETCD_NAME", help_heading = "Member")]
+    pub name: String,
+    /// Folder of the log and the values; default: NAME.keelson.
+    #[arg(long, value_name = "DIR", env = "ETCD_DATA_DIR", help_heading = "Member")]
+    pub data_dir: Option<PathBuf>,
+    /// URLs on which clients are served, separated by commas.
+    #[arg(long, value_name = "URLS", default_value = "http://localhost:2379", value_delimiter = ',', env = "ETCD_LISTEN_CLIENT_URLS", help_heading = "Member")]
+    pub listen_client_urls: Vec<String>,
+    /// URLs on which other members are served, separated by commas.
+    #[arg(long, value_name = "URLS", default_value = "http://localhost:2380", value_delimiter = ',', env = "ETCD_LISTEN_PEER_URLS", help_heading = "Member")]
+    pub listen_peer_urls: Vec<String>,
+    /// URLs on which /metrics and health are served beside the client URLs.
+    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_LISTEN_METRICS_URLS", help_heading = "Member")]
+    pub listen_metrics_urls: Vec<String>,
+    /// Milliseconds between the leader's heartbeats.
+    #[arg(long, value_name = "MS", default_value_t = 100, env = "ETCD_HEARTBEAT_INTERVAL", help_heading = "Member")]
+    pub heartbeat_interval: u64,
+    /// Milliseconds without a leader until a member stands for election.
+    #[arg(long, value_name = "MS", default_value_t = 1000, env = "ETCD_ELECTION_TIMEOUT", help_heading = "Member")]
+    pub election_timeout: u64,
+    /// Live bytes above which puts are refused; 0 is 2 GiB, negative is no bound.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, allow_negative_numbers = true, env = "ETCD_QUOTA_BACKEND_BYTES", help_heading = "Limits")]
+    pub quota_backend_bytes: i64,
+    /// Operations in each list of a transaction.
+    #[arg(long, value_name = "N", default_value_t = 128, env = "ETCD_MAX_TXN_OPS", help_heading = "Limits")]
+    pub max_txn_ops: usize,
+    /// Bytes of one request.
+    #[arg(long, value_name = "BYTES", default_value_t = 1_572_864, env = "ETCD_MAX_REQUEST_BYTES", help_heading = "Limits")]
+    pub max_request_bytes: usize,
+    /// Calls that one connection may have open.
+    #[arg(long, value_name = "N", default_value_t = 4_294_967_295, env = "ETCD_MAX_CONCURRENT_STREAMS", help_heading = "Limits")]
+    pub max_concurrent_streams: u32,
+    /// How often watchers that asked for it are told the revision.
+    #[arg(long, alias = "experimental-watch-progress-notify-interval", value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = "Limits")]
+    pub watch_progress_notify_interval: std::time::Duration,
+
+    /// This member's URLs as clients are told, separated by commas.
+    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_ADVERTISE_CLIENT_URLS", help_heading = "Cluster")]
+    pub advertise_client_urls: Vec<String>,
+    /// This member's URLs as other members dial them, separated by commas.
+    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_INITIAL_ADVERTISE_PEER_URLS", help_heading = "Cluster")]
+    pub initial_advertise_peer_urls: Vec<String>,
+    /// The members of the first start: NAME=PEER-URL, separated by commas.
+    #[arg(long, value_name = "MEMBERS", env = "ETCD_INITIAL_CLUSTER", help_heading = "Cluster")]
+    pub initial_cluster: Option<String>,
+    /// new: the first start begins the cluster; existing: the member waits for its leader.
+    #[arg(long, value_name = "STATE", default_value = "new", value_parser = ["new", "existing"], env = "ETCD_INITIAL_CLUSTER_STATE", help_heading = "Cluster")]
+    pub initial_cluster_state: String,
+    /// Tells clusters apart that began alike.
+    #[arg(long, value_name = "TOKEN", default_value = "etcd-cluster", env = "ETCD_INITIAL_CLUSTER_TOKEN", help_heading = "Cluster")]
+    pub initial_cluster_token: String,
+
+    /// Certificate shown to clients.
+    #[arg(long, value_name = "FILE", requires = "key_file", env = "ETCD_CERT_FILE", help_heading = "Security")]
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "cert_file", env = "ETCD_KEY_FILE", help_heading = "Security")]
+    pub key_file: Option<PathBuf>,
+    /// Only clients with a certificate of --trusted-ca-file are served.
+    #[arg(long, env = "ETCD_CLIENT_CERT_AUTH", help_heading = "Security")]
+    pub client_cert_auth: bool,
+    /// CA of the clients.
+    #[arg(long, value_name = "FILE", env = "ETCD_TRUSTED_CA_FILE", help_heading = "Security")]
+    pub trusted_ca_file: Option<PathBuf>,
+    /// Certificate shown to other members, as server and as client.
+    #[arg(long, value_name = "FILE", requires = "peer_key_file", env = "ETCD_PEER_CERT_FILE", help_heading = "Security")]
+    pub peer_cert_file: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "peer_cert_file", env = "ETCD_PEER_KEY_FILE", help_heading = "Security")]
+    pub peer_key_file: Option<PathBuf>,
+    /// Only members with a certificate of --peer-trusted-ca-file are served.
+    #[arg(long, env = "ETCD_PEER_CLIENT_CERT_AUTH", help_heading = "Security")]
+    pub peer_client_cert_auth: bool,
+    /// CA of the other members.
+    #[arg(long, value_name = "FILE", env = "ETCD_PEER_TRUSTED_CA_FILE", help_heading = "Security")]
+    pub peer_trusted_ca_file: Option<PathBuf>,
+}
+
+impl daemon::cli::Flags for Config {
+    fn common(&self) -> &daemon::cli::Common {
+        &self.common
+    }
+}
+
+/// What is wrong with the flags together.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("--initial-cluster: {0:?} is not NAME=URL")]
+    Member(String),
+    #[error("--initial-cluster does not name this member ({0}, set by --name)")]
+    NotNamed(String),
+    #[error("{flag}: {url:?} is not http://HOST:PORT or https://HOST:PORT")]
+    Url { flag: &'static str, url: String },
+    #[error("{flag} has an https URL, but {needed} is not set")]
+    NoCertificate { flag: &'static str, needed: &'static str },
+    #[error("{flag} is set, but {needed} is not: nobody would know which certificates to trust")]
+    NoCa { flag: &'static str, needed: &'static str },
+    #[error("--election-timeout ({election} ms) must be at least five times --heartbeat-interval ({heartbeat} ms)")]
+    Timeouts { election: u64, heartbeat: u64 },
+}
+
+const DEFAULT_QUOTA: u64 = 2 << 30;
+
+/// Where a listener binds: host:port, and whether it is encrypted.
+pub struct Listen {
+    pub address: String,
+    pub tls: bool,
+}
+
+pub fn listen(flag: &'static str, url: &str) -> Result<Listen, ConfigError> {
+    let bad = || ConfigError::Url { flag, url: url.to_owned() };
+    let uri: http::Uri = url.trim().parse().map_err(|_| bad())?;
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(bad()),
+    };
+    let host = uri.host().ok_or_else(bad)?;
+    let port = uri.port_u16().ok_or_else(bad)?;
+    let host = if host == "localhost" { "127.0.0.1" } else { host };
+    Ok(Listen { address: format!("{host}:{port}"), tls })
+}
+
+impl Config {
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{}.keelson", self.name)))
+    }
+
+    pub fn quota(&self) -> u64 {
+        match self.quota_backend_bytes {
+            0 => DEFAULT_QUOTA,
+            bytes => u64::try_from(bytes).unwrap_or(0),
+        }
+    }
+
+    /// What clients are told to dial.
+    pub fn advertised_client_urls(&self) -> Vec<String> {
+        if self.advertise_client_urls.is_empty() { self.listen_client_urls.clone() } else { self.advertise_client_urls.clone() }
+    }
+
+    fn advertised_peer_urls(&self) -> Vec<String> {
+        if self.initial_advertise_peer_urls.is_empty() {
+            self.listen_peer_urls.clone()
+        } else {
+            self.initial_advertise_peer_urls.clone()
+        }
+    }
+
+    /// The members of the first start, by name.
+    pub fn initial_members(&self) -> Result<std::collections::BTreeMap<String, Vec<String>>, ConfigError> {
+        let mut members: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+        let Some(text) = self.initial_cluster.as_deref().filter(|text| !text.trim().is_empty()) else {
+            members.insert(self.name.clone(), self.advertised_peer_urls());
+            return Ok(members);
+        };
+        for part in text.split(',') {
+            let (name, url) = part.trim().split_once('=').ok_or_else(|| ConfigError::Member(part.to_owned()))?;
+            listen("--initial-cluster", url)?;
+            members.entry(name.to_owned()).or_default().push(url.to_owned());
+        }
+        if !members.contains_key(&self.name) {
+            return Err(ConfigError::NotNamed(self.name.clone()));
+        }
+        Ok(members)
+    }
+
+    /// Ids of cluster and members, the same wherever the same flags are given.
+    pub fn ids(&self) -> Result<Ids, ConfigError> {
+        let members = self.initial_members()?;
+        let mut all = Sha256::new();
+        all.update(self.initial_cluster_token.as_bytes());
+        let mut by_id = std::collections::BTreeMap::new();
+        let mut own = 0;
+        for (name, mut urls) in members {
+            urls.sort();
+            let mut one = Sha256::new();
+            one.update(self.initial_cluster_token.as_bytes());
+            for url in &urls {
+                one.update(b"\0");
+                one.update(url.as_bytes());
+                all.update(b"\0");
+                all.update(url.as_bytes());
+            }
+            let id = number(&one.finalize());
+            if name == self.name {
+                own = id;
+            }
+            by_id.insert(id, Peer { name, peer_urls: urls });
+        }
+        Ok(Ids { cluster_id: number(&all.finalize()), member_id: own, members: by_id })
+    }
+
+    /// Refuses flags that do not go together, naming the one to change.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.election_timeout < 5 * self.heartbeat_interval {
+            return Err(ConfigError::Timeouts { election: self.election_timeout, heartbeat: self.heartbeat_interval });
+        }
+        let lists = [
+            ("--listen-client-urls", &self.listen_client_urls, "--cert-file", self.cert_file.is_some()),
+            ("--listen-peer-urls", &self.listen_peer_urls, "--peer-cert-file", self.peer_cert_file.is_some()),
+            ("--listen-metrics-urls", &self.listen_metrics_urls, "--cert-file", self.cert_file.is_some()),
+        ];
+        for (flag, urls, needed, certified) in lists {
+            for url in urls {
+                if listen(flag, url)?.tls && !certified {
+                    return Err(ConfigError::NoCertificate { flag, needed });
+                }
+            }
+        }
+        if self.client_cert_auth && self.trusted_ca_file.is_none() {
+            return Err(ConfigError::NoCa { flag: "--client-cert-auth", needed: "--trusted-ca-file" });
+        }
+        if self.peer_client_cert_auth && self.peer_trusted_ca_file.is_none() {
+            return Err(ConfigError::NoCa { flag: "--peer-client-cert-auth", needed: "--peer-trusted-ca-file" });
+        }
+        Ok(())
+    }
+}
+
+/// Who is who.
+pub struct Ids {
+    pub cluster_id: u64,
+    pub member_id: u64,
+    pub members: std::collections::BTreeMap<u64, Peer>,
+}
+
+fn number(digest: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    // 0 stands for "none" in many places.
+    u64::from_be_bytes(bytes).max(1)
+}
+
+/// Go's durations: 10m, 1m30s, 500ms, 2h.
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let bad = || format!("{text:?} is no duration; write 10m, 30s or 500ms");
+    let mut total = std::time::Duration::ZERO;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
+        rest = &rest[digits..];
+        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total += match &rest[..unit_len] {
+            "ms" => std::time::Duration::from_millis(number),
+            "s" => std::time::Duration::from_secs(number),
+            "m" => std::time::Duration::from_secs(60 * number),
+            "h" => std::time::Duration::from_secs(3600 * number),
+            _ => return Err(bad()),
+        };
+        rest = &rest[unit_len..];
+    }
+    if total.is_zero() { Err(bad()) } else { Ok(total) }
+}

@@ -1,0 +1,81 @@
+//! What a member takes from the world: disk, clock, randomness, workers. Everything else is a function of these.
+//!
+//! Production uses [`Env::os`]; tests and simulations put a [`sim::SimDisk`], tokio's paused clock and a seed in their
+//! place, on one thread, so that the same seed gives the same run. The network enters through
+//! [`crate::peer::Transport`]; openraft's tasks, timers and randomness through [`runtime::Runtime`].
+
+pub mod os;
+pub mod runtime;
+pub mod sim;
+mod worker;
+
+use std::io;
+use std::sync::Arc;
+
+pub use worker::{Worker, WorkerHandle};
+
+/// A folder of files. Paths are relative to its root and use `/`.
+pub trait Disk: Send + Sync + 'static {
+    fn create_dir(&self, path: &str) -> io::Result<()>;
+    /// Names in a folder, sorted.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// Opens for reading and writing; creates the file where it is not there and `create` is set.
+    fn open(&self, path: &str, create: bool) -> io::Result<Arc<dyn File>>;
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Makes creations, renames and removals in a folder durable.
+    fn sync_dir(&self, path: &str) -> io::Result<()>;
+}
+
+/// One open file; writes are durable only after [`File::sync`].
+pub trait File: Send + Sync + 'static {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// Fills `buffer` as far as the file goes and says how far that was.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+    fn size(&self) -> io::Result<u64>;
+    /// Cuts the file, or extends it with zeros.
+    fn set_size(&self, size: u64) -> io::Result<()>;
+    /// Reserves room, so that later writes inside it change no metadata; reads there give zeros.
+    fn allocate(&self, size: u64) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// Reads exactly `buffer.len()` bytes or fails with `UnexpectedEof`.
+pub fn read_exact_at(file: &dyn File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    match file.read_at(offset, buffer)? {
+        n if n == buffer.len() => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Wall time; monotonic time is tokio's, which a simulation pauses.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn wall_ms(&self) -> u64;
+}
+
+pub trait Random: Send + Sync + 'static {
+    fn next(&self) -> u64;
+}
+
+/// The member's world.
+#[derive(Clone)]
+pub struct Env {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// Whether blocking work gets a thread of its own, or runs as a task of the simulation's one thread.
+    pub threads: bool,
+}
+
+impl Env {
+    /// The real world, with the data folder as root of the disk.
+    pub fn os(data_dir: &std::path::Path) -> io::Result<Self> {
+        Ok(Self {
+            disk: Arc::new(os::OsDisk::new(data_dir)?),
+            clock: Arc::new(os::OsClock),
+            random: Arc::new(os::OsRandom),
+            threads: true,
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! One member of the store: what the edges (gRPC, HTTP, the expiry of leases) call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::rt::WatchReceiver;
+use proto::etcdserverpb as etcd;
+use proto::keelson::raft::v1::Command;
+use proto::keelson::raft::v1::command::Request;
+
+use crate::engine::maintain;
+use crate::env::{Env, WorkerHandle};
+use crate::expiry::Deadlines;
+use crate::mvcc::check;
+use crate::peer::Transport;
+use crate::propose::{Proposer, Unproposed};
+use crate::raft::types::{Membership, Raft};
+use crate::read_index::Reads;
+use crate::refused::Refused;
+use crate::reply::{Answer, Outcome};
+use crate::shared::{ReadError, Shared};
+use crate::wal::{Owner, Wal};
+
+/// How long a request waits for a leader before it is refused.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// Bounds that the flags set.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub request_bytes: usize,
+    pub txn_ops: usize,
+    /// Shortest lease, in seconds.
+    pub lease_ttl_min: i64,
+    /// Live bytes; 0: none.
+    pub quota_bytes: u64,
+}
+
+pub struct Member {
+    pub env: Env,
+    pub owner: Owner,
+    pub raft: Raft,
+    pub shared: Arc<Shared>,
+    pub wal: Wal,
+    pub maintenance: WorkerHandle<maintain::Job>,
+    pub transport: Arc<dyn Transport>,
+    pub proposer: Proposer,
+    pub reads: Reads,
+    pub deadlines: Arc<Deadlines>,
+    pub limits: Limits,
+}
+
+/// Where this member stands in the cluster.
+pub struct Standing {
+    pub term: u64,
+    pub leader: Option<u64>,
+    pub committed_index: u64,
+    pub applied_index: u64,
+    pub membership: Membership,
+}
+
+impl Member {
+    pub fn standing(&self) -> Standing {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let applied_index = self.shared.applied().map_or(0, |id| id.index);
+        Standing {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            committed_index: metrics.last_log_index.unwrap_or(0).max(applied_index),
+            applied_index,
+            membership: metrics.membership_config.membership().clone(),
+        }
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.raft.metrics().borrow_watched().current_leader == Some(self.owner.member_id)
+    }
+
+    /// A header for an answer at `revision`.
+    pub fn header(&self, revision: i64) -> etcd::ResponseHeader {
+        etcd::ResponseHeader {
+            cluster_id: self.owner.cluster_id,
+            member_id: self.owner.member_id,
+            revision,
+            raft_term: self.raft.metrics().borrow_watched().current_term,
+        }
+    }
+
+    /// Has a command applied, here or through the leader.
+    pub async fn propose(&self, request: Request) -> Outcome {
+        let command = Command { request: Some(request) };
+        if prost::Message::encoded_len(&command) > self.limits.request_bytes {
+            return Err(Refused::RequestTooLarge);
+        }
+        let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        loop {
+            let leader = self.leader(deadline).await?;
+            let result = if leader == self.owner.member_id {
+                self.proposer.propose(command.clone()).await
+            } else {
+                self.transport.forward(leader, command.clone()).await
+            };
+            match result {
+                Ok(outcome) => return outcome,
+                Err(Unproposed::Lost) => return Err(Refused::Timeout),
+                Err(Unproposed::NotLeader) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(Unproposed::NotLeader) => return Err(Refused::NoLeader),
+            }
+        }
+    }
+
+    /// The leader, waited for.
+    async fn leader(&self, deadline: tokio::time::Instant) -> Result<u64, Refused> {
+        loop {
+            let leader = self.raft.metrics().borrow_watched().current_leader;
+            match leader {
+                Some(leader) => return Ok(leader),
+                None if tokio::time::Instant::now() >= deadline => return Err(Refused::NoLeader),
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    pub async fn range(&self, req: &etcd::RangeRequest) -> Result<etcd::RangeResponse, ReadError> {
+        check::range(req)?;
+        if !req.serializable {
+            self.linearize().await?;
+        }
+        self.shared.range(req)
+    }
+
+    /// Returns when the state holds everything that was acknowledged before.
+    pub async fn linearize(&self) -> Result<(), Refused> {
+        let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        loop {
+            match tokio::time::timeout_at(deadline, self.reads.linearize()).await {
+                Ok(Err(Refused::NoLeader | Refused::NotLeader | Refused::LeaderChanged))
+                    if tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Ok(result) => return result,
+                Err(_) => return Err(Refused::Timeout),
+            }
+        }
+    }
+
+    pub async fn put(&self, req: etcd::PutRequest) -> Outcome {
+        check::put(&req)?;
+        self.check_space()?;
+        self.propose(Request::Put(req)).await
+    }
+
+    pub async fn delete_range(&self, req: etcd::DeleteRangeRequest) -> Outcome {
+        check::delete_range(&req)?;
+        self.propose(Request::DeleteRange(req)).await
+    }
+
+    pub async fn txn(&self, req: etcd::TxnRequest) -> Result<etcd::TxnResponse, ReadError> {
+        check::txn(&req, self.limits.txn_ops)?;
+        if crate::mvcc::check::is_read_only(&req) {
+            if !crate::mvcc::check::is_serializable(&req) {
+                self.linearize().await?;
+            }
+            return self.shared.read_txn(&req);
+        }
+        if crate::mvcc::check::puts(&req) {
+            self.check_space()?;
+        }
+        match self.propose(Request::Txn(req)).await? {
+            Answer::Txn(rsp) => Ok(rsp),
+            _ => Err(Refused::Stopped.into()),
+        }
+    }
+
+    /// Compacts; with `physical`, returns when the space is free.
+    pub async fn compact(&self, req: etcd::CompactionRequest) -> Outcome {
+        let answer = self.propose(Request::Compact(req)).await?;
+        if req.physical {
+            let (tx, rx) = tokio::sync::oneshot::channel();
+            let sent = self.maintenance.send(maintain::Job::Trim(Some(tx))).await;
+            if sent.is_err() || rx.await.is_err() {
+                return Err(Refused::Stopped);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Grants a lease; everything that is left open is chosen here, so that the log decides alone.
+    pub async fn grant(&self, mut req: etcd::LeaseGrantRequest) -> Outcome {
+        if req.ttl > crate::lease::TTL_MAX {
+            return Err(Refused::LeaseTtlTooLarge);
+        }
+        req.ttl = req.ttl.max(self.limits.lease_ttl_min);
+        while req.id == 0 {
+            req.id = (self.env.random.next() >> 1) as i64;
+        }
+        self.propose(Request::LeaseGrant(req)).await
+    }
+
+    pub async fn revoke(&self, req: etcd::LeaseRevokeRequest) -> Outcome {
+        self.propose(Request::LeaseRevoke(req)).await
+    }
+
+    /// Renews a lease at the leader's clock; 0 when there is none such.
+    pub async fn keep_alive(&self, lease: i64) -> Result<i64, Refused> {
+        if self.is_leader() {
+            return Ok(self.renew(lease));
+        }
+        let leader = self.leader(tokio::time::Instant::now() + REQUEST_TIMEOUT).await?;
+        match leader == self.owner.member_id {
+            true => Ok(self.renew(lease)),
+            false => self.transport.keep_alive(leader, lease).await,
+        }
+    }
+
+    /// As leader: renews a lease.
+    pub fn renew(&self, lease: i64) -> i64 {
+        let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
+        if ttl > 0 {
+            self.deadlines.renew(lease, ttl);
+        }
+        ttl
+    }
+
+    /// As leader: seconds that a lease has left, -1 when there is none such.
+    pub fn lease_left(&self, lease: i64) -> i64 {
+        let ttl = self.shared.held.read().state.lessor.get(lease).map(|lease| lease.ttl);
+        ttl.map_or(-1, |ttl| self.deadlines.left(lease).unwrap_or(ttl))
+    }
+
+    /// Seconds that a lease has left, wherever the leader is.
+    pub async fn time_to_live(&self, lease: i64) -> Result<i64, Refused> {
+        let leader = self.leader(tokio::time::Instant::now() + REQUEST_TIMEOUT).await?;
+        match leader == self.owner.member_id {
+            true => Ok(self.lease_left(lease)),
+            false => self.transport.lease_left(leader, lease).await,
+        }
+    }
+
+    /// Refuses writes over the quota; deletes and compactions are always let through.
+    fn check_space(&self) -> Result<(), Refused> {
+        let quota = self.limits.quota_bytes;
+        let held = self.shared.held.read();
+        if (quota > 0 && held.state.index.live_bytes() > quota) || held.state.alarms.iter().any(|held| held.1 == 1) {
+            return Err(Refused::NoSpace);
+        }
+        Ok(())
+    }
+}

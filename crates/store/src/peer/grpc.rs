@@ -1,0 +1,362 @@
+//! Members over gRPC: `keelson.raft.v1`, one channel to each.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{Stream, StreamExt, stream};
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::SnapshotOf;
+use parking_lot::Mutex;
+use proto::keelson::raft::v1 as pb;
+use proto::keelson::raft::v1::raft_client::RaftClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use daemon::tls::ClientIdentity;
+use tonic::transport::{Channel, Endpoint};
+
+use super::Transport;
+use crate::propose::Unproposed;
+use crate::raft::codec;
+use crate::raft::types::{Peer, TypeConfig, Vote};
+use crate::refused::Refused;
+use crate::reply::{self, Outcome};
+use crate::snapshot::SnapshotData;
+
+/// Messages between members are as large as the entries that they carry.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Snapshot chunks read ahead of the network.
+const SNAPSHOT_QUEUE_LEN: usize = 4;
+const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+/// Why a member cannot be dialled at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("it has no peer URL")]
+    NoUrl,
+    #[error("{0} needs --peer-trusted-ca-file")]
+    NoIdentity(String),
+    #[error(transparent)]
+    Tls(#[from] daemon::tls::Error),
+    #[error(transparent)]
+    Url(#[from] tonic::transport::Error),
+}
+
+/// How members are reached.
+#[derive(Clone)]
+pub struct GrpcTransport {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster_id: u64,
+    identity: Option<Arc<ClientIdentity>>,
+    peers: Mutex<BTreeMap<u64, (Vec<String>, Channel)>>,
+}
+
+impl GrpcTransport {
+    pub fn new(cluster_id: u64, identity: Option<Arc<ClientIdentity>>) -> Self {
+        Self { inner: Arc::new(Inner { cluster_id, identity, peers: Mutex::default() }) }
+    }
+
+    /// The channel to a member, made anew when its URLs changed. Of several URLs the first is dialled.
+    pub fn connect(&self, member: u64, urls: &[String]) -> Result<Channel, ConnectError> {
+        let mut peers = self.inner.peers.lock();
+        if let Some((known, channel)) = peers.get(&member)
+            && known == urls
+        {
+            return Ok(channel.clone());
+        }
+        let url = urls.first().ok_or(ConnectError::NoUrl)?;
+        let channel = match &self.inner.identity {
+            Some(identity) if url.starts_with("https") => identity.channel(url, None)?,
+            _ if url.starts_with("https") => return Err(ConnectError::NoIdentity(url.clone())),
+            _ => Endpoint::from_shared(url.clone())?
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_nodelay(true)
+                .http2_keep_alive_interval(Duration::from_secs(5))
+                .keep_alive_while_idle(true)
+                .connect_lazy(),
+        };
+        peers.insert(member, (urls.to_vec(), channel.clone()));
+        Ok(channel)
+    }
+
+    fn client(&self, member: u64) -> Option<RaftClient<Channel>> {
+        let channel = self.inner.peers.lock().get(&member)?.1.clone();
+        Some(client(channel))
+    }
+
+    fn target(&self, member_id: u64) -> Option<pb::Target> {
+        Some(pb::Target { cluster_id: self.inner.cluster_id, member_id })
+    }
+}
+
+fn client(channel: Channel) -> RaftClient<Channel> {
+    RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
+#[async_trait]
+impl Transport for GrpcTransport {
+    async fn read_index(&self, leader: u64) -> Result<Option<u64>, Refused> {
+        let mut client = self.client(leader).ok_or(Refused::NoLeader)?;
+        let call = client.read_index(pb::ReadIndexRequest { target: self.target(leader) });
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(rsp)) => Ok(rsp.into_inner().log_id.map(|id| id.index)),
+            Ok(Err(_)) => Err(Refused::LeaderChanged),
+            Err(_) => Err(Refused::Timeout),
+        }
+    }
+
+    async fn forward(&self, leader: u64, command: pb::Command) -> Result<Outcome, Unproposed> {
+        let mut client = self.client(leader).ok_or(Unproposed::NotLeader)?;
+        let req = pb::ForwardRequest { target: self.target(leader), command: Some(command) };
+        match tokio::time::timeout(CALL_TIMEOUT, client.forward(req)).await {
+            Ok(Ok(rsp)) => Ok(reply::from_wire(rsp.into_inner().reply)),
+            // The member says so itself: it did not log the command.
+            Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => Err(Unproposed::NotLeader),
+            _ => Err(Unproposed::Lost),
+        }
+    }
+
+    async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
+        self.lease(leader, lease, false).await
+    }
+
+    async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
+        self.lease(leader, lease, true).await
+    }
+}
+
+impl GrpcTransport {
+    async fn lease(&self, leader: u64, lease_id: i64, peek: bool) -> Result<i64, Refused> {
+        let mut client = self.client(leader).ok_or(Refused::NoLeader)?;
+        let req = pb::KeepAliveRequest { target: self.target(leader), lease_id, peek };
+        match tokio::time::timeout(CALL_TIMEOUT, client.keep_alive(req)).await {
+            Ok(Ok(rsp)) => Ok(rsp.into_inner().ttl),
+            Ok(Err(_)) => Err(Refused::LeaderChanged),
+            Err(_) => Err(Refused::Timeout),
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for GrpcTransport {
+    type Network = Network;
+
+    async fn new_client(&mut self, target: u64, node: &Peer) -> Network {
+        Network { transport: self.clone(), target, urls: node.peer_urls.clone() }
+    }
+}
+
+/// The way to one member.
+pub struct Network {
+    transport: GrpcTransport,
+    target: u64,
+    urls: Vec<String>,
+}
+
+type Rpc<T> = Result<T, RPCError<TypeConfig>>;
+
+fn unreachable(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::new(error))
+}
+
+fn failed(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+impl Network {
+    fn client(&self) -> Rpc<RaftClient<Channel>> {
+        self.transport.connect(self.target, &self.urls).map(client).map_err(|error| unreachable(&error))
+    }
+
+    /// A call with openraft's time limit; a member that cannot be reached is told apart, for the back-off.
+    async fn call<T>(
+        &self,
+        option: &RPCOption,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Rpc<T> {
+        match tokio::time::timeout(option.soft_ttl(), call).await {
+            Ok(Ok(rsp)) => Ok(rsp.into_inner()),
+            Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
+            Ok(Err(status)) => Err(failed(&status)),
+            Err(elapsed) => Err(unreachable(&elapsed)),
+        }
+    }
+
+    fn vote_request(&self, rpc: &VoteRequest<TypeConfig>) -> pb::VoteRequest {
+        pb::VoteRequest {
+            target: self.transport.target(self.target),
+            vote: Some(codec::vote(&rpc.vote)),
+            last_log_id: rpc.last_log_id.as_ref().map(codec::log_id),
+            leadership_transfer: rpc.leadership_transfer,
+        }
+    }
+
+    fn append_request(&self, rpc: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
+        append_request(self.transport.target(self.target), rpc)
+    }
+}
+
+fn append_request(target: Option<pb::Target>, rpc: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
+    pb::AppendRequest {
+        target,
+        vote: Some(codec::vote(&rpc.vote)),
+        prev_log_id: rpc.prev_log_id.as_ref().map(codec::log_id),
+        committed: rpc.leader_commit.as_ref().map(codec::log_id),
+        entries: rpc.entries.iter().map(codec::entry).collect(),
+    }
+}
+
+fn vote_response(rsp: pb::VoteResponse) -> Rpc<VoteResponse<TypeConfig>> {
+    let vote = codec::vote_back(rsp.vote).map_err(|error| failed(&error))?;
+    Ok(VoteResponse::new(vote, rsp.last_log_id.map(codec::log_id_back), rsp.granted))
+}
+
+fn append_result(rsp: pb::AppendResponse) -> Rpc<StreamAppendResult<TypeConfig>> {
+    use pb::append_response::Result as Wire;
+    match rsp.result {
+        Some(Wire::Matched(matched)) => Ok(Ok(matched.log_id.map(codec::log_id_back))),
+        Some(Wire::Conflict(id)) => Ok(Err(StreamAppendError::Conflict(codec::log_id_back(id)))),
+        Some(Wire::HigherVote(vote)) => {
+            let vote = codec::vote_back(Some(vote)).map_err(|error| failed(&error))?;
+            Ok(Err(StreamAppendError::HigherVote(vote)))
+        }
+        None => Err(failed(&io::Error::other("an append was answered with nothing"))),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Network {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<AppendEntriesResponse<TypeConfig>> {
+        let mut client = self.client()?;
+        let req = self.append_request(rpc);
+        let call = async move {
+            let mut answers = client.append(stream::iter([req])).await?.into_inner();
+            let first = answers.message().await?;
+            first.map(tonic::Response::new).ok_or_else(|| tonic::Status::unavailable("the append was not answered"))
+        };
+        let result = append_result(self.call(&option, call).await?)?;
+        Ok(match result {
+            Ok(_) => AppendEntriesResponse::Success,
+            Err(StreamAppendError::Conflict(_)) => AppendEntriesResponse::Conflict,
+            Err(StreamAppendError::HigherVote(vote)) => AppendEntriesResponse::HigherVote(vote),
+        })
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Rpc<BoxStream<'s, Rpc<StreamAppendResult<TypeConfig>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let mut client = self.client()?;
+            let target = self.transport.target(self.target);
+            let requests = input.map(move |rpc| append_request(target, rpc));
+            let answers = self.call(&option, client.append(requests)).await?;
+            let answers = answers.map(|answer| match answer {
+                Ok(rsp) => append_result(rsp),
+                Err(status) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
+                Err(status) => Err(failed(&status)),
+            });
+            Ok(Box::pin(answers) as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<TypeConfig>, option: RPCOption) -> Rpc<VoteResponse<TypeConfig>> {
+        let mut client = self.client()?;
+        vote_response(self.call(&option, client.vote(self.vote_request(&rpc))).await?)
+    }
+
+    async fn pre_vote(&mut self, rpc: VoteRequest<TypeConfig>, option: RPCOption) -> Rpc<VoteResponse<TypeConfig>> {
+        let mut client = self.client()?;
+        vote_response(self.call(&option, client.pre_vote(self.vote_request(&rpc))).await?)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let unreachable = |error: io::Error| StreamingError::Unreachable(Unreachable::new(&error));
+        let mut client = self.client().map_err(|error| unreachable(io::Error::other(error.to_string())))?;
+        let SnapshotData::Taken(taken) = snapshot.snapshot else {
+            return Err(unreachable(io::Error::other("a received snapshot is not passed on")));
+        };
+        let begin = pb::SnapshotBegin {
+            target: self.transport.target(self.target),
+            vote: Some(codec::vote(&vote)),
+            meta: Some(codec::snapshot_meta(&snapshot.meta)),
+        };
+        let (tx, rx) = mpsc::channel(SNAPSHOT_QUEUE_LEN);
+        let send = async move {
+            let first = pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Begin(begin)) };
+            if tx.send(first).await.is_err() {
+                return Ok(());
+            }
+            let mut blocks = taken.blocks();
+            while let Some(mut bytes) = blocks.next()? {
+                while !bytes.is_empty() {
+                    let piece = bytes.split_to(bytes.len().min(SNAPSHOT_CHUNK_BYTES));
+                    let chunk = pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Data(piece)) };
+                    if tx.send(chunk).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            Ok::<(), io::Error>(())
+        };
+        let call = async {
+            let (sent, answer) = futures::join!(send, client.install_snapshot(ReceiverStream::new(rx)));
+            sent.map_err(unreachable)?;
+            let rsp = answer.map_err(|status| StreamingError::Unreachable(Unreachable::new(&status)))?.into_inner();
+            let vote = codec::vote_back(rsp.vote).map_err(|error| unreachable(io::Error::other(error)))?;
+            Ok(SnapshotResponse::new(vote))
+        };
+        tokio::select! {
+            biased;
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            result = call => result,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Rpc<TransferLeaderResponse<TypeConfig>> {
+        let mut client = self.client()?;
+        let wire = pb::TransferLeaderRequest {
+            target: self.transport.target(self.target),
+            from_vote: Some(codec::vote(req.from_leader())),
+            to_member_id: *req.to_node_id(),
+            last_log_id: req.last_log_id().map(codec::log_id),
+        };
+        let rsp = self.call(&option, client.transfer_leader(wire)).await?;
+        match rsp.refused.is_empty() {
+            true => Ok(Ok(())),
+            false => Err(failed(&io::Error::other(rsp.refused))),
+        }
+    }
+}

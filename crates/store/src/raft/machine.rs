@@ -1,0 +1,165 @@
+//! openraft's state machine: entries of the log become frames of the engine, changes for watchers, and answers.
+
+use std::io;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use openraft::EntryPayload;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use tokio::sync::oneshot;
+
+use super::types::{Batch, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::apply::apply;
+use crate::engine::maintain::Job;
+use crate::env::{Env, WorkerHandle};
+use crate::shared::Shared;
+use crate::snapshot::{self, SnapshotData};
+use crate::watcher::Change;
+
+type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>;
+
+/// Entries applied under one lock.
+const APPLY_LEN_MAX: usize = 64;
+/// Entries between two looks at the engine's chores.
+const WAKE_ENTRIES: u64 = 256;
+
+#[derive(Clone)]
+pub struct Machine {
+    env: Env,
+    shared: Arc<Shared>,
+    maintenance: WorkerHandle<Job>,
+    since_wake: u64,
+}
+
+impl Machine {
+    pub fn new(env: Env, shared: Arc<Shared>, maintenance: WorkerHandle<Job>) -> Self {
+        Self { env, shared, maintenance, since_wake: 0 }
+    }
+
+    /// Makes everything applied so far durable in the engine.
+    async fn sync(&self) -> io::Result<()> {
+        let (tx, rx) = oneshot::channel();
+        self.maintenance.send(Job::Sync(tx)).await?;
+        rx.await.map_err(|_| io::Error::other("the engine's maintenance has stopped"))?
+    }
+
+    /// Applies entries in one go: one write to the engine, one publication, then the answers.
+    fn apply_some(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<bool> {
+        let mut changes = Vec::new();
+        let mut answers = Vec::with_capacity(entries.len());
+        let compacted_before;
+        let compacted;
+        let applied;
+        {
+            let mut writer = self.shared.writer.lock();
+            let mut held = self.shared.held.write();
+            let state = &mut held.state;
+            compacted_before = state.index.compacted();
+            for (entry, responder) in entries {
+                let mut outcomes = Outcomes::default();
+                writer.begin(Some(entry.log_id))?;
+                match &entry.payload {
+                    EntryPayload::Blank => {}
+                    EntryPayload::Normal(batch) => {
+                        outcomes = run_batch(state, &mut writer, batch, responder.is_some(), &mut changes)?;
+                    }
+                    EntryPayload::Membership(membership) => {
+                        let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
+                        writer.effect(&crate::state::Effect::Membership(stored.clone()));
+                        state.membership = stored;
+                    }
+                }
+                writer.finish();
+                state.applied = Some(entry.log_id);
+                answers.push((responder, outcomes));
+            }
+            writer.flush()?;
+            applied = state.applied;
+            compacted = state.index.compacted();
+        }
+        self.shared.hub.publish(changes);
+        self.shared.set_applied(applied);
+        for (responder, outcomes) in answers {
+            if let Some(responder) = responder {
+                responder.send(outcomes);
+            }
+        }
+        Ok(compacted != compacted_before)
+    }
+}
+
+fn run_batch(
+    state: &mut crate::state::State,
+    writer: &mut crate::engine::Writer,
+    batch: &Batch,
+    wanted: bool,
+    changes: &mut Vec<Change>,
+) -> io::Result<Outcomes> {
+    let commands = batch.commands().map_err(io::Error::other)?;
+    let mut outcomes = Vec::with_capacity(commands.len());
+    for command in commands.iter() {
+        let applied = apply(state, writer, command, wanted)?;
+        if !applied.events.is_empty() {
+            changes.push(Change { revision: state.index.revision(), events: applied.events });
+        }
+        outcomes.push(applied.outcome);
+    }
+    Ok(Outcomes(outcomes))
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Machine;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        let held = self.shared.held.read();
+        Ok((held.state.applied, held.state.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(APPLY_LEN_MAX);
+        while let Some(chunk) = chunks.next().await {
+            let entries = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+            self.since_wake += entries.len() as u64;
+            let compacted = self.apply_some(entries)?;
+            if compacted {
+                self.maintenance.send(Job::Trim(None)).await?;
+            } else if self.since_wake >= WAKE_ENTRIES {
+                self.since_wake = 0;
+                self.maintenance.send(Job::Wake).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
+        let installed = snapshot::install(&self.env, &self.shared, meta, snapshot)?;
+        self.maintenance.send(Job::Replaced { checkpoint: installed }).await
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let (meta, snapshot) = snapshot::take(&self.shared);
+        if meta.last_log_id.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Snapshot { meta, snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+
+    /// A snapshot is the engine itself: once it is synced, the log before it can go.
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let (meta, snapshot) = snapshot::take(&self.shared);
+        self.sync().await?;
+        Ok(Snapshot { meta, snapshot })
+    }
+}

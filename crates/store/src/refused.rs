@@ -1,0 +1,87 @@
+//! Why the store refuses a request: etcd's errors, with the texts that clients match on.
+
+/// gRPC's codes, by their numbers, so that pure code needs no gRPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Code {
+    InvalidArgument = 3,
+    NotFound = 5,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    OutOfRange = 11,
+    Unimplemented = 12,
+    Unavailable = 14,
+    DataLoss = 15,
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $code:ident, $text:literal;)*) => {
+        /// A refusal that every member comes to alike, or that says why the member cannot serve now.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        pub enum Refused {
+            $($(#[$doc])* #[error($text)] $name,)*
+        }
+
+        impl Refused {
+            pub const ALL: &[Refused] = &[$(Refused::$name,)*];
+
+            pub fn code(self) -> Code {
+                match self {
+                    $(Self::$name => Code::$code,)*
+                }
+            }
+
+            pub fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+refusals! {
+    EmptyKey = InvalidArgument, "etcdserver: key is not provided";
+    KeyNotFound = InvalidArgument, "etcdserver: key not found";
+    ValueProvided = InvalidArgument, "etcdserver: value is provided";
+    LeaseProvided = InvalidArgument, "etcdserver: lease is provided";
+    TooManyOps = InvalidArgument, "etcdserver: too many operations in txn request";
+    DuplicateKey = InvalidArgument, "etcdserver: duplicate key given in txn request";
+    InvalidSortOption = InvalidArgument, "etcdserver: invalid sort option";
+    Compacted = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    FutureRevision = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    NoSpace = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    LeaseNotFound = NotFound, "etcdserver: requested lease not found";
+    LeaseExists = FailedPrecondition, "etcdserver: lease already exists";
+    LeaseTtlTooLarge = OutOfRange, "etcdserver: too large lease TTL";
+    MemberExists = FailedPrecondition, "etcdserver: member ID already exist";
+    PeerUrlExists = FailedPrecondition, "etcdserver: Peer URLs already exists";
+    MemberNotEnoughStarted = FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members";
+    MemberBadUrls = InvalidArgument, "etcdserver: given member URLs are invalid";
+    MemberNotFound = NotFound, "etcdserver: member not found";
+    MemberNotLearner = FailedPrecondition, "etcdserver: can only promote a learner member";
+    LearnerNotReady = FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader";
+    TooManyLearners = FailedPrecondition, "etcdserver: too many learner members in cluster";
+    Unhealthy = Unavailable, "etcdserver: unhealthy cluster";
+    BadLeaderTransferee = FailedPrecondition, "etcdserver: bad leader transferee";
+    RequestTooLarge = InvalidArgument, "etcdserver: request is too large";
+    TooManyRequests = ResourceExhausted, "etcdserver: too many requests";
+    NoLeader = Unavailable, "etcdserver: no leader";
+    NotLeader = FailedPrecondition, "etcdserver: not leader";
+    LeaderChanged = Unavailable, "etcdserver: leader changed";
+    Stopped = Unavailable, "etcdserver: server stopped";
+    Timeout = Unavailable, "etcdserver: request timed out";
+    Corrupt = DataLoss, "etcdserver: corrupt cluster";
+    AuthNotEnabled = FailedPrecondition, "etcdserver: authentication is not enabled";
+    NotSupportedForLearner = Unavailable, "etcdserver: rpc not supported for learner";
+    InvalidDowngradeVersion = InvalidArgument, "etcdserver: invalid downgrade target version";
+    WrongVersionFormat = InvalidArgument, "etcdserver: wrong version format";
+}
+
+impl Refused {
+    /// The refusal with this text: members pass refusals on by it.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refused| refused.text() == text)
+    }
+}

@@ -1,0 +1,371 @@
+//! Builds a member and runs it until it is told to stop: every long-lived task is spawned here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::health::{Health, Scope};
+use daemon::metrics::Metrics;
+use daemon::serve::{Limits as ServeLimits, Server};
+use daemon::shutdown::Shutdown;
+use daemon::tls::{ClientCerts, ClientIdentity, ServerIdentity};
+use openraft::errors::{InitializeError, RaftError};
+use openraft::network::RaftNetworkFactory;
+use openraft::network::NetSnapshot;
+use proto::etcdserverpb::auth_server::AuthServer;
+use proto::etcdserverpb::cluster_server::ClusterServer;
+use proto::etcdserverpb::kv_server::KvServer;
+use proto::etcdserverpb::lease_server::LeaseServer;
+use proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use proto::etcdserverpb::watch_server::WatchServer;
+use proto::keelson::raft::v1::MemberAttributes;
+use proto::keelson::raft::v1::command::Request;
+use proto::keelson::raft::v1::raft_server::RaftServer;
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+
+use crate::config::{self, Config, ConfigError, Ids};
+use crate::engine::{EngineError, maintain, open};
+use crate::env::{Env, WorkerHandle};
+use crate::expiry::{Deadlines, Expiry};
+use crate::member::{Limits, Member};
+use crate::peer::Transport;
+use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
+use crate::propose::{Batching, Proposer};
+use crate::raft::machine::Machine;
+use crate::raft::types::{Raft, TypeConfig};
+use crate::read_index::{Reads, Rounds};
+use crate::serve;
+use crate::shared::Shared;
+use crate::snapshot::SnapshotData;
+use crate::wal::{Owner, Wal, WalError};
+
+/// Applied entries after which the log is cut, and how many stay for followers that are a little behind.
+const SNAPSHOT_ENTRIES: u64 = 10_000;
+const LOG_ENTRIES_KEPT: u64 = 5_000;
+/// Bytes of log after which it is cut, whatever the number of entries.
+const LOG_BYTES_MAX: u64 = 256 << 20;
+/// Room in a gRPC message beside the request itself.
+const MESSAGE_SLACK: usize = 512 << 10;
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the data folder {path}")]
+    DataDir { path: String, #[source] source: std::io::Error },
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("starting a worker")]
+    Worker(#[source] std::io::Error),
+    #[error("raft: {0}")]
+    Raft(String),
+    #[error(transparent)]
+    Tls(#[from] daemon::tls::Error),
+    #[error(transparent)]
+    Bind(#[from] daemon::serve::BindError),
+    #[error("another process uses the data folder {0}; one member, one folder")]
+    Locked(String),
+    #[error("the member stopped: {0}")]
+    Stopped(String),
+}
+
+/// A member and the tasks that it needs; [`run`] spawns them, and so does a simulation.
+pub struct Built {
+    pub member: Arc<Member>,
+    pub batching: Batching,
+    pub rounds: Rounds,
+    pub expiry: Expiry,
+}
+
+/// Settings of consensus.
+pub struct Timing {
+    pub heartbeat_ms: u64,
+    pub election_ms: u64,
+}
+
+/// Opens what is on disk and starts consensus. `network` and `transport` are the same thing twice: openraft's view of
+/// it and ours.
+pub async fn build<N>(
+    env: Env,
+    owner: Owner,
+    limits: Limits,
+    timing: Timing,
+    network: N,
+    transport: Arc<dyn Transport>,
+) -> Result<Built, RunError>
+where
+    N: RaftNetworkFactory<TypeConfig>,
+    N::Network: NetSnapshot<TypeConfig, SnapshotData = SnapshotData>,
+{
+    let wal = Wal::open(&env, owner)?;
+    let opened = open::open(&env)?;
+    let (purged, _) = wal.state();
+    if let Some(purged) = purged.filter(|purged| opened.state.applied.is_none_or(|applied| applied.index < purged.index)) {
+        let engine = opened.state.applied.map(|applied| applied.index);
+        return Err(EngineError::Behind { engine, log: purged.index }.into());
+    }
+    let shared = Arc::new(Shared::new(opened.state, opened.writer));
+    let maintainer = maintain::Maintainer::new(shared.clone(), opened.checkpoint);
+    let maintenance = WorkerHandle::spawn(&env, "engine", maintainer).map_err(RunError::Worker)?;
+    let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
+    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, timing)?, network, wal.clone(), machine);
+    let raft: Raft = raft.await.map_err(|error| RunError::Raft(error.to_string()))?;
+    let (proposer, batching) = Proposer::new(raft.clone());
+    let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
+    let deadlines = Arc::new(Deadlines::default());
+    let member = Arc::new(Member {
+        env,
+        owner,
+        raft,
+        shared,
+        wal,
+        maintenance,
+        transport,
+        proposer,
+        reads,
+        deadlines,
+        limits,
+    });
+    let expiry = Expiry { member: member.clone() };
+    Ok(Built { member, batching, rounds, expiry })
+}
+
+fn raft_config(owner: Owner, timing: Timing) -> Result<Arc<openraft::Config>, RunError> {
+    let config = openraft::Config {
+        cluster_name: format!("{:x}", owner.cluster_id),
+        heartbeat_interval: timing.heartbeat_ms,
+        election_timeout_min: timing.election_ms,
+        election_timeout_max: timing.election_ms * 3 / 2,
+        install_snapshot_timeout: 60_000,
+        max_payload_entries: 64,
+        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
+        max_in_snapshot_log_to_keep: LOG_ENTRIES_KEPT,
+        replication_lag_threshold: SNAPSHOT_ENTRIES + LOG_ENTRIES_KEPT,
+        purge_batch_size: 256,
+        enable_pre_vote: Some(true),
+        ..Default::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| RunError::Raft(error.to_string()))
+}
+
+/// Begins the cluster with `ids.members`, unless this member has a log already.
+pub async fn begin(member: &Member, ids: &Ids) -> Result<(), RunError> {
+    match member.raft.initialize(ids.members.clone()).await {
+        Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+        Err(error) => Err(RunError::Raft(error.to_string())),
+    }
+}
+
+/// Runs a member of the real world.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    config.check()?;
+    let ids = config.ids()?;
+    let owner = Owner { cluster_id: ids.cluster_id, member_id: ids.member_id };
+    let path = config.data_dir();
+    let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
+    let env = Env::os(&path).map_err(failed)?;
+    let _lock = lock(&path)?;
+    let peers = peer_identity(&config)?;
+    let transport = GrpcTransport::new(ids.cluster_id, peers);
+    for (id, peer) in &ids.members {
+        if *id != ids.member_id
+            && let Err(error) = transport.connect(*id, &peer.peer_urls)
+        {
+            return Err(RunError::Raft(format!("member {}: {error}", peer.name)));
+        }
+    }
+    let limits = Limits {
+        request_bytes: config.max_request_bytes,
+        txn_ops: config.max_txn_ops,
+        lease_ttl_min: (config.election_timeout * 3).div_ceil(2000) as i64,
+        quota_bytes: config.quota(),
+    };
+    let timing = Timing { heartbeat_ms: config.heartbeat_interval, election_ms: config.election_timeout };
+    let built = build(env, owner, limits, timing, transport.clone(), Arc::new(transport)).await?;
+    let member = built.member.clone();
+    tracing::info!(member = format!("{:x}", owner.member_id), cluster = format!("{:x}", owner.cluster_id), "the member is up");
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(built.batching.run());
+    tasks.spawn(built.rounds.run());
+    tasks.spawn(built.expiry.run());
+    tasks.spawn(cut_log(member.clone()));
+    let serving = serve_all(&config, &member, &shutdown).await?;
+    if config.initial_cluster_state == "new" {
+        begin(&member, &ids).await?;
+    }
+    tasks.spawn(introduce(member.clone(), config.name.clone(), config.advertised_client_urls()));
+
+    let result = tokio::select! {
+        () = shutdown.drain.cancelled() => Ok(()),
+        error = fatal(member.clone()) => Err(RunError::Stopped(error)),
+    };
+    shutdown.drain.cancel();
+    serving.join_all().await;
+    tasks.shutdown().await;
+    if tokio::time::timeout(STOP_TIMEOUT, member.raft.shutdown()).await.is_err() {
+        tracing::warn!("consensus did not stop in time");
+    }
+    result
+}
+
+/// Returns when consensus cannot go on: the disk failed, or memory and log disagree.
+async fn fatal(member: Arc<Member>) -> String {
+    use openraft::rt::WatchReceiver;
+    let mut metrics = member.raft.metrics();
+    loop {
+        if let Err(error) = &metrics.borrow_watched().running_state {
+            return error.to_string();
+        }
+        if metrics.changed().await.is_err() {
+            return "consensus has ended".to_owned();
+        }
+    }
+}
+
+/// Tells the cluster this member's name and client URLs, when they are not what it knows.
+async fn introduce(member: Arc<Member>, name: String, client_urls: Vec<String>) {
+    let attributes = MemberAttributes { member_id: member.owner.member_id, name, client_urls };
+    loop {
+        let known = member.linearize().await.is_ok()
+            && member.shared.held.read().state.attributes.get(&attributes.member_id) == Some(&attributes);
+        if known {
+            return;
+        }
+        if let Err(refused) = member.propose(Request::MemberAttributes(attributes.clone())).await {
+            tracing::debug!(%refused, "not introduced yet");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// Cuts the log by bytes; openraft does it by entries.
+async fn cut_log(member: Arc<Member>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        if member.wal.bytes() > LOG_BYTES_MAX
+            && let Err(error) = member.raft.trigger().snapshot().await
+        {
+            tracing::debug!(%error, "the log was not cut");
+        }
+    }
+}
+
+/// One member, one folder.
+fn lock(path: &std::path::Path) -> Result<std::fs::File, RunError> {
+    let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Locked(path.display().to_string())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn peer_identity(config: &Config) -> Result<Option<Arc<ClientIdentity>>, RunError> {
+    let Some(ca) = &config.peer_trusted_ca_file else { return Ok(None) };
+    let pair = config.peer_cert_file.clone().zip(config.peer_key_file.clone());
+    Ok(Some(ClientIdentity::load(ca, pair)?))
+}
+
+fn server_identity(
+    pair: Option<(std::path::PathBuf, std::path::PathBuf)>,
+    required: bool,
+    ca: Option<std::path::PathBuf>,
+) -> Result<Option<Arc<ServerIdentity>>, RunError> {
+    let Some((cert, key)) = pair else { return Ok(None) };
+    let clients = match ca {
+        Some(ca) if required => ClientCerts::Required(ca),
+        Some(ca) => ClientCerts::Optional(ca),
+        None => ClientCerts::Ignored,
+    };
+    Ok(Some(ServerIdentity::load(cert, key, clients)?))
+}
+
+const CLIENT_SERVICES: &[&str] = &[
+    "etcdserverpb.KV",
+    "etcdserverpb.Watch",
+    "etcdserverpb.Lease",
+    "etcdserverpb.Cluster",
+    "etcdserverpb.Maintenance",
+    "etcdserverpb.Auth",
+];
+
+/// Opens every listener; the set ends when all of them have drained.
+async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -> Result<JoinSet<()>, RunError> {
+    let metrics = Metrics::new();
+    crate::metrics::register(&metrics, member.clone());
+    let health = Health::new();
+    let probed = member.clone();
+    health.add("leader", Scope::Ready, move || {
+        let known = probed.standing().leader.is_some();
+        async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
+    });
+    let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
+    let limits = ServeLimits { streams_max: config.max_concurrent_streams, ..Default::default() };
+    let probed = member.clone();
+    let plain = Server::new(health.clone(), metrics.clone()).limits(limits).fallback_fn(move |request| {
+        let member = probed.clone();
+        async move { serve::http::answer(&member, &request).await }
+    });
+    let clients = plain
+        .clone()
+        .grpc(client_routes(member, config, message_bytes))
+        .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
+    let members = plain.clone().grpc(Routes::new(
+        RaftServer::new(serve::raft::RaftService::new(member.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX),
+    ));
+    let client_identity = server_identity(
+        config.cert_file.clone().zip(config.key_file.clone()),
+        config.client_cert_auth,
+        config.trusted_ca_file.clone(),
+    )?;
+    let peer_identity = server_identity(
+        config.peer_cert_file.clone().zip(config.peer_key_file.clone()),
+        config.peer_client_cert_auth,
+        config.peer_trusted_ca_file.clone(),
+    )?;
+    let mut serving = JoinSet::new();
+    let ports = [
+        ("--listen-peer-urls", &config.listen_peer_urls, members, peer_identity),
+        ("--listen-client-urls", &config.listen_client_urls, clients, client_identity.clone()),
+        ("--listen-metrics-urls", &config.listen_metrics_urls, plain.open_metrics(), client_identity),
+    ];
+    for (flag, urls, server, identity) in ports {
+        for url in urls {
+            let listen = config::listen(flag, url)?;
+            let listener = daemon::serve::bind(&listen.address, flag).await?;
+            let server = match &identity {
+                Some(identity) if listen.tls => server.clone().tls(identity.clone()),
+                _ => server.clone(),
+            };
+            tracing::info!(url, "{flag}: serving");
+            serving.spawn(server.serve(listener, shutdown.drain.clone()));
+        }
+    }
+    Ok(serving)
+}
+
+fn client_routes(member: &Arc<Member>, config: &Config, message_bytes: usize) -> Routes {
+    use serve::{auth, cluster, kv, lease, maintenance, watch};
+    let watch = watch::WatchService {
+        member: member.clone(),
+        progress_interval: config.watch_progress_notify_interval,
+    };
+    // Answers have no bound, as in etcd: a range may be as large as its client allows.
+    Routes::new(
+        KvServer::new(kv::KvService { member: member.clone() })
+            .max_decoding_message_size(message_bytes)
+            .max_encoding_message_size(usize::MAX),
+    )
+    .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+    .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }))
+    .add_service(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
+    .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
+    .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
+}

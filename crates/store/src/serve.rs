@@ -1,0 +1,10 @@
+//! The store's edges: etcd's services for clients, `keelson.raft.v1` for members, HTTP for probes.
+
+pub mod auth;
+pub mod cluster;
+pub mod http;
+pub mod kv;
+pub mod lease;
+pub mod maintenance;
+pub mod raft;
+pub mod watch;

@@ -1,0 +1,188 @@
+//! keelson.raft.v1: what the other members call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, TransferLeaderRequest, VoteRequest};
+use proto::keelson::raft::v1 as pb;
+use proto::keelson::raft::v1::raft_server::Raft;
+use tokio::sync::Mutex;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::member::Member;
+use crate::propose::Unproposed;
+use crate::raft::codec::{self, CodecError};
+use crate::raft::types::TypeConfig;
+use crate::read_index;
+use crate::refused::Refused;
+use crate::reply;
+use crate::snapshot::{RECEIVED, SnapshotData};
+use crate::status::{malformed, misdirected};
+
+pub struct RaftService {
+    member: Arc<Member>,
+    /// One snapshot is received at a time.
+    receiving: Mutex<()>,
+}
+
+impl RaftService {
+    pub fn new(member: Arc<Member>) -> Self {
+        Self { member, receiving: Mutex::new(()) }
+    }
+
+    fn check(&self, target: Option<pb::Target>) -> Result<(), Status> {
+        let owner = self.member.owner;
+        let meant = target.is_some_and(|to| (to.cluster_id, to.member_id) == (owner.cluster_id, owner.member_id));
+        if meant { Ok(()) } else { Err(misdirected()) }
+    }
+
+    fn vote_request(&self, req: pb::VoteRequest) -> Result<VoteRequest<TypeConfig>, Status> {
+        self.check(req.target)?;
+        let vote = codec::vote_back(req.vote).map_err(malformed)?;
+        let mut rpc = VoteRequest::new(vote, req.last_log_id.map(codec::log_id_back));
+        rpc.leadership_transfer = req.leadership_transfer;
+        Ok(rpc)
+    }
+}
+
+fn vote_response(rsp: openraft::raft::VoteResponse<TypeConfig>) -> Response<pb::VoteResponse> {
+    Response::new(pb::VoteResponse {
+        vote: Some(codec::vote(&rsp.vote)),
+        last_log_id: rsp.last_log_id.as_ref().map(codec::log_id),
+        granted: rsp.vote_granted,
+    })
+}
+
+fn append_request(req: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, CodecError> {
+    Ok(AppendEntriesRequest {
+        vote: codec::vote_back(req.vote)?,
+        prev_log_id: req.prev_log_id.map(codec::log_id_back),
+        entries: req.entries.into_iter().map(codec::entry_back).collect::<Result<_, _>>()?,
+        leader_commit: req.committed.map(codec::log_id_back),
+    })
+}
+
+fn append_response(result: openraft::raft::StreamAppendResult<TypeConfig>) -> pb::AppendResponse {
+    use pb::append_response::Result as Wire;
+    let result = match result {
+        Ok(matched) => Wire::Matched(pb::Matched { log_id: matched.as_ref().map(codec::log_id) }),
+        Err(StreamAppendError::Conflict(id)) => Wire::Conflict(codec::log_id(&id)),
+        Err(StreamAppendError::HigherVote(vote)) => Wire::HigherVote(codec::vote(&vote)),
+    };
+    pb::AppendResponse { result: Some(result) }
+}
+
+fn stopped(_: impl std::fmt::Display) -> Status {
+    Refused::Stopped.into()
+}
+
+type Appends = Pin<Box<dyn Stream<Item = Result<pb::AppendResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Raft for RaftService {
+    type AppendStream = Appends;
+
+    async fn append(&self, req: Request<Streaming<pb::AppendRequest>>) -> Result<Response<Appends>, Status> {
+        let owner = self.member.owner;
+        // The stream ends at the first request that is not for this member, or makes no sense.
+        let requests = req.into_inner().scan((), move |(), req| std::future::ready((|| {
+            let req = req.ok()?;
+            let target = req.target?;
+            if (target.cluster_id, target.member_id) != (owner.cluster_id, owner.member_id) {
+                return None;
+            }
+            append_request(req).ok()
+        })()));
+        let answers = self.member.raft.stream_append(requests);
+        let answers = answers.map(|answer| answer.map(append_response).map_err(stopped));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
+        let rpc = self.vote_request(req.into_inner())?;
+        Ok(vote_response(self.member.raft.vote(rpc).await.map_err(stopped)?))
+    }
+
+    async fn pre_vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
+        let rpc = self.vote_request(req.into_inner())?;
+        Ok(vote_response(self.member.raft.pre_vote(rpc).await.map_err(stopped)?))
+    }
+
+    async fn install_snapshot(
+        &self,
+        req: Request<Streaming<pb::SnapshotChunk>>,
+    ) -> Result<Response<pb::SnapshotResponse>, Status> {
+        let _alone = self.receiving.lock().await;
+        let mut chunks = req.into_inner();
+        let Some(pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Begin(begin)) }) = chunks.message().await?
+        else {
+            return Err(malformed("a snapshot begins with its meta"));
+        };
+        self.check(begin.target)?;
+        let vote = codec::vote_back(begin.vote).map_err(malformed)?;
+        let meta = codec::snapshot_meta_back(begin.meta).map_err(malformed)?;
+        let disk = &self.member.env.disk;
+        let failed = |error: std::io::Error| Status::internal(error.to_string());
+        let file = disk.open(RECEIVED, true).map_err(failed)?;
+        file.set_size(0).map_err(failed)?;
+        let mut offset = 0;
+        while let Some(chunk) = chunks.message().await? {
+            let Some(pb::snapshot_chunk::Part::Data(bytes)) = chunk.part else {
+                return Err(malformed("a snapshot's second chunk is not data"));
+            };
+            file.write_at(offset, &bytes).map_err(failed)?;
+            offset += bytes.len() as u64;
+        }
+        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received };
+        let rsp = self.member.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(pb::SnapshotResponse { vote: Some(codec::vote(&rsp.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        req: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        let from = codec::vote_back(req.from_vote).map_err(malformed)?;
+        let rpc = TransferLeaderRequest::new(from, req.to_member_id, req.last_log_id.map(codec::log_id_back));
+        let result = self.member.raft.handle_transfer_leader(rpc).await.map_err(stopped)?;
+        let refused = result.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(Response::new(pb::TransferLeaderResponse { refused }))
+    }
+
+    async fn read_index(
+        &self,
+        req: Request<pb::ReadIndexRequest>,
+    ) -> Result<Response<pb::ReadIndexResponse>, Status> {
+        self.check(req.into_inner().target)?;
+        let (term, index) = read_index::confirm(&self.member.raft).await?;
+        let log_id = index.map(|index| pb::LogId { term, index });
+        Ok(Response::new(pb::ReadIndexResponse { log_id }))
+    }
+
+    async fn forward(&self, req: Request<pb::ForwardRequest>) -> Result<Response<pb::ForwardResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        let command = req.command.ok_or_else(|| malformed("a forwarded request without a command"))?;
+        match self.member.proposer.propose(command).await {
+            Ok(outcome) => Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(outcome)) })),
+            Err(Unproposed::NotLeader) => Err(Refused::NotLeader.into()),
+            Err(Unproposed::Lost) => Err(Refused::Timeout.into()),
+        }
+    }
+
+    async fn keep_alive(
+        &self,
+        req: Request<pb::KeepAliveRequest>,
+    ) -> Result<Response<pb::KeepAliveResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        if !self.member.is_leader() {
+            return Err(Refused::NotLeader.into());
+        }
+        let ttl = if req.peek { self.member.lease_left(req.lease_id) } else { self.member.renew(req.lease_id) };
+        Ok(Response::new(pb::KeepAliveResponse { ttl }))
+    }
+}

@@ -1,0 +1,120 @@
+//! What the state machine, the readers and the maintenance of one member share.
+//!
+//! Lock order: writer, then held, then the hub's own. Only the state machine and the maintenance take the writer.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use proto::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use tokio::sync::watch;
+
+use crate::engine::{Engine, Writer};
+use crate::mvcc::Loc;
+use crate::mvcc::range::select;
+use crate::mvcc::write::{WriteError, read_txn};
+use crate::raft::types::LogId;
+use crate::refused::Refused;
+use crate::state::State;
+use crate::watcher::Hub;
+
+/// The state, and the engine that holds its values: a snapshot replaces both at once.
+pub struct Held {
+    pub state: State,
+    pub engine: Arc<Engine>,
+}
+
+pub struct Shared {
+    pub held: RwLock<Held>,
+    pub writer: Mutex<Writer>,
+    pub hub: Arc<Hub>,
+    applied: watch::Sender<Option<LogId>>,
+    /// Snapshots being read: while there are any, compacted versions stay.
+    pins: AtomicUsize,
+}
+
+/// Keeps every version that the index holds, for as long as it lives.
+pub struct Pin {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.shared.pins.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("reading a value")]
+    Io(#[from] io::Error),
+}
+
+impl Shared {
+    pub fn new(state: State, writer: Writer) -> Self {
+        let applied = watch::Sender::new(state.applied);
+        let hub = Arc::new(Hub::new(state.index.revision()));
+        let engine = writer.engine().clone();
+        Self { held: RwLock::new(Held { state, engine }), writer: Mutex::new(writer), hub, applied, pins: AtomicUsize::new(0) }
+    }
+
+    /// Takes effect at once when the state is locked, for reading at least.
+    pub fn pin(self: &Arc<Self>) -> Pin {
+        self.pins.fetch_add(1, Ordering::SeqCst);
+        Pin { shared: self.clone() }
+    }
+
+    pub fn is_pinned(&self) -> bool {
+        self.pins.load(Ordering::SeqCst) > 0
+    }
+
+    /// Reads at the state as it is; values are read after the lock is gone.
+    pub fn range(&self, req: &RangeRequest) -> Result<RangeResponse, ReadError> {
+        let (selection, view) = {
+            let held = self.held.read();
+            let selection = select(&held.state.index, req, held.state.index.revision())?;
+            (selection, held.engine.view())
+        };
+        Ok(selection.finish(|loc| view.read(loc))?)
+    }
+
+    /// A transaction that writes nothing, at the state as it is.
+    pub fn read_txn(&self, req: &TxnRequest) -> Result<TxnResponse, ReadError> {
+        let held = self.held.read();
+        let view = held.engine.view();
+        let read = read_txn(&held.state.index, &|loc| view.read(loc), req);
+        read.map_err(|error| match error {
+            WriteError::Refused(refused) => refused.into(),
+            WriteError::Read(error) => error.into(),
+        })
+    }
+
+    /// The value of a version, if it is still there.
+    pub fn value(&self, loc: Loc) -> Option<Bytes> {
+        let view = self.held.read().engine.view();
+        view.read(loc).ok()
+    }
+
+    pub fn revision(&self) -> i64 {
+        self.held.read().state.index.revision()
+    }
+
+    pub fn applied(&self) -> Option<LogId> {
+        *self.applied.borrow()
+    }
+
+    pub fn set_applied(&self, applied: Option<LogId>) {
+        self.applied.send_replace(applied);
+    }
+
+    /// Returns when everything up to `index` is applied; false when the member stops before.
+    pub async fn wait_applied(&self, index: u64) -> bool {
+        let mut applied = self.applied.subscribe();
+        applied.wait_for(|id| id.is_some_and(|id| id.index >= index)).await.is_ok()
+    }
+}

@@ -1,0 +1,250 @@
+//! Snapshots: the store as a stream of blocks, taken and installed while everything goes on.
+//!
+//! A snapshot holds the state at one entry of the log: the head of a checkpoint, then every version up to the head's
+//! revision with its value. Versions are immutable and a pin keeps compacted ones, so they are read piece by piece while
+//! writers go on.
+
+#[cfg(test)]
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use proto::keelson::raft::v1 as pb;
+
+use crate::engine::checkpoint::{self, BLOCK_BYTES, Draft, take_block, write_block};
+use crate::engine::frame::{self, Reader, Tag};
+use crate::engine::{EngineError, Position, View, Writer, open};
+use crate::env::{Env, File};
+use crate::mvcc::{Values, Version};
+use crate::raft::types::SnapshotMeta;
+use crate::shared::{Held, Pin, Shared};
+use crate::state::{Effect, State};
+
+/// Keys walked under one lock.
+const WALK_KEYS: usize = 1024;
+/// Where a snapshot from the leader is kept until it is installed.
+pub const RECEIVED: &str = "snapshot.received";
+
+/// A snapshot to send, or one that was received.
+pub enum SnapshotData {
+    Taken(Taken),
+    Received,
+}
+
+/// The head as it was, and the store to read the versions from.
+pub struct Taken {
+    head: pb::CheckpointHead,
+    shared: Arc<Shared>,
+    _pin: Pin,
+}
+
+/// Takes a snapshot at the last applied entry. Costs nothing until it is read.
+pub fn take(shared: &Arc<Shared>) -> (SnapshotMeta, SnapshotData) {
+    let held = shared.held.read();
+    let meta = SnapshotMeta { last_log_id: held.state.applied, last_membership: held.state.membership.clone() };
+    let head = checkpoint::head(&held.state, Position::default());
+    (meta, SnapshotData::Taken(Taken { head, shared: shared.clone(), _pin: shared.pin() }))
+}
+
+/// Reads a taken snapshot a piece at a time.
+pub struct Blocks {
+    taken: Taken,
+    after: Option<Box<[u8]>>,
+    stage: Stage,
+}
+
+enum Stage {
+    Head,
+    Keys,
+    End,
+    Done,
+}
+
+impl Taken {
+    pub fn blocks(self) -> Blocks {
+        Blocks { taken: self, after: None, stage: Stage::Head }
+    }
+}
+
+impl Blocks {
+    /// The next bytes of the stream; none at its end.
+    pub fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut out = Vec::new();
+        match self.stage {
+            Stage::Head => {
+                write_block(&mut out, &self.taken.head.encode_to_vec());
+                self.stage = Stage::Keys;
+            }
+            Stage::Keys => {
+                let (rows, view) = self.walk();
+                if rows.is_empty() && self.after.is_none() {
+                    self.stage = Stage::End;
+                    return self.next();
+                }
+                self.encode(rows, &view, &mut out)?;
+                if self.after.is_none() {
+                    self.stage = Stage::End;
+                }
+            }
+            Stage::End => {
+                write_block(&mut out, &[]);
+                self.stage = Stage::Done;
+            }
+            Stage::Done => return Ok(None),
+        }
+        Ok(Some(out.into()))
+    }
+
+    fn walk(&mut self) -> (Vec<(Box<[u8]>, Version)>, View) {
+        let held = self.taken.shared.held.read();
+        let mut rows = Vec::new();
+        let mut last = None;
+        for (key, history) in held.state.index.histories_after(self.after.as_deref(), WALK_KEYS) {
+            last = Some(key.into());
+            let seen = history.versions().iter().filter(|version| version.main <= self.taken.head.revision);
+            rows.extend(seen.map(|version| (key.into(), *version)));
+        }
+        self.after = last;
+        (rows, held.engine.view())
+    }
+
+    fn encode(&self, rows: Vec<(Box<[u8]>, Version)>, view: &View, out: &mut Vec<u8>) -> io::Result<()> {
+        let mut block = Vec::new();
+        for (key, version) in rows {
+            if block.is_empty() {
+                frame::begin(&mut block, None);
+            }
+            let value = view.read(version.loc)?;
+            frame::version(&mut block, Tag::Version, &key, &version, &value);
+            if block.len() > BLOCK_BYTES {
+                write_block(out, &block[frame::FRAME_HEADER_LEN..]);
+                block.clear();
+            }
+        }
+        if !block.is_empty() {
+            write_block(out, &block[frame::FRAME_HEADER_LEN..]);
+        }
+        Ok(())
+    }
+}
+
+/// Replaces state and engine by a received snapshot; gives where the new engine's checkpoint stands.
+pub fn install(
+    env: &Env,
+    shared: &Arc<Shared>,
+    meta: &SnapshotMeta,
+    snapshot: SnapshotData,
+) -> io::Result<(Position, u64)> {
+    if matches!(snapshot, SnapshotData::Taken(_)) {
+        // openraft offers a member its own snapshot back at start; the engine already holds it.
+        let position = shared.writer.lock().position();
+        return Ok((position, 0));
+    }
+    let file = env.disk.open(RECEIVED, false)?;
+    let generation = open::next_generation(&*env.disk)?;
+    let mut writer = open::create(env.disk.clone(), generation)?;
+    let mut state = fill(&*file, &mut writer)?;
+    if state.applied != meta.last_log_id {
+        return Err(EngineError::Snapshot("it does not end where its meta says").into());
+    }
+    state.attach_leases();
+    writer.take_unsynced().sync()?;
+    let position = writer.position();
+    let size = write_checkpoint(&state, &writer, position)?;
+    open::set_current(&*env.disk, generation)?;
+    let revision = state.index.revision();
+    let applied = state.applied;
+    {
+        let mut old = shared.writer.lock();
+        let mut held = shared.held.write();
+        *held = Held { state, engine: writer.engine().clone() };
+        *old = writer;
+    }
+    shared.hub.reset(revision);
+    shared.set_applied(applied);
+    open::sweep(&*env.disk, generation)?;
+    env.disk.remove(RECEIVED)?;
+    Ok((position, size))
+}
+
+fn write_checkpoint(state: &State, writer: &Writer, position: Position) -> io::Result<u64> {
+    let mut draft = Draft::begin(writer.engine().clone(), &checkpoint::head(state, position))?;
+    let mut after: Option<Box<[u8]>> = None;
+    loop {
+        let mut last = None;
+        for (key, history) in state.index.histories_after(after.as_deref(), WALK_KEYS) {
+            draft.key(key, history)?;
+            last = Some(key.into());
+        }
+        match last {
+            Some(last) => after = Some(last),
+            None => return draft.publish(),
+        }
+    }
+}
+
+/// Reads the stream's blocks into an empty engine.
+fn fill(file: &dyn File, writer: &mut Writer) -> io::Result<State> {
+    let damaged = || io::Error::from(EngineError::Snapshot("a block is damaged or missing"));
+    let mut blocks = BlockFile { file, offset: 0 };
+    let first = blocks.next()?.ok_or_else(damaged)?;
+    let head = pb::CheckpointHead::decode(&*first).map_err(io::Error::other)?;
+    let (mut state, _) = checkpoint::state(head).ok_or_else(damaged)?;
+    loop {
+        let block = blocks.next()?.ok_or_else(damaged)?;
+        if block.is_empty() {
+            return Ok(state);
+        }
+        let (_, mut reader) = Reader::new(&block, 0, 0).ok_or_else(damaged)?;
+        writer.begin(state.applied)?;
+        while !reader.is_empty() {
+            let (effect, value) = reader.next().ok_or_else(damaged)?;
+            if let Effect::Version { key, mut version } = effect {
+                version.loc = writer.put(key, &version, value);
+                state.index.insert(key, version);
+            }
+        }
+        writer.finish();
+        writer.flush()?;
+    }
+}
+
+struct BlockFile<'a> {
+    file: &'a dyn File,
+    offset: u64,
+}
+
+impl BlockFile<'_> {
+    /// The next block's payload; none where it is not whole.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut header = [0; 8];
+        if self.file.read_at(self.offset, &mut header)? < header.len() {
+            return Ok(None);
+        }
+        let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        let mut block = vec![0; header.len() + len];
+        let read = self.file.read_at(self.offset, &mut block)?;
+        if read < block.len() {
+            return Ok(None);
+        }
+        self.offset += block.len() as u64;
+        let mut rest = &*block;
+        Ok(take_block(&mut rest).map(<[u8]>::to_vec))
+    }
+}
+
+/// Keys and current values of a snapshot, for tests.
+#[cfg(test)]
+pub fn contents(shared: &Shared) -> io::Result<BTreeMap<Vec<u8>, Bytes>> {
+    let held = shared.held.read();
+    let view = held.engine.view();
+    let mut contents = BTreeMap::new();
+    for (key, history) in held.state.index.histories_after(None, usize::MAX) {
+        if let Some(version) = history.at(i64::MAX) {
+            contents.insert(key.to_vec(), view.read(version.loc)?);
+        }
+    }
+    Ok(contents)
+}

@@ -1,0 +1,48 @@
+//! Refusals as gRPC statuses: the only place where they are made.
+
+use tonic::Status;
+
+use crate::refused::{Code, Refused};
+use crate::shared::ReadError;
+
+fn code(code: Code) -> tonic::Code {
+    match code {
+        Code::InvalidArgument => tonic::Code::InvalidArgument,
+        Code::NotFound => tonic::Code::NotFound,
+        Code::PermissionDenied => tonic::Code::PermissionDenied,
+        Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+        Code::FailedPrecondition => tonic::Code::FailedPrecondition,
+        Code::OutOfRange => tonic::Code::OutOfRange,
+        Code::Unimplemented => tonic::Code::Unimplemented,
+        Code::Unavailable => tonic::Code::Unavailable,
+        Code::DataLoss => tonic::Code::DataLoss,
+    }
+}
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        Status::new(code(refused.code()), refused.text())
+    }
+}
+
+impl From<ReadError> for Status {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Refused(refused) => refused.into(),
+            ReadError::Io(error) => {
+                tracing::error!(error = %crate::report(&error), "a value could not be read");
+                Refused::Corrupt.into()
+            }
+        }
+    }
+}
+
+/// Bytes from another member that cannot be right.
+pub fn malformed(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+/// A call for another cluster or another member.
+pub fn misdirected() -> Status {
+    Status::failed_precondition("this is another member, or another cluster")
+}
