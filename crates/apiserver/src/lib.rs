@@ -1,1 +1,23 @@
 //! The Kubernetes API: verbs, admission, watch cache, on an etcd v3 store.
+//!
+//! A request enters by [`serve`] and one of the front doors ([`grpc`], [`rest`]), passes [`authenticate`] and
+//! [`authorize`], and becomes a call in [`verbs`]: default, [`admit`], prepare ([`registry`]), validate, [`storage`].
+//! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
+
+pub mod admit;
+pub mod allocate;
+pub mod authenticate;
+pub mod authorize;
+pub mod bootstrap;
+pub mod config;
+pub mod grpc;
+pub mod registry;
+pub mod relay;
+pub mod rest;
+pub mod run;
+pub mod serve;
+pub mod server;
+pub mod status;
+pub mod storage;
+pub mod verbs;
+pub mod watch_cache;

@@ -1,3 +1,7 @@
-//! The Kubernetes API: verbs, admission, watch cache, on an etcd v3 store.
+//! keelson-apiserver: see `keelson-apiserver --help` and docs/apiserver.md.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::main("keelson-apiserver", apiserver::run::run)
+}

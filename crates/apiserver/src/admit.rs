@@ -1,0 +1,118 @@
+//! Admission: what the cluster adds to a new object, or why it does not take it. One plugin a file, in upstream's order.
+//!
+//! Plugins are plain functions over a [`View`] of the cluster. They are asked with what the caches hold; a refusal is
+//! judged again once the caches have caught up with the store, so that what was created a moment ago counts.
+
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+mod priority;
+mod service_account;
+mod storage_object_in_use_protection;
+mod taint_nodes_by_condition;
+
+use proto::core::v1::{Namespace, ServiceAccount};
+use proto::dynamic::DynObject;
+use proto::scheduling::v1::PriorityClass;
+
+use crate::authenticate::User;
+use crate::server::Server;
+use crate::status::Result;
+use crate::verbs::Target;
+use crate::watch_cache::Filter;
+
+/// What plugins may know of the cluster.
+pub trait View {
+    /// The namespace of that name.
+    fn namespace(&self, name: &str) -> Option<Namespace>;
+    /// The service account of that name.
+    fn service_account(&self, namespace: &str, name: &str) -> Option<ServiceAccount>;
+    /// The priority class of that name.
+    fn priority_class(&self, name: &str) -> Option<PriorityClass>;
+    /// Every priority class.
+    fn priority_classes(&self) -> Vec<PriorityClass>;
+}
+
+/// What a plugin is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Where the object is to be.
+    pub target: &'a Target,
+    /// Who asks.
+    pub user: &'a User,
+    /// For the names of generated volumes.
+    pub seed: u64,
+}
+
+/// Runs every plugin over a new object.
+pub async fn on_create(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    object: Box<dyn DynObject>,
+    _warnings: &mut Vec<String>,
+) -> Result<Box<dyn DynObject>> {
+    let request = Request { target, user, seed: rand::random() };
+    let mut admitted = object.clone();
+    if run(request, admitted.as_mut(), server).is_ok() {
+        return Ok(admitted);
+    }
+    catch_up(server).await?;
+    admitted = object;
+    run(request, admitted.as_mut(), server)?;
+    Ok(admitted)
+}
+
+/// The chain, in upstream's order.
+fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
+    namespace_lifecycle::admit(request, object, view)?;
+    service_account::admit(request, object, view)?;
+    taint_nodes_by_condition::admit(object);
+    priority::admit(request, object, view)?;
+    default_toleration_seconds::admit(object);
+    storage_object_in_use_protection::admit(object);
+    Ok(())
+}
+
+/// Waits until the caches that plugins read hold what the store holds.
+async fn catch_up(server: &Server) -> Result<()> {
+    let rows = [("", "v1", "namespaces"), ("", "v1", "serviceaccounts"), ("scheduling.k8s.io", "v1", "priorityclasses")];
+    for (group, version, plural) in rows {
+        let resource = server.registry.find(group, version, plural)?;
+        if !server.make_fresh(resource).await? {
+            let newest = server.store.newest_below(&resource.prefix).await?;
+            resource.cache.wait_for(newest, std::time::Duration::from_secs(3)).await?;
+        }
+    }
+    Ok(())
+}
+
+impl Server {
+    fn cached<T: proto::Object>(&self, plural: &str, namespace: &str, name: &str) -> Option<T> {
+        let resource = self.registry.find(T::GROUP, T::VERSION, plural).ok()?;
+        let entry = resource.cache.get(&resource.key(namespace, name))?;
+        T::decode(entry.bytes.clone()).ok()
+    }
+}
+
+impl View for Server {
+    fn namespace(&self, name: &str) -> Option<Namespace> {
+        self.cached("namespaces", "", name)
+    }
+
+    fn service_account(&self, namespace: &str, name: &str) -> Option<ServiceAccount> {
+        self.cached("serviceaccounts", namespace, name)
+    }
+
+    fn priority_class(&self, name: &str) -> Option<PriorityClass> {
+        self.cached("priorityclasses", "", name)
+    }
+
+    fn priority_classes(&self) -> Vec<PriorityClass> {
+        let Ok(resource) = self.registry.find("scheduling.k8s.io", "v1", "priorityclasses") else { return Vec::new() };
+        let (entries, _) = resource.cache.list(&Filter::default());
+        entries.iter().filter_map(|entry| prost::Message::decode(entry.bytes.clone()).ok()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

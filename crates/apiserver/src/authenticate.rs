@@ -1,0 +1,130 @@
+//! Who calls: a client certificate or a service account's token.
+
+pub mod token;
+
+use std::collections::BTreeMap;
+
+use daemon::tls::Peer;
+use proto::core::v1::{Pod, ServiceAccount};
+
+use crate::server::Server;
+use crate::status::{Failure, Result};
+use crate::verbs::Target;
+use token::Claims;
+
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// A caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// `system:node:n1`, `kubernetes-admin`, `system:serviceaccount:NAMESPACE:NAME`.
+    pub name: String,
+    /// Where it is known.
+    pub uid: String,
+    /// What it belongs to.
+    pub groups: Vec<String>,
+    /// What else its credential says.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// The user that a certificate names.
+    pub fn of_peer(peer: &Peer) -> Self {
+        let mut groups = peer.organizations.clone();
+        groups.push(AUTHENTICATED.to_owned());
+        Self { name: peer.common_name.clone(), groups, ..Self::default() }
+    }
+
+    /// True for a member of the group.
+    pub fn is_in(&self, group: &str) -> bool {
+        self.groups.iter().any(|other| other == group)
+    }
+
+    /// The name of the node that this is, where it is one.
+    pub fn node(&self) -> Option<&str> {
+        self.name.strip_prefix("system:node:").filter(|_| self.is_in("system:nodes"))
+    }
+}
+
+/// Tells who calls. A token counts before a certificate; none of both is nobody.
+pub async fn authenticate(server: &Server, peer: Option<&Peer>, authorization: Option<&str>) -> Result<User> {
+    if let Some(token) = authorization.and_then(bearer) {
+        let claims = server.tokens.verify(token, server.tokens.audiences(), server.now().seconds)?;
+        return of_claims(server, &claims).await;
+    }
+    peer.map(User::of_peer).ok_or_else(Failure::unauthorized)
+}
+
+/// The user of a verified token, whose account and bound object must still be there.
+pub async fn of_claims(server: &Server, claims: &Claims) -> Result<User> {
+    let identity = &claims.kubernetes;
+    let namespace = &identity.namespace;
+    let (name, uid) = (&identity.serviceaccount.name, &identity.serviceaccount.uid);
+    let account: ServiceAccount = live(server, "serviceaccounts", namespace, name).await?;
+    if account.metadata.uid != *uid {
+        return Err(Failure::unauthorized());
+    }
+    let mut extra = BTreeMap::new();
+    let key = |name: &str| format!("authentication.kubernetes.io/{name}");
+    extra.insert(key("credential-id"), vec![format!("JTI={}", claims.jti)]);
+    if let Some(bound) = &identity.pod {
+        let pod: Pod = live(server, "pods", namespace, &bound.name).await?;
+        if pod.metadata.uid != bound.uid {
+            return Err(Failure::unauthorized());
+        }
+        extra.insert(key("pod-name"), vec![bound.name.clone()]);
+        extra.insert(key("pod-uid"), vec![bound.uid.clone()]);
+    }
+    if let Some(node) = &identity.node {
+        extra.insert(key("node-name"), vec![node.name.clone()]);
+    }
+    let groups =
+        vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}"), AUTHENTICATED.to_owned()];
+    Ok(User { name: format!("system:serviceaccount:{namespace}:{name}"), uid: uid.clone(), groups, extra })
+}
+
+/// The object, from the cache where it is there, else from the store.
+async fn live<T: proto::Object>(server: &Server, plural: &str, namespace: &str, name: &str) -> Result<T> {
+    let resource = server.registry.core(plural)?;
+    if let Some(entry) = resource.cache.get(&resource.key(namespace, name)) {
+        return T::decode(entry.bytes.clone()).map_err(Failure::internal);
+    }
+    let target = Target {
+        resource: resource.clone(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        subresource: String::new(),
+    };
+    match crate::verbs::get::newest(server, &target).await {
+        Ok(object) => object.read(),
+        Err(failure) if failure.is_not_found() => Err(Failure::unauthorized()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_user_and_groups() {
+        let peer = Peer { common_name: "system:node:n1".into(), organizations: vec!["system:nodes".into()] };
+        let user = User::of_peer(&peer);
+        assert_eq!(user.node(), Some("n1"));
+        assert!(user.is_in("system:authenticated"));
+        let impostor = Peer { common_name: "system:node:n1".into(), organizations: vec![] };
+        assert_eq!(User::of_peer(&impostor).node(), None);
+    }
+
+    #[test]
+    fn only_bearer_headers_carry_tokens() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer abc"), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+    }
+}

@@ -1,0 +1,136 @@
+//! Flags, as kube-apiserver has them.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use daemon::cli::{Common, Flags};
+use ipnet::IpNet;
+
+use crate::allocate::node_port::PortRange;
+
+/// keelson-apiserver: the Kubernetes API on an etcd v3 store
+#[derive(Debug, Clone, Parser)]
+#[command(name = "keelson-apiserver", about, long_about = None)]
+pub struct Config {
+    #[command(flatten)]
+    common: Common,
+
+    /// URLs of the store's members, separated by commas
+    #[arg(long, value_delimiter = ',', required = true, value_name = "URL,...", help_heading = "Store")]
+    pub etcd_servers: Vec<String>,
+    /// CA of the store's certificates
+    #[arg(long, value_name = "FILE", help_heading = "Store")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// Certificate shown to the store
+    #[arg(long, value_name = "FILE", requires = "etcd_keyfile", help_heading = "Store")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Key of the certificate shown to the store
+    #[arg(long, value_name = "FILE", requires = "etcd_certfile", help_heading = "Store")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// How often the store's history is compacted; 0s never
+    #[arg(long, default_value = "5m0s", value_parser = duration, value_name = "DURATION", help_heading = "Store")]
+    pub etcd_compaction_interval: Duration,
+
+    /// Address to listen on
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP", help_heading = "Serving")]
+    pub bind_address: IpAddr,
+    /// Port for gRPC and REST
+    #[arg(long, default_value_t = 6443, value_name = "PORT", help_heading = "Serving")]
+    pub secure_port: u16,
+    /// Address in the endpoints of the kubernetes Service; default: the bind address, or the default route's
+    #[arg(long, value_name = "IP", help_heading = "Serving")]
+    pub advertise_address: Option<IpAddr>,
+    /// Certificate shown to clients
+    #[arg(long, required = true, value_name = "FILE", help_heading = "Serving")]
+    pub tls_cert_file: PathBuf,
+    /// Key of the certificate shown to clients
+    #[arg(long, required = true, value_name = "FILE", help_heading = "Serving")]
+    pub tls_private_key_file: PathBuf,
+
+    /// CA of the certificates that clients show
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Who service account tokens say issued them
+    #[arg(long, default_value = "https://kubernetes.default.svc.cluster.local", value_name = "URL", help_heading = "Authentication")]
+    pub service_account_issuer: String,
+    /// Keys that tokens are checked against, beside the signing key
+    #[arg(long, value_delimiter = ',', value_name = "FILE,...", help_heading = "Authentication")]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// Key that signs tokens: RSA or P-256, PEM
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Whom tokens are for; default: the issuer
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...", help_heading = "Authentication")]
+    pub api_audiences: Vec<String>,
+
+    /// CA of the kubelets' certificates
+    #[arg(long, value_name = "FILE", help_heading = "Kubelets")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Certificate shown to kubelets
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_key", help_heading = "Kubelets")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Key of the certificate shown to kubelets
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_certificate", help_heading = "Kubelets")]
+    pub kubelet_client_key: Option<PathBuf>,
+
+    /// Range of the Services' cluster addresses; one of each family for dual stack
+    #[arg(long, default_value = "10.96.0.0/12", value_delimiter = ',', value_name = "CIDR,...", help_heading = "Services")]
+    pub service_cluster_ip_range: Vec<IpNet>,
+    /// Range of the Services' node ports
+    #[arg(long, default_value = "30000-32767", value_name = "FIRST-LAST", help_heading = "Services")]
+    pub service_node_port_range: PortRange,
+}
+
+impl Flags for Config {
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// Reads `5m0s`, `1h30m`, `250ms` as Go writes durations.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration such as 5m0s");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (mut rest, mut total) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').ok_or_else(wrong)?;
+        let value: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let units = rest.find(|letter: char| letter.is_ascii_digit()).unwrap_or(rest.len());
+        total += value
+            * match &rest[..units] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return Err(wrong()),
+            };
+        rest = &rest[units..];
+    }
+    Duration::try_from_secs_f64(total).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        assert_eq!(duration("5m0s"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert!(duration("5").is_err() && duration("m").is_err() && duration("5 minutes").is_err());
+    }
+
+    #[test]
+    fn upstreams_flags_are_taken() {
+        let args = "apiserver --etcd-servers=http://a:2379,http://b:2379 --tls-cert-file=c --tls-private-key-file=k --service-cluster-ip-range=10.96.0.0/16,fd00::/112";
+        let config = Config::try_parse_from(args.split(' ')).expect("good flags");
+        assert_eq!((config.etcd_servers.len(), config.service_cluster_ip_range.len(), config.secure_port), (2, 2, 6443));
+    }
+}

@@ -1,0 +1,88 @@
+//! The gRPC front door: `keelson.api.v1`, translated to `verbs`.
+
+mod auth;
+mod discovery;
+mod encode;
+mod list_stream;
+mod resources;
+pub mod status;
+mod streams;
+mod watch_stream;
+
+use std::sync::Arc;
+
+use daemon::tls::Peer;
+use proto::keelson::api::v1::auth_server::AuthServer;
+use proto::keelson::api::v1::discovery_server::DiscoveryServer;
+use proto::keelson::api::v1::resources_server::ResourcesServer;
+use proto::keelson::api::v1::streams_server::StreamsServer;
+use proto::keelson::api::v1::{ResourceRef, Selectors};
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+
+use crate::authenticate::{User, authenticate};
+use crate::authorize::{self, Attributes};
+use crate::server::Server;
+use crate::status::{Failure, Result};
+use crate::verbs::Target;
+
+/// Largest request: an object of the largest size in JSON, with room.
+const REQUEST_BYTES_MAX: usize = 8 << 20;
+/// The services, for reflection.
+pub const SERVICES: &[&str] = &[
+    "keelson.api.v1.Resources",
+    "keelson.api.v1.Streams",
+    "keelson.api.v1.Auth",
+    "keelson.api.v1.Discovery",
+];
+
+/// The door.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    server: Arc<Server>,
+}
+
+impl Grpc {
+    /// Every service, ready to be mounted.
+    pub fn routes(server: Arc<Server>) -> Routes {
+        let door = Self { server };
+        Routes::new(ResourcesServer::new(door.clone()).max_decoding_message_size(REQUEST_BYTES_MAX).max_encoding_message_size(usize::MAX))
+            .add_service(StreamsServer::new(door.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
+            .add_service(AuthServer::new(door.clone()))
+            .add_service(DiscoveryServer::new(door))
+    }
+
+    async fn user(&self, metadata: &MetadataMap, extensions: &tonic::Extensions) -> Result<User> {
+        let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        authenticate(&self.server, extensions.get::<Peer>(), authorization).await
+    }
+
+    /// Authenticates the caller, resolves what it means, and judges whether it may.
+    async fn admit<T>(&self, verb: &str, request: &tonic::Request<T>, named: Option<&ResourceRef>) -> Result<(User, Target)> {
+        let user = self.user(request.metadata(), request.extensions()).await?;
+        let Some(named) = named else { return Err(Failure::bad_request("ref must be given")) };
+        let attributes = Attributes {
+            verb,
+            group: &named.group,
+            resource: &named.resource,
+            subresource: &named.subresource,
+            namespace: &named.namespace,
+            name: &named.name,
+        };
+        authorize::check(&user, &attributes)?;
+        let row = (named.group.as_str(), named.version.as_str(), named.resource.as_str());
+        let target = Target::resolve(&self.server.registry, row, &named.namespace, &named.name, &named.subresource)?;
+        let allowed = match named.subresource.as_str() {
+            "" => target.resource.row.allows(verb),
+            subresource => target.resource.row.subresource(subresource).is_some_and(|row| row.verbs.contains(&verb)),
+        };
+        if !allowed {
+            return Err(Failure::method_not_supported(&named.group, &named.resource, verb));
+        }
+        Ok((user, target))
+    }
+}
+
+fn selectors(selectors: Option<Selectors>) -> (String, String) {
+    selectors.map(|selectors| (selectors.labels, selectors.fields)).unwrap_or_default()
+}

@@ -1,0 +1,39 @@
+//! Objects as gRPC messages, and back.
+
+use proto::dynamic::KindInfo;
+use proto::keelson::api::v1::{Json, Object};
+use prost::Message;
+
+use crate::registry::Versioned;
+use crate::status::{Failure, Result};
+use crate::verbs::decode::Body;
+use crate::watch_cache::Entry;
+
+const JSON: &str = "keelson.api.v1.Json";
+
+/// An object.
+pub fn object(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Object {
+    Object { resource_version: rev, object: Some(proto::any::pack_bytes(kind.full_name, bytes.to_vec())), warnings: Vec::new() }
+}
+
+/// An object of the cache.
+pub fn entry(kind: &KindInfo, entry: &Entry, rev: i64) -> Object {
+    object(kind, rev, &entry.bytes)
+}
+
+/// The answer to a read or a write.
+pub fn answer(versioned: &Versioned, warnings: Vec<String>) -> Object {
+    Object { warnings, ..object(versioned.kind, versioned.rev, &versioned.bytes) }
+}
+
+/// An object as it came. `json` keeps what it borrows from.
+pub fn body<'a>(any: Option<&'a prost_types::Any>, json: &'a mut Vec<u8>) -> Result<Body<'a>> {
+    let Some(any) = any else { return Err(Failure::bad_request("object must be given")) };
+    if proto::any::full_name(&any.type_url) != JSON {
+        return Ok(Body::Message(&any.type_url, &any.value));
+    }
+    let message = Json::decode(any.value.as_slice())
+        .map_err(|error| Failure::bad_request(format!("the bytes of keelson.api.v1.Json are malformed: {error}")))?;
+    *json = message.raw.to_vec();
+    Ok(Body::Json(json))
+}

@@ -1,0 +1,172 @@
+//! `keelson.api.v1.Resources`.
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use proto::keelson::api::v1::patch_request::Type as PatchKind;
+use proto::keelson::api::v1::resources_server::Resources;
+use proto::keelson::api::v1::{
+    CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteOptions as WireDeleteOptions, DeleteRequest,
+    DeleteResponse, GetRequest, ListChunk, ListRequest, Object, PatchRequest, UpdateRequest, WatchChunk, WatchRequest,
+    WriteOptions as WireWriteOptions,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Grpc, encode, list_stream, selectors, status, watch_stream};
+use crate::status::{Failure, Result};
+use crate::verbs::list::ListOptions;
+use crate::verbs::options::{DeleteOptions, FieldValidation, Propagation, WriteOptions};
+use crate::verbs::patch::PatchType;
+use crate::verbs::watch::WatchOptions;
+use crate::verbs::{create, delete, delete_collection, get, list, patch, update, watch};
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Resources for Grpc {
+    async fn get(&self, request: Request<GetRequest>) -> Answer<Object> {
+        let run = async {
+            let (_, target) = self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
+            let object = get::get(&self.server, &target, &request.get_ref().resource_version).await?;
+            Ok(encode::answer(&object, Vec::new()))
+        };
+        respond(run.await)
+    }
+
+    type ListStream = BoxStream<'static, std::result::Result<ListChunk, Status>>;
+
+    async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
+        let run = async {
+            let (_, target) = self.admit("list", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (labels, fields) = selectors(asked.selectors);
+            let options = ListOptions {
+                labels,
+                fields,
+                limit: asked.limit,
+                token: asked.r#continue,
+                resource_version: asked.resource_version,
+                version_match: asked.resource_version_match,
+            };
+            let listed = list::list(&self.server, &target, &options).await?;
+            Ok(list_stream::chunks(target.resource.kind, listed).boxed())
+        };
+        respond(run.await)
+    }
+
+    type WatchStream = BoxStream<'static, std::result::Result<WatchChunk, Status>>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
+        let run = async {
+            let (_, target) = self.admit("watch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (labels, fields) = selectors(asked.selectors);
+            let options = WatchOptions {
+                labels,
+                fields,
+                resource_version: asked.resource_version,
+                bookmarks: asked.allow_bookmarks,
+                initial_events: asked.send_initial_events,
+                timeout_s: asked.timeout_seconds,
+            };
+            let watching = watch::watch(&self.server, &target, &options).await?;
+            Ok(watch_stream::chunks(target.resource.kind, watching).boxed())
+        };
+        respond(run.await)
+    }
+
+    async fn create(&self, request: Request<CreateRequest>) -> Answer<Object> {
+        let run = async {
+            let (user, target) = self.admit("create", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (mut json, mut warnings) = (Vec::new(), Vec::new());
+            let body = encode::body(asked.object.as_ref(), &mut json)?;
+            let options = write_options(asked.options)?;
+            let object = create::create(&self.server, &user, &target, body, &options, &mut warnings).await?;
+            Ok(encode::answer(&object, warnings))
+        };
+        respond(run.await)
+    }
+
+    async fn update(&self, request: Request<UpdateRequest>) -> Answer<Object> {
+        let run = async {
+            let (user, target) = self.admit("update", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (mut json, mut warnings) = (Vec::new(), Vec::new());
+            let body = encode::body(asked.object.as_ref(), &mut json)?;
+            let options = write_options(asked.options)?;
+            let version = asked.resource_version;
+            let object = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
+            Ok(encode::answer(&object, warnings))
+        };
+        respond(run.await)
+    }
+
+    async fn patch(&self, request: Request<PatchRequest>) -> Answer<Object> {
+        let run = async {
+            let (_, target) = self.admit("patch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let kind = patch_type(request.get_ref().r#type())?;
+            let asked = request.into_inner();
+            let mut warnings = Vec::new();
+            let options = write_options(asked.options)?;
+            let object = patch::patch(&self.server, &target, kind, &asked.patch, &options, &mut warnings).await?;
+            Ok(encode::answer(&object, warnings))
+        };
+        respond(run.await)
+    }
+
+    async fn delete(&self, request: Request<DeleteRequest>) -> Answer<DeleteResponse> {
+        let run = async {
+            let (_, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
+            let options = delete_options(request.into_inner().options)?;
+            let outcome = delete::delete(&self.server, &target, &options).await?;
+            Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, Vec::new())), deleted: outcome.removed })
+        };
+        respond(run.await)
+    }
+
+    async fn delete_collection(&self, request: Request<DeleteCollectionRequest>) -> Answer<DeleteCollectionResponse> {
+        let run = async {
+            let (_, target) = self.admit("deletecollection", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (labels, fields) = selectors(asked.selectors);
+            let options = delete_options(asked.options)?;
+            let count = delete_collection::delete_collection(&self.server, &target, &labels, &fields, &options).await?;
+            Ok(DeleteCollectionResponse { count })
+        };
+        respond(run.await)
+    }
+}
+
+fn respond<T>(outcome: Result<T>) -> Answer<T> {
+    outcome.map(Response::new).map_err(status::of)
+}
+
+fn write_options(options: Option<WireWriteOptions>) -> Result<WriteOptions> {
+    let options = options.unwrap_or_default();
+    Ok(WriteOptions { dry_run: options.dry_run, field_validation: FieldValidation::parse(&options.field_validation)? })
+}
+
+fn delete_options(options: Option<WireDeleteOptions>) -> Result<DeleteOptions> {
+    let options = options.unwrap_or_default();
+    Ok(DeleteOptions {
+        grace_period_s: options.grace_period_seconds,
+        propagation: Propagation::parse(&options.propagation_policy)?,
+        uid: options.precondition_uid,
+        resource_version: options.precondition_resource_version,
+        dry_run: options.dry_run,
+    })
+}
+
+fn patch_type(kind: PatchKind) -> Result<PatchType> {
+    match kind {
+        PatchKind::Json => Ok(PatchType::Json),
+        PatchKind::Merge => Ok(PatchType::Merge),
+        PatchKind::StrategicMerge => Ok(PatchType::StrategicMerge),
+        PatchKind::Unspecified => Err(Failure::bad_request("the type of the patch must be given")),
+        PatchKind::Apply => Err(Failure::new(
+            415,
+            "UnsupportedMediaType",
+            "server-side apply is not served yet; send a JSON, merge or strategic merge patch",
+        )),
+    }
+}

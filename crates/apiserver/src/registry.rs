@@ -1,0 +1,202 @@
+//! Every resource that is served: a row of `api::resource`, its strategy, its watch cache.
+//!
+//! Adding a resource is adding a row there; a strategy only where its objects need preparing.
+
+mod attributes;
+pub mod namespace;
+pub mod persistent_volume;
+pub mod pod;
+pub mod rules;
+pub mod scale;
+pub mod service;
+pub mod splice;
+pub mod strategy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use proto::dynamic::{DynObject, KindInfo};
+use proto::meta::v1::PartialObjectMetadata;
+
+use crate::status::{Failure, Result};
+use crate::storage::{Record, StorageError, codec};
+use crate::watch_cache::{Entry, WatchCache};
+use strategy::Strategy;
+
+/// One resource.
+#[derive(Debug)]
+pub struct Resource {
+    /// Names, scope, verbs.
+    pub row: &'static api::resource::Resource,
+    /// The kind of its objects.
+    pub kind: &'static KindInfo,
+    /// What its keys in the store begin with; ends with a slash.
+    pub prefix: String,
+    /// Whether it is stored as JSON.
+    pub json: bool,
+    /// What is done to its objects around a write.
+    pub strategy: &'static dyn Strategy,
+    /// Its objects.
+    pub cache: WatchCache,
+}
+
+impl Resource {
+    fn new(row: &'static api::resource::Resource) -> Option<Self> {
+        let storage = row.storage?;
+        // Rows of one prefix whose objects are stored under another version need conversion, which is not here yet.
+        if storage.api_version != row.api_version() {
+            return None;
+        }
+        let kind = row.kind_info()?;
+        Some(Self {
+            row,
+            kind,
+            prefix: format!("{}/", storage.prefix),
+            json: storage.codec == api::resource::Codec::Json,
+            strategy: strategy::of(row.group, row.plural),
+            cache: WatchCache::default(),
+        })
+    }
+
+    /// `deployments.apps`.
+    pub fn name(&self) -> String {
+        crate::status::qualified(self.row.group, self.row.plural)
+    }
+
+    /// Whether it has that subresource.
+    pub fn has_subresource(&self, name: &str) -> bool {
+        self.row.subresource(name).is_some()
+    }
+
+    /// The key below the prefix.
+    pub fn key(&self, namespace: &str, name: &str) -> String {
+        if self.row.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
+    }
+
+    /// The key in the store.
+    pub fn store_key(&self, namespace: &str, name: &str) -> String {
+        format!("{}{}", self.prefix, self.key(namespace, name))
+    }
+
+    /// Reads a stored object for the cache.
+    pub fn entry(&self, record: &Record) -> std::result::Result<Entry, StorageError> {
+        let corrupt = |reason: String| StorageError::Corrupt {
+            key: String::from_utf8_lossy(&record.key).into_owned(),
+            reason,
+        };
+        let bytes = codec::open(self.kind, record)?;
+        let key = std::str::from_utf8(&record.key).map_err(|error| corrupt(error.to_string()))?;
+        let key = key.strip_prefix(&self.prefix).unwrap_or(key);
+        let (labels, fields) = self.attributes(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        Ok(Entry::new(key, record.rev, bytes, labels, fields))
+    }
+
+    fn attributes(
+        &self,
+        bytes: &[u8],
+    ) -> std::result::Result<(BTreeMap<String, String>, Vec<(&'static str, String)>), prost::DecodeError> {
+        let beyond: Vec<&'static str> =
+            self.row.selectable_fields.iter().copied().filter(|field| !field.starts_with("metadata.")).collect();
+        if beyond.is_empty() {
+            return Ok((PartialObjectMetadata::decode(bytes)?.metadata.labels, Vec::new()));
+        }
+        let mut object = self.kind.decode(bytes)?;
+        let fields = attributes::of(object.as_ref(), &beyond);
+        Ok((std::mem::take(&mut object.metadata_mut().labels), fields))
+    }
+
+    /// Reads an object's bytes.
+    pub fn decode(&self, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
+        self.kind.decode(bytes).map_err(|error| Failure::internal(format!("a stored {} is malformed: {error}", self.row.kind)))
+    }
+
+    /// The object does not exist.
+    pub fn not_found(&self, name: &str) -> Failure {
+        Failure::not_found(self.row.group, self.row.plural, name)
+    }
+
+    /// The object exists.
+    pub fn already_exists(&self, name: &str) -> Failure {
+        Failure::already_exists(self.row.group, self.row.plural, name)
+    }
+
+    /// The object was changed by somebody else.
+    pub fn modified(&self, name: &str) -> Failure {
+        Failure::modified(self.row.group, self.row.plural, name)
+    }
+
+    /// The object is not in the state that the request supposes.
+    pub fn conflict(&self, name: &str, why: &str) -> Failure {
+        Failure::conflict(self.row.group, self.row.plural, name, why)
+    }
+
+    /// The request is forbidden.
+    pub fn forbidden(&self, name: &str, why: &str) -> Failure {
+        Failure::forbidden(self.row.group, self.row.plural, name, why)
+    }
+
+    /// The object breaks rules.
+    pub fn invalid(&self, name: &str, causes: Vec<proto::meta::v1::StatusCause>) -> Failure {
+        Failure::invalid(self.row.group, self.row.kind, name, causes)
+    }
+}
+
+/// An object as verbs hand it out.
+#[derive(Debug, Clone)]
+pub struct Versioned {
+    /// Its kind.
+    pub kind: &'static KindInfo,
+    /// metadata.resourceVersion; 0 for what is not stored.
+    pub rev: i64,
+    /// Protobuf, without envelope and without the version.
+    pub bytes: Bytes,
+}
+
+impl Versioned {
+    /// An object that is not stored, or as it will be.
+    pub fn of(object: &dyn DynObject, rev: i64) -> Self {
+        Self { kind: object.info(), rev, bytes: object.encode_to_vec().into() }
+    }
+
+    /// Reads it as a kind known beforehand.
+    pub fn read<T: proto::Object>(&self) -> Result<T> {
+        T::decode(self.bytes.clone()).map_err(|error| Failure::internal(format!("{} is malformed: {error}", T::KIND)))
+    }
+}
+
+/// Every resource.
+#[derive(Debug)]
+pub struct Registry {
+    resources: Vec<Arc<Resource>>,
+}
+
+impl Registry {
+    /// The rows of `api::resource` whose objects are stored.
+    pub fn new() -> Self {
+        Self { resources: api::resource::all().iter().filter_map(Resource::new).map(Arc::new).collect() }
+    }
+
+    /// The resource of that name.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
+        let named = |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
+        self.resources.iter().find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
+    }
+
+    /// A resource that every server has.
+    pub fn core(&self, plural: &str) -> Result<&Arc<Resource>> {
+        self.find("", "v1", plural)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &[Arc<Resource>] {
+        &self.resources
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,95 @@
+//! Defaults, validation and patches of `api`, called for a resource.
+
+use api::validate::FieldError;
+use proto::dynamic::{DynObject, KindInfo};
+
+use super::Resource;
+use crate::status::{Failure, Result, cause};
+use crate::verbs::patch::PatchType;
+
+/// Fills in what the object leaves out.
+pub fn default(object: &mut dyn DynObject) {
+    api::default::apply(object);
+}
+
+/// Refuses a new object that breaks rules.
+pub fn check_create(resource: &Resource, object: &dyn DynObject) -> Result<()> {
+    refuse(resource, object, api::validate::create(object))
+}
+
+/// Refuses a changed object that breaks rules, or changes what cannot change.
+pub fn check_update(resource: &Resource, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    refuse(resource, new, api::validate::update(new, old))
+}
+
+/// Refuses a changed status, or other subresource, that breaks rules.
+pub fn check_subresource(resource: &Resource, sub: &str, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    if sub == "status" {
+        return refuse(resource, new, api::validate::update_status(new, old));
+    }
+    Ok(())
+}
+
+fn refuse(resource: &Resource, object: &dyn DynObject, wrong: Vec<FieldError>) -> Result<()> {
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let causes = wrong.iter().map(FieldError::cause).collect();
+    Err(resource.invalid(&object.metadata().name, causes))
+}
+
+/// A scale cannot be negative.
+pub fn check_replicas(name: &str, replicas: i32) -> Result<()> {
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let message = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+    let causes = vec![cause("FieldValueInvalid", "spec.replicas", message)];
+    Err(Failure::invalid("autoscaling", "Scale", name, causes))
+}
+
+/// What a write of a pod's subresource may change: its ephemeral containers, or its containers' resources.
+pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObject) -> Result<Box<dyn DynObject>> {
+    use proto::core::v1::Pod;
+    let (Some(new), Some(old)) = (new.downcast_ref::<Pod>(), old.downcast_ref::<Pod>()) else {
+        return Err(Failure::no_resource());
+    };
+    let mut pod = old.clone();
+    if subresource == "ephemeralcontainers" {
+        pod.spec.ephemeral_containers.clone_from(&new.spec.ephemeral_containers);
+    } else {
+        for container in pod.spec.containers.iter_mut().chain(&mut pod.spec.init_containers) {
+            let same = |other: &&proto::core::v1::Container| other.name == container.name;
+            if let Some(wanted) = new.spec.containers.iter().chain(&new.spec.init_containers).find(same) {
+                container.resources = wanted.resources.clone();
+                container.resize_policy.clone_from(&wanted.resize_policy);
+            }
+        }
+    }
+    if pod.spec != old.spec {
+        pod.metadata.generation += 1;
+    }
+    Ok(Box::new(pod))
+}
+
+/// Applies a patch to an object's JSON.
+pub fn patch(
+    kind: PatchType,
+    mut object: serde_json::Value,
+    patch: &serde_json::Value,
+    info: &'static KindInfo,
+) -> Result<serde_json::Value> {
+    let applied = match kind {
+        PatchType::Json => api::patch::json(&mut object, patch),
+        PatchType::Merge => api::patch::merge(&mut object, patch),
+        PatchType::StrategicMerge => api::patch::strategic(&mut object, patch, info.message),
+    };
+    match applied {
+        Ok(()) => Ok(object),
+        Err(api::patch::Error::Malformed(why)) => Err(Failure::bad_request(why)),
+        Err(api::patch::Error::Unprocessable(why)) => {
+            Err(Failure::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}")))
+        }
+        Err(error) => Err(Failure::internal(error)),
+    }
+}

@@ -1,0 +1,57 @@
+//! The kinds that have replicas, seen as a Scale.
+
+use proto::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use proto::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
+use proto::core::v1::ReplicationController;
+use proto::dynamic::DynObject;
+use proto::meta::v1::{LabelSelector, ObjectMeta};
+
+/// The object's scale; none where it has none.
+pub fn of(object: &dyn DynObject) -> Option<Scale> {
+    let (wanted, present, selector) = if let Some(it) = object.downcast_ref::<Deployment>() {
+        (it.spec.replicas, it.status.replicas, selector(it.spec.selector.as_ref()))
+    } else if let Some(it) = object.downcast_ref::<ReplicaSet>() {
+        (it.spec.replicas, it.status.replicas, selector(it.spec.selector.as_ref()))
+    } else if let Some(it) = object.downcast_ref::<StatefulSet>() {
+        (it.spec.replicas, it.status.replicas, selector(it.spec.selector.as_ref()))
+    } else if let Some(it) = object.downcast_ref::<ReplicationController>() {
+        let selector = api::selector::labels::Selector::from_map(&it.spec.selector).to_string();
+        (it.spec.replicas, it.status.replicas, selector)
+    } else {
+        return None;
+    };
+    let meta = object.metadata();
+    Some(Scale {
+        metadata: ObjectMeta {
+            name: meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            uid: meta.uid.clone(),
+            creation_timestamp: meta.creation_timestamp,
+            ..Default::default()
+        },
+        spec: ScaleSpec { replicas: wanted.unwrap_or(0) },
+        status: ScaleStatus { replicas: present, selector },
+    })
+}
+
+/// Sets how many replicas are wanted.
+pub fn set(object: &mut dyn DynObject, replicas: i32) {
+    if let Some(it) = object.downcast_mut::<Deployment>() {
+        it.spec.replicas = Some(replicas);
+    } else if let Some(it) = object.downcast_mut::<ReplicaSet>() {
+        it.spec.replicas = Some(replicas);
+    } else if let Some(it) = object.downcast_mut::<StatefulSet>() {
+        it.spec.replicas = Some(replicas);
+    } else if let Some(it) = object.downcast_mut::<ReplicationController>() {
+        it.spec.replicas = Some(replicas);
+    }
+}
+
+/// How many replicas a Scale wants.
+pub fn replicas(scale: &dyn DynObject) -> i32 {
+    scale.downcast_ref::<Scale>().map_or(0, |scale| scale.spec.replicas)
+}
+
+fn selector(selector: Option<&LabelSelector>) -> String {
+    api::selector::labels::Selector::from_selector(selector).map(|selector| selector.to_string()).unwrap_or_default()
+}

@@ -1,0 +1,144 @@
+//! What is done to the objects of a resource around a write: rules as data, and a few kinds with hooks of their own.
+
+use std::fmt::Debug;
+
+use proto::dynamic::DynObject;
+
+use super::splice::{METADATA, STATUS, field_bytes, splice};
+use super::{namespace, persistent_volume, pod, service};
+use crate::status::Result;
+
+/// What a resource's objects are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// metadata.generation begins at 1 and grows with every change beyond metadata and status.
+    pub generation: bool,
+    /// PUT of an object that does not exist creates it.
+    pub create_on_update: bool,
+    /// PUT may leave out the version it was made from.
+    pub unconditional_update: bool,
+    /// A creator may set the status.
+    pub keeps_status: bool,
+    /// A write of the status cannot change labels.
+    pub status_keeps_labels: bool,
+}
+
+impl Rules {
+    /// Most resources.
+    pub const PLAIN: Self = Self {
+        generation: false,
+        create_on_update: false,
+        unconditional_update: true,
+        keeps_status: false,
+        status_keeps_labels: false,
+    };
+    const GENERATED: Self = Self { generation: true, ..Self::PLAIN };
+    const WORKLOAD: Self = Self { generation: true, status_keeps_labels: true, ..Self::PLAIN };
+    const UPSERT: Self = Self { create_on_update: true, ..Self::PLAIN };
+}
+
+/// What is done to a resource's objects.
+pub trait Strategy: Debug + Send + Sync {
+    /// The rules.
+    fn rules(&self) -> Rules;
+
+    /// Prepares a new object; its status is empty already where the rules say so.
+    fn create(&self, _object: &mut dyn DynObject) {}
+
+    /// Prepares a changed object; its status is the old one's already.
+    fn update(&self, _new: &mut dyn DynObject, _old: &dyn DynObject) {}
+
+    /// How many seconds a deletion waits for the object's node, where one has to agree at all.
+    fn grace_period(&self, _object: &dyn DynObject, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Whether something beyond metadata.finalizers holds a deleted object.
+    fn is_held(&self, _object: &dyn DynObject) -> bool {
+        false
+    }
+}
+
+/// A strategy without hooks.
+#[derive(Debug)]
+struct Plain(Rules);
+
+impl Strategy for Plain {
+    fn rules(&self) -> Rules {
+        self.0
+    }
+}
+
+/// The strategy of a resource.
+pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
+    match (group, plural) {
+        ("", "pods") => &pod::PodStrategy,
+        ("", "services") => &service::ServiceStrategy,
+        ("", "namespaces") => &namespace::NamespaceStrategy,
+        ("", "persistentvolumes") => &persistent_volume::VolumeStrategy,
+        ("", "persistentvolumeclaims") => &persistent_volume::ClaimStrategy,
+        ("", "nodes") => &Plain(Rules { keeps_status: true, ..Rules::PLAIN }),
+        ("", "endpoints" | "events" | "limitranges") | ("coordination.k8s.io", "leases") | ("events.k8s.io", _) => {
+            &Plain(Rules::UPSERT)
+        }
+        ("apps", "controllerrevisions") => &Plain(Rules::PLAIN),
+        ("apps" | "batch", _) | ("", "replicationcontrollers") => &Plain(Rules::WORKLOAD),
+        ("", "podtemplates") | ("policy" | "discovery.k8s.io" | "scheduling.k8s.io", _) => &Plain(Rules::GENERATED),
+        ("networking.k8s.io", "ingresses" | "ingressclasses" | "networkpolicies") => &Plain(Rules::GENERATED),
+        ("resource.k8s.io", "resourceslices" | "deviceclasses") => &Plain(Rules::GENERATED),
+        ("admissionregistration.k8s.io", _) => &Plain(Rules { unconditional_update: false, ..Rules::GENERATED }),
+        ("apiextensions.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => &Plain(Rules::GENERATED),
+        _ => &Plain(Rules::PLAIN),
+    }
+}
+
+/// Prepares an object for its creation. `has_status`: the resource has a status subresource.
+pub fn prepare_for_create(
+    strategy: &dyn Strategy,
+    has_status: bool,
+    object: Box<dyn DynObject>,
+) -> Result<Box<dyn DynObject>> {
+    let rules = strategy.rules();
+    let mut object = object;
+    if has_status && !rules.keeps_status {
+        let empty = object.info().new_object();
+        object = splice(empty.as_ref(), object.as_ref(), &[STATUS])?;
+    }
+    object.metadata_mut().generation = i64::from(rules.generation);
+    strategy.create(object.as_mut());
+    Ok(object)
+}
+
+/// Prepares a changed object.
+pub fn prepare_for_update(
+    strategy: &dyn Strategy,
+    has_status: bool,
+    new: Box<dyn DynObject>,
+    old: &dyn DynObject,
+) -> Result<Box<dyn DynObject>> {
+    let mut new = if has_status { splice(old, new.as_ref(), &[STATUS])? } else { new };
+    new.metadata_mut().generation = old.metadata().generation;
+    strategy.update(new.as_mut(), old);
+    let beyond = |field: u32| field != METADATA && !(has_status && field == STATUS);
+    if strategy.rules().generation && field_bytes(new.as_ref(), beyond) != field_bytes(old, beyond) {
+        new.metadata_mut().generation += 1;
+    }
+    Ok(new)
+}
+
+/// Takes the status, and what metadata a status write may change, from `new`.
+pub fn prepare_for_status(
+    strategy: &dyn Strategy,
+    new: Box<dyn DynObject>,
+    old: &dyn DynObject,
+) -> Result<Box<dyn DynObject>> {
+    let mut both = splice(new.as_ref(), old, &[METADATA, STATUS])?;
+    let meta = both.metadata_mut();
+    meta.generation = old.metadata().generation;
+    meta.owner_references.clone_from(&old.metadata().owner_references);
+    meta.finalizers.clone_from(&old.metadata().finalizers);
+    if strategy.rules().status_keeps_labels {
+        meta.labels.clone_from(&old.metadata().labels);
+    }
+    Ok(both)
+}

@@ -1,0 +1,51 @@
+//! One TLS port for both front doors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::health::{Health, Scope};
+use daemon::metrics::Metrics;
+use daemon::tls::{ClientCerts, ServerIdentity};
+
+use crate::config::Config;
+use crate::grpc::{self, Grpc};
+use crate::rest;
+use crate::server::Server;
+
+/// The certificate of this server, and whose clients it knows.
+pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
+    let clients = match &config.client_ca_file {
+        Some(ca) => ClientCerts::Optional(ca.clone()),
+        None => ClientCerts::Ignored,
+    };
+    Ok(ServerIdentity::load(&config.tls_cert_file, &config.tls_private_key_file, clients)?)
+}
+
+/// What the port serves.
+pub fn server(server: &Arc<Server>, identity: Arc<ServerIdentity>, health: Health, metrics: Metrics) -> daemon::serve::Server {
+    daemon::serve::Server::new(health, metrics)
+        .tls(identity)
+        .grpc(Grpc::routes(Arc::clone(server)))
+        .reflection(proto::DESCRIPTORS, grpc::SERVICES)
+        .fallback_fn(|request| async move { rest::answer(request.method(), request.uri().path()) })
+}
+
+/// Ready: the store answers and every cache is filled.
+pub fn add_checks(health: &Health, server: &Arc<Server>) {
+    let store = Arc::clone(&server.store);
+    health.add("etcd", Scope::Ready, move || {
+        let store = Arc::clone(&store);
+        async move {
+            match tokio::time::timeout(Duration::from_secs(2), store.revision("health")).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(crate::status::chain(&error)),
+                Err(_) => Err("the store does not answer within 2 s".to_owned()),
+            }
+        }
+    });
+    let server = Arc::clone(server);
+    health.add("watch-caches", Scope::Ready, move || {
+        let unfilled = server.registry.all().iter().find(|resource| resource.cache.revision() == 0).map(|resource| resource.name());
+        async move { unfilled.map_or(Ok(()), |name| Err(format!("the cache of {name} is being filled"))) }
+    });
+}

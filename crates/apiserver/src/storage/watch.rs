@@ -1,0 +1,133 @@
+//! One watch of a key prefix in the store.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use proto::mvccpb::event::EventType;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::{Store, StorageError, prefix_end};
+
+/// Requests that may wait to be sent on one watch stream.
+const REQUESTS_LEN_MAX: usize = 16;
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum Fed {
+    /// Changes of one or several revisions, in order; all changes of a revision are in one batch.
+    Changes(Vec<Change>),
+    /// Everything up to this revision has been told.
+    Progress(i64),
+}
+
+/// One changed key.
+#[derive(Debug)]
+pub struct Change {
+    /// The key.
+    pub key: Bytes,
+    /// The new value; none where the key was deleted.
+    pub value: Option<Bytes>,
+    /// The revision of the change.
+    pub rev: i64,
+}
+
+/// An open watch.
+#[derive(Debug)]
+pub struct StoreWatch {
+    requests: mpsc::Sender<WatchRequest>,
+    answers: Streaming<WatchResponse>,
+    from: i64,
+}
+
+impl Store {
+    /// Watches `prefix` from revision `from` on, inclusive.
+    pub async fn watch(&self, prefix: &str, from: i64) -> Result<StoreWatch, StorageError> {
+        let (requests, receiver) = mpsc::channel(REQUESTS_LEN_MAX);
+        let create = WatchCreateRequest {
+            key: Bytes::copy_from_slice(prefix.as_bytes()),
+            range_end: prefix_end(prefix),
+            start_revision: from,
+            progress_notify: true,
+            ..Default::default()
+        };
+        let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
+        requests.try_send(create).expect("the queue is new and empty");
+        let (at, channel) = self.endpoints.current();
+        let mut client = WatchClient::new(channel).max_decoding_message_size(super::MESSAGE_BYTES_MAX);
+        match client.watch(ReceiverStream::new(receiver)).await {
+            Ok(answers) => Ok(StoreWatch { requests, answers: answers.into_inner(), from }),
+            Err(status) => {
+                self.endpoints.failed(at);
+                Err(super::error::refused("watch", from, 0, status))
+            }
+        }
+    }
+}
+
+impl StoreWatch {
+    /// Asks the store to tell how far this watch is.
+    pub fn request_progress(&self) {
+        let request = WatchRequest { request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})) };
+        // A full queue already holds such a request.
+        let _ = self.requests.try_send(request);
+    }
+
+    /// A handle that asks for progress.
+    pub fn progress_requester(&self) -> impl Fn() + Send + 'static {
+        let requests = self.requests.clone();
+        move || {
+            let request = WatchRequest { request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})) };
+            let _ = requests.try_send(request);
+        }
+    }
+
+    /// The next news, or why there is no more.
+    pub async fn next(&mut self) -> Result<Fed, StorageError> {
+        loop {
+            let answer = match self.answers.next().await {
+                Some(Ok(answer)) => answer,
+                Some(Err(status)) => return Err(super::error::refused("watch", self.from, 0, status)),
+                None => {
+                    let source = Box::new(tonic::Status::unavailable("the store closed the watch"));
+                    return Err(StorageError::Refused { operation: "watch", source });
+                }
+            };
+            if answer.compact_revision > 0 {
+                return Err(StorageError::Compacted { requested: self.from, compacted: answer.compact_revision });
+            }
+            if answer.canceled {
+                let source = Box::new(tonic::Status::unavailable(answer.cancel_reason));
+                return Err(StorageError::Refused { operation: "watch", source });
+            }
+            if answer.created {
+                continue;
+            }
+            if answer.events.is_empty() {
+                let rev = answer.header.map_or(0, |header| header.revision);
+                return Ok(Fed::Progress(rev));
+            }
+            return Ok(Fed::Changes(answer.events.into_iter().filter_map(change).collect()));
+        }
+    }
+
+    /// The news as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Fed, StorageError>> {
+        futures::stream::unfold(Some(self), |watch| async move {
+            let mut watch = watch?;
+            match watch.next().await {
+                Ok(fed) => Some((Ok(fed), Some(watch))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+    }
+}
+
+fn change(event: proto::mvccpb::Event) -> Option<Change> {
+    let deleted = event.r#type == EventType::Delete as i32;
+    let kv = event.kv?;
+    Some(Change { key: kv.key, value: (!deleted).then_some(kv.value), rev: kv.mod_revision })
+}

@@ -1,0 +1,168 @@
+//! Creating objects.
+
+use bytes::Bytes;
+use proto::dynamic::DynObject;
+
+use super::decode::{Body, object, place};
+use super::options::WriteOptions;
+use super::{Target, binding, eviction, token, write};
+use crate::admit;
+use crate::authenticate::User;
+use crate::registry::{Versioned, rules, strategy};
+use crate::server::Server;
+use crate::status::{Failure, Result};
+use crate::storage::{StorageError, Written, codec};
+
+/// Names tried for one generateName.
+const NAMES_MAX: u32 = 8;
+
+/// Creates the object in `body`, or does what creating the subresource means.
+pub async fn create(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    body: Body<'_>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    match target.subresource.as_str() {
+        "" => {}
+        "binding" => return binding::bind(server, target, body, options, warnings).await,
+        "eviction" => return eviction::evict(server, target, body, options, warnings).await,
+        "token" => return token::request(server, target, body, options, warnings).await,
+        other => {
+            let row = target.resource.row;
+            return Err(Failure::method_not_supported(row.group, row.plural, &format!("create of {other}")));
+        }
+    }
+    let object = object(target.resource.kind, body, options.field_validation, warnings)?;
+    create_object(server, user, target, object, options, warnings).await
+}
+
+/// Creates an object.
+pub async fn create_object(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    mut object: Box<dyn DynObject>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    place(target, object.as_mut())?;
+    only_own(user, target, &object.metadata().name)?;
+    if !matches!(object.metadata().resource_version.as_str(), "" | "0") {
+        return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    fill_metadata(server, object.as_mut());
+    rules::default(object.as_mut());
+    if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {
+        return create_named(server, user, target, object, options, warnings).await;
+    }
+    create_once(server, user, target, object, options, warnings).await
+}
+
+/// A node agent creates objects of its own name only, where the name is a node's.
+fn only_own(user: &User, target: &Target, name: &str) -> Result<()> {
+    let Some(node) = user.node() else { return Ok(()) };
+    if matches!(target.resource.row.plural, "nodes" | "leases" | "csinodes") && name != node {
+        let why = format!("node \"{node}\" is not allowed to create {} of another name than its own", target.resource.row.plural);
+        return Err(target.resource.forbidden(name, &why));
+    }
+    Ok(())
+}
+
+/// Tries names until one is free.
+async fn create_named(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    object: Box<dyn DynObject>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    let mut attempts = NAMES_MAX;
+    loop {
+        let mut named = object.clone();
+        let meta = named.metadata_mut();
+        meta.name = api::name::generated(&meta.generate_name, rand::random());
+        attempts -= 1;
+        match create_once(server, user, target, named, options, warnings).await {
+            Err(failure) if failure.is_already_exists() && attempts > 0 => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn create_once(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    object: Box<dyn DynObject>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    let resource = &target.resource;
+    let object = admit::on_create(server, user, target, object, warnings).await?;
+    let mut object = strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object)?;
+    rules::check_create(resource, object.as_ref())?;
+    let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await?;
+    let stored = store(server, target, object.as_ref(), options.dry_run).await;
+    match &stored {
+        Ok(_) => server.services.commit(server, reserved).await,
+        Err(StoreFailure::Lost(_)) => {}
+        Err(StoreFailure::Refused(_)) => server.services.give_back(server, reserved).await,
+    }
+    stored.map_err(|(StoreFailure::Lost(failure) | StoreFailure::Refused(failure))| failure)
+}
+
+/// Why an object was not created.
+enum StoreFailure {
+    /// It may have been, after all.
+    Lost(Failure),
+    Refused(Failure),
+}
+
+async fn store(
+    server: &Server,
+    target: &Target,
+    object: &dyn DynObject,
+    dry_run: bool,
+) -> std::result::Result<Versioned, StoreFailure> {
+    let resource = &target.resource;
+    let name = &object.metadata().name;
+    let bytes: Bytes = write::encode(resource, object, name).map_err(StoreFailure::Refused)?;
+    let key = resource.store_key(&object.metadata().namespace, name);
+    if dry_run {
+        let (found, _) = server.store.get(&key).await.map_err(|error| StoreFailure::Refused(error.into()))?;
+        return match found {
+            Some(_) => Err(StoreFailure::Refused(resource.already_exists(name))),
+            None => Ok(Versioned { kind: resource.kind, rev: 0, bytes }),
+        };
+    }
+    let value = codec::seal(resource.kind, resource.json, &bytes);
+    match server.store.create(&key, value).await {
+        Ok(Written::Done(rev)) => Ok(Versioned { kind: resource.kind, rev, bytes }),
+        Ok(Written::Conflict(_)) => Err(StoreFailure::Refused(resource.already_exists(name))),
+        Err(error @ StorageError::Unknown { .. }) => Err(StoreFailure::Lost(error.into())),
+        Err(error) => Err(StoreFailure::Refused(error.into())),
+    }
+}
+
+/// The metadata that only the server sets.
+fn fill_metadata(server: &Server, object: &mut dyn DynObject) {
+    let now = server.now();
+    let meta = object.metadata_mut();
+    meta.uid = uuid::Uuid::new_v4().to_string();
+    meta.creation_timestamp = now;
+    meta.deletion_timestamp = None;
+    meta.deletion_grace_period_seconds = None;
+    meta.resource_version.clear();
+    clear_self_link(meta);
+    meta.managed_fields.clear();
+}
+
+/// The link was given up long ago; what clients still send is dropped.
+#[allow(deprecated)]
+pub(super) fn clear_self_link(meta: &mut proto::meta::v1::ObjectMeta) {
+    meta.self_link.clear();
+}

@@ -1,0 +1,203 @@
+//! Deleting: at once, after a grace period, or once nothing holds the object.
+//!
+//! [`decide`] is pure: it says what becomes of an object. Finalizers `orphan` and `foregroundDeletion` carry the
+//! propagation policy to the garbage collector; a pod on a node waits for its kubelet; a namespace for its controller.
+
+use proto::core::v1::Namespace;
+use proto::dynamic::DynObject;
+use proto::meta::v1::{ObjectMeta, Time};
+
+use super::Target;
+use super::options::{DeleteOptions, Propagation};
+use super::write::{Decision, Mutation, Outcome, change};
+use crate::registry::Resource;
+use crate::server::Server;
+use crate::status::{Failure, Result};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// Deletes the object, or marks it as being deleted.
+pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
+    let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now: server.now() };
+    change(server, target, options.dry_run, &mut deletion).await
+}
+
+struct Deletion<'a> {
+    resource: &'a Resource,
+    name: &'a str,
+    options: &'a DeleteOptions,
+    now: Time,
+}
+
+impl Mutation for Deletion<'_> {
+    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        check_preconditions(self.resource, self.name, self.options, current.metadata(), rev)?;
+        Ok(decide(self.resource, self.options, current, self.now))
+    }
+}
+
+fn check_preconditions(resource: &Resource, name: &str, options: &DeleteOptions, meta: &ObjectMeta, rev: i64) -> Result<()> {
+    let row = resource.row;
+    if !options.uid.is_empty() && options.uid != meta.uid {
+        let why = format!(
+            "the UID in the precondition ({}) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            options.uid, meta.uid
+        );
+        return Err(Failure::conflict(row.group, row.kind, name, &why));
+    }
+    if !options.resource_version.is_empty() && options.resource_version != rev.to_string() {
+        let why = format!(
+            "the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({rev}). The object might have been modified",
+            options.resource_version
+        );
+        return Err(Failure::conflict(row.group, row.kind, name, &why));
+    }
+    Ok(())
+}
+
+/// What becomes of an object that is to be deleted.
+fn decide(resource: &Resource, options: &DeleteOptions, object: Box<dyn DynObject>, now: Time) -> Decision {
+    let mut object = object;
+    let finalizers = finalizers(object.metadata(), options.propagation);
+    let refinalized = finalizers != object.metadata().finalizers;
+    let grace = resource.strategy.grace_period(object.as_ref(), options.grace_period_s);
+    let first = object.metadata().deletion_timestamp.is_none();
+    let held = resource.strategy.is_held(object.as_ref());
+    object.metadata_mut().finalizers = finalizers;
+    let unfinished = held || !object.metadata().finalizers.is_empty();
+
+    match grace {
+        Some(_) if !first => return again(object, options, unfinished, refinalized),
+        Some(0) | None if !unfinished => return Decision::Remove(object),
+        Some(grace) => mark(object.metadata_mut(), now, grace),
+        None if first => mark(object.metadata_mut(), now, 0),
+        None => {}
+    }
+    if held {
+        if let Some(namespace) = object.downcast_mut::<Namespace>() {
+            namespace.status.phase = "Terminating".to_owned();
+            // A namespace is not waited for by the second.
+            namespace.metadata.deletion_grace_period_seconds = None;
+        }
+    }
+    Decision::Write(object)
+}
+
+/// A second deletion of an object with a grace period can only shorten it.
+fn again(mut object: Box<dyn DynObject>, options: &DeleteOptions, unfinished: bool, refinalized: bool) -> Decision {
+    let meta = object.metadata_mut();
+    let running = meta.deletion_grace_period_seconds;
+    let shorter = match (running, options.grace_period_s) {
+        (None, _) => Some(0),
+        (Some(running), Some(asked)) if asked < running => Some(asked.max(0)),
+        _ => None,
+    };
+    let Some(shorter) = shorter else {
+        let ended = running == Some(0) && !unfinished;
+        return match (ended, refinalized) {
+            (true, _) => Decision::Remove(object),
+            (false, true) => Decision::Write(object),
+            (false, false) => Decision::Keep,
+        };
+    };
+    if let Some(at) = &mut meta.deletion_timestamp {
+        *at = Time::from_unix(at.seconds - running.unwrap_or(0) + shorter);
+    }
+    meta.deletion_grace_period_seconds = Some(shorter);
+    if shorter == 0 && !unfinished { Decision::Remove(object) } else { Decision::Write(object) }
+}
+
+fn mark(meta: &mut ObjectMeta, now: Time, grace: i64) {
+    meta.deletion_timestamp = Some(Time::from_unix(now.seconds + grace));
+    meta.deletion_grace_period_seconds = Some(grace);
+    if meta.generation > 0 {
+        meta.generation += 1;
+    }
+}
+
+/// The finalizers that the policy asks for. Without one, what is there decides.
+fn finalizers(meta: &ObjectMeta, propagation: Option<Propagation>) -> Vec<String> {
+    let Some(propagation) = propagation else { return meta.finalizers.clone() };
+    let mut kept: Vec<String> =
+        meta.finalizers.iter().filter(|name| *name != ORPHAN && *name != FOREGROUND).cloned().collect();
+    match propagation {
+        Propagation::Orphan => kept.push(ORPHAN.to_owned()),
+        Propagation::Foreground => kept.push(FOREGROUND.to_owned()),
+        Propagation::Background => {}
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::core::v1::{ConfigMap, Pod};
+
+    use super::*;
+    use crate::registry::Registry;
+
+    const NOW: Time = Time { seconds: 1000, nanos: 0 };
+
+    fn run(plural: &str, object: impl proto::Object, options: &DeleteOptions) -> Decision {
+        let registry = Registry::new();
+        decide(registry.core(plural).expect("a core resource"), options, Box::new(object), NOW)
+    }
+
+    fn running_pod() -> Pod {
+        let mut pod = Pod::default();
+        pod.spec.node_name = "n1".into();
+        pod.metadata.generation = 1;
+        pod
+    }
+
+    #[test]
+    fn an_object_that_nothing_holds_is_removed() {
+        assert!(matches!(run("configmaps", ConfigMap::default(), &DeleteOptions::default()), Decision::Remove(_)));
+        assert!(matches!(run("pods", Pod::default(), &DeleteOptions::default()), Decision::Remove(_)));
+    }
+
+    #[test]
+    fn a_pod_on_a_node_is_given_its_grace_period() {
+        let Decision::Write(pod) = run("pods", running_pod(), &DeleteOptions::default()) else { panic!("written") };
+        let meta = pod.metadata();
+        assert_eq!(meta.deletion_timestamp.map(|at| at.seconds), Some(1030));
+        assert_eq!((meta.deletion_grace_period_seconds, meta.generation), (Some(30), 2));
+        // A second deletion changes nothing; one at once removes it.
+        let pod = pod.downcast_ref::<Pod>().expect("a pod").clone();
+        assert!(matches!(run("pods", pod.clone(), &DeleteOptions::default()), Decision::Keep));
+        let now = DeleteOptions { grace_period_s: Some(0), ..Default::default() };
+        assert!(matches!(run("pods", pod.clone(), &now), Decision::Remove(_)));
+        let sooner = DeleteOptions { grace_period_s: Some(5), ..Default::default() };
+        let Decision::Write(pod) = run("pods", pod, &sooner) else { panic!("shortened") };
+        assert_eq!(pod.metadata().deletion_timestamp.map(|at| at.seconds), Some(1005));
+    }
+
+    #[test]
+    fn a_finalizer_holds_an_object() {
+        let mut held = ConfigMap::default();
+        held.metadata.finalizers = vec!["example.com/x".into()];
+        let Decision::Write(held) = run("configmaps", held, &DeleteOptions::default()) else { panic!("marked") };
+        assert_eq!(held.metadata().deletion_timestamp.map(|at| at.seconds), Some(1000));
+        assert_eq!(held.metadata().deletion_grace_period_seconds, Some(0));
+    }
+
+    #[test]
+    fn the_propagation_policy_becomes_a_finalizer() {
+        let foreground = DeleteOptions { propagation: Some(Propagation::Foreground), ..Default::default() };
+        let Decision::Write(object) = run("configmaps", ConfigMap::default(), &foreground) else { panic!("marked") };
+        assert_eq!(object.metadata().finalizers, [FOREGROUND]);
+        let background = DeleteOptions { propagation: Some(Propagation::Background), ..Default::default() };
+        let object = object.downcast_ref::<ConfigMap>().expect("a configmap").clone();
+        assert!(matches!(run("configmaps", object, &background), Decision::Remove(_)));
+    }
+
+    #[test]
+    fn a_namespace_waits_for_its_controller() {
+        let mut namespace = Namespace::default();
+        namespace.spec.finalizers = vec!["kubernetes".into()];
+        let Decision::Write(namespace) = run("namespaces", namespace, &DeleteOptions::default()) else { panic!("marked") };
+        let namespace = namespace.downcast_ref::<Namespace>().expect("a namespace");
+        assert_eq!(namespace.status.phase, "Terminating");
+        assert!(namespace.metadata.deletion_timestamp.is_some());
+    }
+}

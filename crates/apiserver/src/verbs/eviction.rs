@@ -1,0 +1,137 @@
+//! Eviction: a deletion that asks the pod's disruption budgets first.
+
+use proto::core::v1::Pod;
+use proto::dynamic::DynObject;
+use proto::policy::v1::{Eviction, PodDisruptionBudget};
+
+use super::decode::{self, Body};
+use super::delete::delete;
+use super::options::{DeleteOptions, Propagation, WriteOptions};
+use super::write::{Decision, Mutation, change};
+use super::{Target, get};
+use crate::registry::Versioned;
+use crate::server::Server;
+use crate::status::{Failure, Result, cause};
+use crate::watch_cache::Filter;
+
+/// Disrupted pods that a budget remembers at most before it says no.
+const DISRUPTED_LEN_MAX: usize = 2000;
+
+/// Evicts the pod.
+pub async fn evict(
+    server: &Server,
+    target: &Target,
+    body: Body<'_>,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    target.require_name()?;
+    let kind = <Eviction as proto::Object>::kind_info();
+    let eviction = decode::object(kind, body, options.field_validation, warnings)?;
+    let eviction = eviction.downcast_ref::<Eviction>().expect("decoded as that kind");
+    if !eviction.metadata.name.is_empty() && eviction.metadata.name != target.name {
+        return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let deletion = deletion(eviction, options)?;
+    let object = get::newest(server, &target.named(&target.namespace, &target.name)).await?;
+    let pod: Pod = object.read()?;
+    if needs_budget(&pod) {
+        spend(server, target, &pod, deletion.dry_run).await?;
+    }
+    let whole = Target { subresource: String::new(), ..target.clone() };
+    delete(server, &whole, &DeleteOptions { uid: pod.metadata.uid.clone(), ..deletion }).await?;
+    Ok(Versioned::of(eviction, 0))
+}
+
+fn deletion(eviction: &Eviction, options: &WriteOptions) -> Result<DeleteOptions> {
+    let Some(asked) = &eviction.delete_options else {
+        return Ok(DeleteOptions { dry_run: options.dry_run, ..Default::default() });
+    };
+    Ok(DeleteOptions {
+        grace_period_s: asked.grace_period_seconds,
+        propagation: Propagation::parse(asked.propagation_policy.as_deref().unwrap_or_default())?,
+        dry_run: options.dry_run || !asked.dry_run.is_empty(),
+        ..Default::default()
+    })
+}
+
+/// A pod that has ended, or does not run yet, disrupts nothing.
+fn needs_budget(pod: &Pod) -> bool {
+    let idle = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed" | "Pending");
+    !idle && pod.metadata.deletion_timestamp.is_none()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    pod.status.conditions.iter().any(|condition| condition.r#type == "Ready" && condition.status == "True")
+}
+
+/// Takes one disruption from the pod's budget, where it has one.
+async fn spend(server: &Server, target: &Target, pod: &Pod, dry_run: bool) -> Result<()> {
+    let Ok(resource) = server.registry.find("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
+    let filter = Filter { namespace: target.namespace.clone(), ..Default::default() };
+    let mut budgets = Vec::new();
+    for entry in resource.cache.list(&filter).0 {
+        let object = resource.decode(&entry.bytes)?;
+        let Some(budget) = object.downcast_ref::<PodDisruptionBudget>() else { continue };
+        let selector = api::selector::labels::Selector::from_selector(budget.spec.selector.as_ref());
+        if selector.is_ok_and(|selector| selector.matches(&pod.metadata.labels)) {
+            budgets.push(budget.metadata.name.clone());
+        }
+    }
+    let name = match budgets.as_slice() {
+        [] => return Ok(()),
+        [name] => name,
+        _ => {
+            let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            return Err(Failure::internal(message));
+        }
+    };
+    let budget = Target {
+        resource: resource.clone(),
+        namespace: target.namespace.clone(),
+        name: name.clone(),
+        subresource: "status".to_owned(),
+    };
+    let mut mutation = Spend { pod, ready: is_ready(pod), now: server.now() };
+    change(server, &budget, dry_run, &mut mutation).await?;
+    Ok(())
+}
+
+struct Spend<'a> {
+    pod: &'a Pod,
+    ready: bool,
+    now: proto::meta::v1::Time,
+}
+
+impl Mutation for Spend<'_> {
+    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+        let Some(budget) = current.downcast_mut::<PodDisruptionBudget>() else { return Err(Failure::no_resource()) };
+        if !self.ready && may_evict_unready(budget) {
+            return Ok(Decision::Keep);
+        }
+        let status = &mut budget.status;
+        if status.observed_generation < budget.metadata.generation {
+            return Err(refused("The disruption budget is being computed anew.", 10));
+        }
+        if status.disruptions_allowed <= 0 || status.disrupted_pods.len() > DISRUPTED_LEN_MAX {
+            let (name, wanted, healthy) = (&budget.metadata.name, status.desired_healthy, status.current_healthy);
+            let why = format!("The disruption budget {name} needs {wanted} healthy pods and has {healthy} currently");
+            return Err(refused(&why, 0));
+        }
+        status.disruptions_allowed -= 1;
+        status.disrupted_pods.insert(self.pod.metadata.name.clone(), self.now);
+        Ok(Decision::Write(current))
+    }
+}
+
+/// A pod that is not ready may go where its budget says so, or where the budget is met without it.
+fn may_evict_unready(budget: &PodDisruptionBudget) -> bool {
+    budget.spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow")
+        || (budget.status.current_healthy >= budget.status.desired_healthy && budget.status.desired_healthy > 0)
+}
+
+fn refused(why: &str, retry_s: i32) -> Failure {
+    let failure = Failure::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
+        .because(vec![cause("DisruptionBudget", "", why)]);
+    if retry_s > 0 { failure.retry_after(retry_s) } else { failure }
+}

@@ -1,0 +1,41 @@
+//! Reading one object.
+
+use std::time::Duration;
+
+use super::Target;
+use super::options::parse_version;
+use crate::registry::Versioned;
+use crate::server::Server;
+use crate::status::{Failure, Result};
+use crate::storage::codec;
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The object. An empty version reads the store; any other reads the cache, not older than that.
+pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Result<Versioned> {
+    target.require_name()?;
+    let object = match parse_version(resource_version)? {
+        Some(version) => cached(target, version).await?,
+        None => newest(server, target).await?,
+    };
+    match target.subresource.as_str() {
+        "" | "status" | "ephemeralcontainers" | "resize" => Ok(object),
+        "scale" => super::scale::read(target, &object),
+        other => Err(Failure::method_not_supported(target.resource.row.group, target.resource.row.plural, &format!("get of {other}"))),
+    }
+}
+
+/// The object as the store holds it now.
+pub async fn newest(server: &Server, target: &Target) -> Result<Versioned> {
+    let (record, _) = server.store.get(&target.store_key()).await?;
+    let record = record.ok_or_else(|| target.not_found())?;
+    let bytes = codec::open(target.resource.kind, &record)?;
+    Ok(Versioned { kind: target.resource.kind, rev: record.rev, bytes })
+}
+
+async fn cached(target: &Target, version: i64) -> Result<Versioned> {
+    let resource = &target.resource;
+    resource.cache.wait_for(version, WAIT_TIMEOUT).await?;
+    let entry = resource.cache.get(&resource.key(&target.namespace, &target.name)).ok_or_else(|| target.not_found())?;
+    Ok(Versioned { kind: resource.kind, rev: entry.rev, bytes: entry.bytes.clone() })
+}

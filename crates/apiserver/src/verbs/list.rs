@@ -1,0 +1,197 @@
+//! Lists: from the watch cache where it can answer, from the store at a revision where it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Target;
+use super::options::{filter, parse_version};
+use super::page_token::{NEWEST, PageToken};
+use crate::server::Server;
+use crate::status::{Failure, Result, cause};
+use crate::storage::{Record, StorageError};
+use crate::watch_cache::{Entry, Filter};
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Objects read from the store at once.
+const PAGE_LEN: i64 = 500;
+
+const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a \
+new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListOptions {
+    /// As `kubectl -l` writes it.
+    pub labels: String,
+    /// As `kubectl --field-selector` writes it.
+    pub fields: String,
+    /// At most so many objects; 0: all.
+    pub limit: i64,
+    /// The token of the page before.
+    pub token: String,
+    /// Empty: consistent; "0": any; else as `version_match` says.
+    pub resource_version: String,
+    /// "", "NotOlderThan" or "Exact".
+    pub version_match: String,
+}
+
+/// A list, or a page of one.
+#[derive(Debug)]
+pub struct Listed {
+    /// The revision of the whole list.
+    pub revision: i64,
+    /// In key order.
+    pub entries: Vec<Arc<Entry>>,
+    /// The token of the next page; empty on the last.
+    pub token: String,
+    /// How many objects follow, where known.
+    pub remaining: Option<i64>,
+}
+
+/// Where a list is read.
+#[derive(Debug, PartialEq, Eq)]
+enum Source {
+    /// From the cache, once it holds everything the store holds now.
+    Consistent,
+    /// From the cache, not older than this.
+    Cache(i64),
+    /// From the store, at this revision (0: now), from this key on.
+    Store { revision: i64, start: String },
+}
+
+/// The objects.
+pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Result<Listed> {
+    let resource = &target.resource;
+    let wanted = filter(resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
+    if options.limit < 0 {
+        return Err(Failure::bad_request("limit must not be negative"));
+    }
+    match source(target, options)? {
+        Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, options.limit)),
+        Source::Consistent => from_store(server, target, &wanted, options.limit, 0, String::new()).await,
+        Source::Cache(revision) => {
+            resource.cache.wait_for(revision, WAIT_TIMEOUT).await?;
+            Ok(from_cache(target, &wanted, options.limit))
+        }
+        Source::Store { revision, start } => {
+            let listed = from_store(server, target, &wanted, options.limit, revision, start.clone()).await;
+            listed.map_err(|failure| with_fresh_token(failure, options, start))
+        }
+    }
+}
+
+fn source(target: &Target, options: &ListOptions) -> Result<Source> {
+    let version = parse_version(&options.resource_version)?;
+    if !options.token.is_empty() {
+        if version.is_some_and(|version| version != 0) || !options.version_match.is_empty() {
+            return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
+        }
+        let token = PageToken::decode(&options.token, &target.namespace)?;
+        let revision = if token.rv == NEWEST { 0 } else { token.rv };
+        return Ok(Source::Store { revision, start: token.start });
+    }
+    match (options.version_match.as_str(), version) {
+        ("", None) => Ok(Source::Consistent),
+        // As upstream: a page of an old list is a page of exactly that list.
+        ("", Some(version)) if options.limit > 0 && version > 0 => {
+            Ok(Source::Store { revision: version, start: String::new() })
+        }
+        ("" | "NotOlderThan", Some(version)) => Ok(Source::Cache(version)),
+        ("Exact", Some(version)) if version > 0 => Ok(Source::Store { revision: version, start: String::new() }),
+        ("Exact", Some(_)) => Err(bad_match("Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")),
+        ("NotOlderThan" | "Exact", None) => {
+            Err(bad_match("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"))
+        }
+        (other, _) => {
+            let message = format!("Unsupported value: \"{other}\": supported values: \"\", \"Exact\", \"NotOlderThan\"");
+            Err(bad_match_as("FieldValueNotSupported", message))
+        }
+    }
+}
+
+fn bad_match(message: &str) -> Failure {
+    bad_match_as("FieldValueForbidden", message.to_owned())
+}
+
+fn bad_match_as(reason: &str, message: String) -> Failure {
+    Failure::invalid("meta.k8s.io", "ListOptions", "", vec![cause(reason, "resourceVersionMatch", message)])
+}
+
+fn from_cache(target: &Target, wanted: &Filter, limit: i64) -> Listed {
+    let (mut entries, revision) = target.resource.cache.list(wanted);
+    let limit = usize::try_from(limit).unwrap_or(0);
+    if limit == 0 || entries.len() <= limit {
+        return Listed { revision, entries, token: String::new(), remaining: None };
+    }
+    let beyond = entries.len() - limit;
+    entries.truncate(limit);
+    let token = entries.last().map(|last| PageToken::after(&last.key, revision).encode()).unwrap_or_default();
+    let remaining = wanted.is_plain().then_some(beyond as i64);
+    Listed { revision, entries, token, remaining }
+}
+
+async fn from_store(
+    server: &Server,
+    target: &Target,
+    wanted: &Filter,
+    limit: i64,
+    revision: i64,
+    start: String,
+) -> Result<Listed> {
+    let resource = &target.resource;
+    let prefix = match target.namespace.as_str() {
+        "" => resource.prefix.clone(),
+        namespace => format!("{}{namespace}/", resource.prefix),
+    };
+    let mut at = if start.is_empty() { prefix.clone() } else { format!("{}{start}", resource.prefix) };
+    let (mut revision, mut entries) = (revision, Vec::new());
+    let limit = usize::try_from(limit).unwrap_or(0);
+    loop {
+        let ask = if limit > 0 && wanted.is_plain() { (limit - entries.len()) as i64 } else { PAGE_LEN };
+        let page = server.store.page(&prefix, &at, ask, revision).await?;
+        if revision == 0 {
+            revision = page.revision;
+        }
+        let read = page.records.len() as i64;
+        for (seen, record) in page.records.iter().enumerate() {
+            let entry = entry(target, record)?;
+            if wanted.matches(&entry) {
+                entries.push(Arc::new(entry));
+            }
+            if limit > 0 && entries.len() == limit {
+                let follow = page.count - seen as i64 - 1;
+                return Ok(cut(entries, revision, follow, wanted));
+            }
+        }
+        match page.records.last() {
+            Some(last) if page.more && read > 0 => at = format!("{}\0", String::from_utf8_lossy(&last.key)),
+            _ => return Ok(Listed { revision, entries, token: String::new(), remaining: None }),
+        }
+    }
+}
+
+/// A page that ends where the limit was reached, with `follow` keys behind it.
+fn cut(entries: Vec<Arc<Entry>>, revision: i64, follow: i64, wanted: &Filter) -> Listed {
+    if follow <= 0 {
+        return Listed { revision, entries, token: String::new(), remaining: None };
+    }
+    let token = entries.last().map(|last| PageToken::after(&last.key, revision).encode()).unwrap_or_default();
+    let remaining = wanted.is_plain().then_some(follow);
+    Listed { revision, entries, token, remaining }
+}
+
+fn entry(target: &Target, record: &Record) -> std::result::Result<Entry, StorageError> {
+    target.resource.entry(record)
+}
+
+/// An expired token is answered with one that goes on at the newest state.
+fn with_fresh_token(mut failure: Failure, options: &ListOptions, start: String) -> Failure {
+    if failure.code() == 410 && !options.token.is_empty() {
+        let last = start.trim_end_matches('\0');
+        failure.0.message = EXPIRED.to_owned();
+        failure.0.metadata.r#continue = PageToken::after(last, NEWEST).encode();
+    }
+    failure
+}

@@ -1,0 +1,127 @@
+//! What a request says beside its object, in the words of both front doors.
+
+use api::selector::{fields, labels};
+
+use crate::registry::Resource;
+use crate::status::{Failure, Result, cause};
+use crate::watch_cache::Filter;
+
+/// Options of a write.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Do everything but the write.
+    pub dry_run: bool,
+    /// What to do about unknown fields.
+    pub field_validation: FieldValidation,
+}
+
+/// What to do about unknown and duplicate fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Refuse the object.
+    #[default]
+    Strict,
+    /// Take the object, with a warning for each.
+    Warn,
+    /// Take the object.
+    Ignore,
+}
+
+impl FieldValidation {
+    /// Reads what a request says; empty is Strict.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "" | "Strict" => Ok(Self::Strict),
+            "Warn" => Ok(Self::Warn),
+            "Ignore" => Ok(Self::Ignore),
+            other => Err(Failure::bad_request(format!(
+                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+}
+
+/// What happens to the objects that a deleted object owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They lose their owner.
+    Orphan,
+    /// They are deleted after it.
+    Background,
+    /// They are deleted before it.
+    Foreground,
+}
+
+/// Options of a deletion.
+#[derive(Debug, Clone, Default)]
+pub struct DeleteOptions {
+    /// Instead of the object's own; 0: at once.
+    pub grace_period_s: Option<i64>,
+    /// Instead of the resource's own.
+    pub propagation: Option<Propagation>,
+    /// Only the object with this uid.
+    pub uid: String,
+    /// Only this version of the object.
+    pub resource_version: String,
+    /// Do everything but the deletion.
+    pub dry_run: bool,
+}
+
+impl Propagation {
+    /// Reads what a request says; empty is none.
+    pub fn parse(text: &str) -> Result<Option<Self>> {
+        match text {
+            "" => Ok(None),
+            "Orphan" => Ok(Some(Self::Orphan)),
+            "Background" => Ok(Some(Self::Background)),
+            "Foreground" => Ok(Some(Self::Foreground)),
+            other => {
+                let message = format!(
+                    "Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
+                );
+                let causes = vec![cause("FieldValueNotSupported", "propagationPolicy", message)];
+                Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", causes))
+            }
+        }
+    }
+}
+
+/// The filter of a list or a watch.
+pub fn filter(resource: &Resource, namespace: &str, name: &str, labels: &str, fields: &str) -> Result<Filter> {
+    let refuse = |error: api::selector::Error| Failure::bad_request(error.to_string());
+    let labels = Some(labels::Selector::parse(labels).map_err(refuse)?).filter(|labels| !labels.is_everything());
+    let fields = Some(fields::Selector::parse(fields).map_err(refuse)?).filter(|fields| !fields.is_everything());
+    let (mut namespace, mut name) = (namespace.to_owned(), name.to_owned());
+    for wanted in fields.iter().flat_map(|fields| fields.requirements()) {
+        let path = wanted.field.as_str();
+        if !resource.row.selectable_fields.contains(&path) {
+            let kind = resource.row.kind;
+            return Err(Failure::bad_request(format!("\"{path}\" is not a known field selector: {}", known(resource, kind))));
+        }
+        match path {
+            "metadata.name" if wanted.equal && name.is_empty() => name.clone_from(&wanted.value),
+            "metadata.namespace" if wanted.equal && namespace.is_empty() => namespace.clone_from(&wanted.value),
+            _ => {}
+        }
+    }
+    Ok(Filter { namespace, name, labels, fields })
+}
+
+fn known(resource: &Resource, kind: &str) -> String {
+    format!("{kind} objects are selected by {}", resource.row.selectable_fields.join(", "))
+}
+
+/// Reads a resourceVersion; empty is none.
+pub fn parse_version(text: &str) -> Result<Option<i64>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match text.parse::<i64>() {
+        Ok(version) if version >= 0 => Ok(Some(version)),
+        _ => {
+            let message = format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            let causes = vec![cause("FieldValueInvalid", "resourceVersion", message)];
+            Err(Failure::invalid("meta.k8s.io", "ListOptions", "", causes))
+        }
+    }
+}

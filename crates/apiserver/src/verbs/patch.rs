@@ -1,0 +1,83 @@
+//! Patches: JSON, merge and strategic merge. Server-side apply is not served yet.
+
+use proto::dynamic::DynObject;
+
+use super::Target;
+use super::decode::{self, Body};
+use super::options::{WriteOptions, parse_version};
+use super::scale;
+use super::update::replace;
+use super::write::{Decision, Mutation, change};
+use crate::registry::{Versioned, rules};
+use crate::server::Server;
+use crate::status::{Failure, Result};
+
+/// How to read a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatchType {
+    /// RFC 6902.
+    Json,
+    /// RFC 7396.
+    Merge,
+    /// Kubernetes' own: lists merge by key.
+    StrategicMerge,
+}
+
+/// Changes the object by a patch.
+pub async fn patch(
+    server: &Server,
+    target: &Target,
+    kind: PatchType,
+    patch: &[u8],
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    let patch: serde_json::Value = serde_json::from_slice(patch)
+        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    if target.subresource == "scale" {
+        return scale::patch(server, target, kind, &patch, options).await;
+    }
+    let mut mutation = Patch { target, kind, patch: &patch, options, warnings: Vec::new() };
+    let outcome = change(server, target, options.dry_run, &mut mutation).await?;
+    warnings.append(&mut mutation.warnings);
+    Ok(outcome.object)
+}
+
+struct Patch<'a> {
+    target: &'a Target,
+    kind: PatchType,
+    patch: &'a serde_json::Value,
+    options: &'a WriteOptions,
+    warnings: Vec<String>,
+}
+
+impl Mutation for Patch<'_> {
+    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        self.warnings.clear();
+        let resource = &self.target.resource;
+        let patched = apply(self.kind, self.patch, current.as_ref(), rev)?;
+        let bytes = serde_json::to_vec(&patched).map_err(Failure::internal)?;
+        let validation = self.options.field_validation;
+        let mut new = decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings)?;
+        let said = std::mem::take(&mut new.metadata_mut().resource_version);
+        if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
+            return Err(resource.modified(&self.target.name));
+        }
+        decode::place(self.target, new.as_mut())?;
+        replace(self.target, new, current)
+    }
+}
+
+/// The object's JSON with the patch applied. `rev` is shown to the patch as metadata.resourceVersion.
+pub fn apply(
+    kind: PatchType,
+    patch: &serde_json::Value,
+    object: &dyn DynObject,
+    rev: i64,
+) -> Result<serde_json::Value> {
+    let mut json = proto::json::dyn_to_value(object.as_reflect());
+    if let Some(meta) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        meta.insert("resourceVersion".to_owned(), rev.to_string().into());
+    }
+    rules::patch(kind, json, patch, object.info())
+}

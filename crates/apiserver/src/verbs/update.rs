@@ -1,0 +1,135 @@
+//! Replacing objects and their status.
+
+use proto::dynamic::DynObject;
+use proto::meta::v1::ObjectMeta;
+
+use super::decode::{Body, object, place};
+use super::options::{WriteOptions, parse_version};
+use super::write::{Decision, Mutation, change};
+use super::{Target, create, scale};
+use crate::authenticate::User;
+use crate::registry::{Resource, Versioned, namespace, rules, strategy};
+use crate::server::Server;
+use crate::status::{Failure, Result, cause};
+
+/// Replaces the object, or its subresource, by what is in `body`. `version` is the one it was made from, where the
+/// object does not say it; 0: any.
+pub async fn update(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    body: Body<'_>,
+    version: i64,
+    options: &WriteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    target.require_name()?;
+    if target.subresource == "scale" {
+        return scale::update(server, target, body, version, options).await;
+    }
+    let mut new = object(target.resource.kind, body, options.field_validation, warnings)?;
+    place(target, new.as_mut())?;
+    let said = parse_version(&new.metadata().resource_version)?.unwrap_or(0);
+    let expected = if version != 0 { version } else { said };
+    new.metadata_mut().resource_version.clear();
+    let rules = target.resource.strategy.rules();
+    if expected == 0 && !rules.unconditional_update {
+        let message = "Invalid value: 0: must be specified for an update";
+        let (row, name) = (target.resource.row, &target.name);
+        let causes = vec![cause("FieldValueInvalid", "metadata.resourceVersion", message)];
+        return Err(Failure::invalid(row.group, row.plural, name, causes));
+    }
+    let mut mutation = Update { target, new, expected };
+    match change(server, target, options.dry_run, &mut mutation).await {
+        Ok(outcome) => Ok(outcome.object),
+        Err(failure)
+            if failure.is_not_found() && rules.create_on_update && target.subresource.is_empty() && expected == 0 =>
+        {
+            let place = target.named(&target.namespace, "");
+            create::create_object(server, user, &place, mutation.new, options, warnings).await
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Replaces an object.
+struct Update<'a> {
+    target: &'a Target,
+    new: Box<dyn DynObject>,
+    /// The version it was made from; 0: any.
+    expected: i64,
+}
+
+impl Mutation for Update<'_> {
+    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        if self.expected != 0 && self.expected != rev {
+            return Err(self.target.resource.modified(&self.target.name));
+        }
+        replace(self.target, self.new.clone(), current)
+    }
+}
+
+/// What becomes of `current` when a client asks for `new`: shared by update and patch.
+pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn DynObject>) -> Result<Decision> {
+    let resource = &target.resource;
+    same_object(target, new.as_ref(), current.as_ref())?;
+    carry_metadata(new.metadata_mut(), current.metadata());
+    rules::default(new.as_mut());
+    let has_status = resource.has_subresource("status");
+    let old = current.clone();
+    let new = match target.subresource.as_str() {
+        "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
+        "finalize" => namespace::finalize(new.as_ref(), current)?,
+        subresource @ ("ephemeralcontainers" | "resize") => rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?,
+        "" => {
+            let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
+            rules::check_update(resource, new.as_ref(), current.as_ref())?;
+            return Ok(keep_or_remove(resource, new));
+        }
+        other => {
+            return Err(Failure::method_not_supported(resource.row.group, resource.row.plural, &format!("update of {other}")));
+        }
+    };
+    rules::check_subresource(resource, &target.subresource, new.as_ref(), old.as_ref())?;
+    Ok(keep_or_remove(resource, new))
+}
+
+/// A deleted object that nothing holds any more is removed.
+pub fn keep_or_remove(resource: &Resource, object: Box<dyn DynObject>) -> Decision {
+    let meta = object.metadata();
+    let ended = meta.deletion_timestamp.is_some()
+        && meta.finalizers.is_empty()
+        && meta.deletion_grace_period_seconds.unwrap_or(0) == 0
+        && !resource.strategy.is_held(object.as_ref());
+    if ended { Decision::Remove(object) } else { Decision::Write(object) }
+}
+
+/// An object of the same name may be another one.
+fn same_object(target: &Target, new: &dyn DynObject, current: &dyn DynObject) -> Result<()> {
+    let (asked, found) = (&new.metadata().uid, &current.metadata().uid);
+    if !asked.is_empty() && asked != found {
+        let why = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
+        return Err(target.resource.conflict(&target.name, &why));
+    }
+    Ok(())
+}
+
+/// What a client may leave out and cannot change by leaving it out.
+fn carry_metadata(new: &mut ObjectMeta, current: &ObjectMeta) {
+    new.uid.clone_from(&current.uid);
+    if new.creation_timestamp.is_zero() {
+        new.creation_timestamp = current.creation_timestamp;
+    }
+    if new.deletion_timestamp.is_none() {
+        new.deletion_timestamp = current.deletion_timestamp;
+    }
+    if new.deletion_grace_period_seconds.is_none() {
+        new.deletion_grace_period_seconds = current.deletion_grace_period_seconds;
+    }
+    if new.generate_name.is_empty() {
+        new.generate_name.clone_from(&current.generate_name);
+    }
+    create::clear_self_link(new);
+    new.resource_version.clear();
+    new.managed_fields.clone_from(&current.managed_fields);
+}

@@ -1,0 +1,78 @@
+//! Watches: from a revision, or beginning with the current objects.
+
+use std::time::Duration;
+
+use super::Target;
+use super::options::{filter, parse_version};
+use crate::server::Server;
+use crate::status::{Failure, Result, cause};
+use crate::watch_cache::{Start, Subscription};
+
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A watch without a limit of its own ends after a random time between this and twice it.
+const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
+
+/// What to watch.
+#[derive(Debug, Clone, Default)]
+pub struct WatchOptions {
+    /// As `kubectl -l` writes it.
+    pub labels: String,
+    /// As `kubectl --field-selector` writes it.
+    pub fields: String,
+    /// Events after this revision; empty or "0": begin with the current objects.
+    pub resource_version: String,
+    /// Tell now and then how far the watch is.
+    pub bookmarks: bool,
+    /// Begin with the current objects, then a bookmark that says so.
+    pub initial_events: bool,
+    /// End after so many seconds; 0: the server's choice.
+    pub timeout_s: i64,
+}
+
+/// An established watch.
+#[derive(Debug)]
+pub struct Watching {
+    /// Its events.
+    pub subscription: Subscription,
+    /// Whether a bookmark follows the initial objects.
+    pub mark_initial_end: bool,
+    /// When it ends by itself.
+    pub timeout: Duration,
+}
+
+/// Begins a watch.
+pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> Result<Watching> {
+    let cache = &target.resource.cache;
+    let wanted = filter(&target.resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
+    let version = parse_version(&options.resource_version)?;
+    let start = match version {
+        Some(version) if version > 0 && !options.initial_events => Start::After(version),
+        _ => Start::Current,
+    };
+    match version {
+        Some(version) if start == Start::Current => cache.wait_for(version, WAIT_TIMEOUT).await?,
+        Some(_) => cache.wait_for(0, WAIT_TIMEOUT).await?,
+        None if server.make_fresh(&target.resource).await? => {}
+        None => {
+            // Progress cannot be asked for: every change so far has a revision that the cache will reach, or none
+            // of it concerns this resource. The newest key of the resource tells.
+            cache.wait_for(newest_change(server, target).await?, WAIT_TIMEOUT).await?;
+        }
+    }
+    if options.initial_events && !options.bookmarks {
+        let message = "Forbidden: sendInitialEvents is forbidden unless allowWatchBookmarks is set";
+        let causes = vec![cause("FieldValueForbidden", "sendInitialEvents", message)];
+        return Err(Failure::invalid("meta.k8s.io", "ListOptions", "", causes));
+    }
+    let subscription = cache.subscribe(wanted, start, options.bookmarks)?;
+    let timeout = match u64::try_from(options.timeout_s) {
+        Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
+        _ => TIMEOUT_MIN.mul_f64(rand::random_range(1.0..2.0)),
+    };
+    Ok(Watching { subscription, mark_initial_end: options.initial_events, timeout })
+}
+
+/// The highest revision of the resource's keys. Deletions are not seen; the cache learns of them in its own time.
+async fn newest_change(server: &Server, target: &Target) -> Result<i64> {
+    Ok(server.store.newest_below(&target.resource.prefix).await?)
+}

@@ -1,0 +1,259 @@
+//! The watch cache of one resource: its current objects and a window of changes, fed by one watch of the store.
+//!
+//! Lists and watches are served from it. [`feed`] fills it, [`subscription`] is what a watcher holds. A watcher that
+//! does not keep up loses its place, never the others' time: its queue is bounded, and it is told why it ended.
+//!
+//! **Invariant:** an event reaches every watcher in the order of revisions, none twice, none left out between the
+//! revision it began from and its end.
+
+mod entry;
+pub mod feed;
+pub mod filter;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::{Notify, mpsc, watch};
+
+pub use entry::{Change, Entry};
+pub use filter::Filter;
+pub use subscription::{End, Item, Subscription};
+
+use subscription::Watcher;
+
+/// Changes that the window keeps at most.
+const WINDOW_LEN_MAX: usize = 8192;
+/// Events that may wait for one watcher.
+const WATCHER_LEN_MAX: usize = 1024;
+
+/// Why a cache cannot answer.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CacheError {
+    /// The window begins later.
+    #[error("too old resource version: {requested} ({oldest})")]
+    TooOld {
+        /// The revision asked for.
+        requested: i64,
+        /// The oldest that could be served.
+        oldest: i64,
+    },
+    /// The cache did not get so far in time.
+    #[error("Too large resource version: {requested}, current: {current}")]
+    TooNew {
+        /// The revision asked for.
+        requested: i64,
+        /// How far the cache is.
+        current: i64,
+    },
+    /// The first list from the store has not ended.
+    #[error("the watch cache is being filled")]
+    NotReady,
+}
+
+/// Where a watch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// After this revision.
+    After(i64),
+    /// With the current objects as ADDED.
+    Current,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: BTreeMap<Box<str>, Arc<Entry>>,
+    window: VecDeque<Arc<Change>>,
+    /// Every change after this revision is in the window.
+    window_from: i64,
+    revision: i64,
+    watchers: Vec<Watcher>,
+}
+
+/// The cache of one resource.
+#[derive(Debug)]
+pub struct WatchCache {
+    state: RwLock<State>,
+    /// The revision that the cache has reached; 0 until it is filled.
+    reached: watch::Sender<i64>,
+    /// Asks the feed to ask the store how far the watch is.
+    progress_wanted: Notify,
+}
+
+impl Default for WatchCache {
+    fn default() -> Self {
+        Self { state: RwLock::default(), reached: watch::Sender::new(0), progress_wanted: Notify::new() }
+    }
+}
+
+impl WatchCache {
+    /// How far the cache is; 0 until it is filled.
+    pub fn revision(&self) -> i64 {
+        *self.reached.borrow()
+    }
+
+    /// Waits until the cache is filled and has reached `rev`; asks for progress meanwhile.
+    pub async fn wait_for(&self, rev: i64, timeout: Duration) -> Result<(), CacheError> {
+        let mut reached = self.reached.subscribe();
+        let rev = rev.max(1);
+        if *reached.borrow() >= rev {
+            return Ok(());
+        }
+        let wait = async {
+            let mut ask = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                tokio::select! {
+                    ok = reached.wait_for(|at| *at >= rev) => return ok.is_ok(),
+                    _ = ask.tick() => self.progress_wanted.notify_one(),
+                }
+            }
+        };
+        match tokio::time::timeout(timeout, wait).await {
+            Ok(true) => Ok(()),
+            _ if self.revision() == 0 => Err(CacheError::NotReady),
+            _ => Err(CacheError::TooNew { requested: rev, current: self.revision() }),
+        }
+    }
+
+    /// One object.
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.state.read().objects.get(key).cloned()
+    }
+
+    /// The objects that pass, in key order after `after`, and the revision of this view.
+    pub fn list(&self, filter: &Filter) -> (Vec<Arc<Entry>>, i64) {
+        let state = self.state.read();
+        (select(&state, filter), state.revision)
+    }
+
+    /// Begins a watch.
+    pub fn subscribe(&self, filter: Filter, start: Start, bookmarks: bool) -> Result<Subscription, CacheError> {
+        let mut state = self.state.write();
+        if state.revision == 0 {
+            return Err(CacheError::NotReady);
+        }
+        let (initial, backlog) = match start {
+            Start::Current => (select(&state, &filter), Vec::new()),
+            Start::After(rev) if rev < state.window_from => {
+                return Err(CacheError::TooOld { requested: rev, oldest: state.window_from });
+            }
+            Start::After(rev) => (Vec::new(), backlog(&state, rev, &filter)),
+        };
+        let (sender, receiver) = mpsc::channel(WATCHER_LEN_MAX);
+        let end = Arc::default();
+        // A watch of the future must not be told of what happens before.
+        let after = if let Start::After(rev) = start { rev.max(state.revision) } else { state.revision };
+        state.watchers.push(Watcher { filter, after, bookmarks, sender, end: Arc::clone(&end) });
+        Ok(Subscription { initial, backlog, revision: state.revision, receiver, end })
+    }
+
+    /// How many watchers there are.
+    pub fn watchers(&self) -> usize {
+        self.state.read().watchers.len()
+    }
+
+    /// Takes a fresh view from the store: watchers of the old one end.
+    fn replace(&self, entries: Vec<Entry>, revision: i64) {
+        let mut state = self.state.write();
+        state.objects = entries.into_iter().map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
+        state.window.clear();
+        state.window_from = revision;
+        state.revision = revision;
+        for watcher in state.watchers.drain(..) {
+            watcher.end(End::Reset);
+        }
+        drop(state);
+        self.reached.send_replace(revision);
+    }
+
+    /// Takes changes in order. `None` deletes.
+    fn apply(&self, changes: Vec<(Box<str>, i64, Option<Entry>)>) {
+        let mut state = self.state.write();
+        let state = &mut *state;
+        for (key, rev, new) in changes {
+            let new = new.map(Arc::new);
+            let old = match &new {
+                Some(entry) => state.objects.insert(key, Arc::clone(entry)),
+                None => state.objects.remove(&key),
+            };
+            if old.is_none() && new.is_none() {
+                continue;
+            }
+            let change = Arc::new(Change::new(rev, old, new));
+            state.watchers.retain_mut(|watcher| watcher.offer(&change));
+            state.window.push_back(change);
+            state.revision = state.revision.max(rev);
+        }
+        trim(state);
+        let revision = state.revision;
+        self.reached.send_replace(revision);
+    }
+
+    /// Everything up to `revision` has been applied.
+    fn progress(&self, revision: i64) {
+        let mut state = self.state.write();
+        if revision > state.revision {
+            state.revision = revision;
+            drop(state);
+            self.reached.send_replace(revision);
+        }
+    }
+
+    /// Tells every watcher that wants it how far it is.
+    fn bookmark(&self) {
+        let mut state = self.state.write();
+        let revision = state.revision;
+        state.watchers.retain_mut(|watcher| watcher.bookmark(revision));
+    }
+
+    /// Ends every watcher: the process stops.
+    pub fn close(&self) {
+        for watcher in self.state.write().watchers.drain(..) {
+            watcher.end(End::Shutdown);
+        }
+    }
+}
+
+fn trim(state: &mut State) {
+    while state.window.len() > WINDOW_LEN_MAX {
+        let Some(first) = state.window.pop_front() else { return };
+        state.window_from = first.rev;
+    }
+}
+
+fn select(state: &State, filter: &Filter) -> Vec<Arc<Entry>> {
+    let wanted = |entry: &&Arc<Entry>| filter.matches(entry);
+    match filter.exact_key() {
+        Some(key) => state.objects.get(key.as_str()).filter(wanted).cloned().into_iter().collect(),
+        None if filter.namespace.is_empty() => state.objects.values().filter(wanted).cloned().collect(),
+        None => {
+            let from = format!("{}/", filter.namespace);
+            let range = (Bound::Included(from.as_str()), Bound::<&str>::Unbounded);
+            state
+                .objects
+                .range::<str, _>(range)
+                .take_while(|(key, _)| key.starts_with(&from))
+                .map(|(_, entry)| entry)
+                .filter(wanted)
+                .cloned()
+                .collect()
+        }
+    }
+}
+
+fn backlog(state: &State, after: i64, filter: &Filter) -> Vec<Item> {
+    let begin = state.window.partition_point(|change| change.rev <= after);
+    state
+        .window
+        .range(begin..)
+        .filter_map(|change| {
+            let kind = change.seen_by(|entry| filter.matches(entry))?;
+            Some(Item::Change(kind, Arc::clone(change)))
+        })
+        .collect()
+}

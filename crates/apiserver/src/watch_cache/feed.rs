@@ -1,0 +1,112 @@
+//! The task that keeps one watch cache: lists once, then follows the store's watch; after a broken watch it resumes
+//! from where it was, after a compaction it lists anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Entry;
+use crate::registry::Resource;
+use crate::storage::watch::Fed;
+use crate::storage::{Record, StorageError, Store};
+
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How often watchers that want it are told how far they are.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Feeds one resource's cache.
+pub struct Feed {
+    /// The store.
+    pub store: Arc<Store>,
+    /// Whose cache.
+    pub resource: Arc<Resource>,
+    /// Ends the task.
+    pub stop: CancellationToken,
+}
+
+impl Feed {
+    /// Runs until stopped.
+    pub async fn run(self) {
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.follow() => {}
+        }
+        self.resource.cache.close();
+    }
+
+    async fn follow(&self) {
+        let mut backoff = BACKOFF_MIN;
+        let mut filled = false;
+        loop {
+            let outcome = if filled { self.watch(&mut backoff).await } else { self.fill().await };
+            match outcome {
+                Ok(()) => filled = true,
+                Err(error) => {
+                    filled &= !matches!(error, StorageError::Compacted { .. });
+                    let resource = self.resource.name();
+                    tracing::warn!(resource, error = %daemon::process::chain(&error), "watch cache lost the store, trying again");
+                    tokio::time::sleep(backoff.mul_f64(rand::random_range(0.5..1.0))).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+            }
+        }
+    }
+
+    async fn fill(&self) -> Result<(), StorageError> {
+        let mut entries = Vec::new();
+        let revision = self
+            .store
+            .scan(&self.resource.prefix, 0, |records| entries.extend(records.iter().filter_map(|record| self.entry(record))))
+            .await?;
+        self.resource.cache.replace(entries, revision);
+        Ok(())
+    }
+
+    async fn watch(&self, backoff: &mut Duration) -> Result<(), StorageError> {
+        let cache = &self.resource.cache;
+        let mut watch = self.store.watch(&self.resource.prefix, cache.revision() + 1).await?;
+        let ask = watch.progress_requester();
+        let mut bookmarks = tokio::time::interval(BOOKMARK_INTERVAL);
+        loop {
+            tokio::select! {
+                fed = watch.next() => {
+                    self.take(fed?);
+                    *backoff = BACKOFF_MIN;
+                }
+                () = cache.progress_wanted.notified() => ask(),
+                _ = bookmarks.tick() => cache.bookmark(),
+            }
+        }
+    }
+
+    fn take(&self, fed: Fed) {
+        match fed {
+            Fed::Progress(revision) => self.resource.cache.progress(revision),
+            Fed::Changes(changes) => {
+                let changes = changes.into_iter().filter_map(|change| {
+                    let key: Box<str> = std::str::from_utf8(&change.key).ok()?.strip_prefix(&self.resource.prefix)?.into();
+                    let new = match change.value {
+                        // A value that cannot be read is logged and then as good as gone.
+                        Some(value) => self.entry(&Record { key: change.key, value, rev: change.rev }),
+                        None => None,
+                    };
+                    Some((key, change.rev, new))
+                });
+                self.resource.cache.apply(changes.collect());
+            }
+        }
+    }
+
+    fn entry(&self, record: &Record) -> Option<Entry> {
+        match self.resource.entry(record) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                tracing::error!(%error, "an object in the store is unreadable and is not served");
+                None
+            }
+        }
+    }
+}
