@@ -70,11 +70,6 @@ impl<'a> Row<'a> {
         self.text("metadata.creationTimestamp")
     }
 
-    /// How long ago a time was.
-    fn ago(&self, path: &str) -> Value {
-        json!(since(text(self.object, path), self.now))
-    }
-
     /// A string, empty where absent.
     fn text(&self, path: &str) -> Value {
         json!(text(self.object, path).unwrap_or_default())
