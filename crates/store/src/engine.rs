@@ -19,13 +19,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use crate::env::{Disk, File, read_exact_at};
+use crate::env::{Disk, File, Sizes, read_exact_at};
 use crate::mvcc::{Loc, Values, Version};
 use crate::raft::types::LogId;
 use crate::state::Effect;
-
-/// A segment is closed when it has grown past this.
-const SEGMENT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -78,6 +75,7 @@ pub struct Engine {
     /// Folder of this generation.
     dir: String,
     view: RwLock<View>,
+    limits: Sizes,
     /// Bytes of each segment.
     sizes: RwLock<BTreeMap<u32, u64>>,
 }
@@ -148,7 +146,7 @@ impl Writer {
 
     /// Begins the frame of one entry of the log, in a new segment where the current one is full.
     pub fn begin(&mut self, applied: Option<LogId>) -> io::Result<()> {
-        if self.written + self.buffer.len() as u64 > SEGMENT_BYTES {
+        if self.written + self.buffer.len() as u64 > self.engine.limits.engine_segment {
             self.flush()?;
             let next = self.segment + 1;
             let file = create_segment(&self.engine, next)?;

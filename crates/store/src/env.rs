@@ -66,6 +66,24 @@ pub struct Env {
     pub random: Arc<dyn Random>,
     /// Whether blocking work gets a thread of its own, or runs as a task of the simulation's one thread.
     pub threads: bool,
+    pub sizes: Sizes,
+}
+
+/// When files are closed and begun anew. Simulations make them small, so that a short history meets every change.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// A segment of the log is closed when the next record would pass this.
+    pub wal_segment: u64,
+    /// A segment of the engine is closed when it has grown past this.
+    pub engine_segment: u64,
+    /// Frames after the engine's checkpoint that are worth a new one, at least.
+    pub checkpoint_tail: u64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { wal_segment: 64 << 20, engine_segment: 64 << 20, checkpoint_tail: 32 << 20 }
+    }
 }
 
 impl Env {
@@ -76,6 +94,7 @@ impl Env {
             clock: Arc::new(os::OsClock),
             random: Arc::new(os::OsRandom),
             threads: true,
+            sizes: Sizes::default(),
         })
     }
 }

@@ -39,9 +39,6 @@ use crate::shared::Shared;
 use crate::snapshot::SnapshotData;
 use crate::wal::{Owner, Wal, WalError};
 
-/// Applied entries after which the log is cut, and how many stay for followers that are a little behind.
-const SNAPSHOT_ENTRIES: u64 = 10_000;
-const LOG_ENTRIES_KEPT: u64 = 5_000;
 /// Bytes of log after which it is cut, whatever the number of entries.
 const LOG_BYTES_MAX: u64 = 256 << 20;
 /// Room in a gRPC message beside the request itself.
@@ -81,9 +78,18 @@ pub struct Built {
 }
 
 /// Settings of consensus.
-pub struct Timing {
+pub struct Tuning {
     pub heartbeat_ms: u64,
     pub election_ms: u64,
+    /// Applied entries after which the log is cut, and how many stay for followers that are a little behind.
+    pub snapshot_entries: u64,
+    pub log_entries_kept: u64,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { heartbeat_ms: 100, election_ms: 1000, snapshot_entries: 10_000, log_entries_kept: 5_000 }
+    }
 }
 
 /// Opens what is on disk and starts consensus. `network` and `transport` are the same thing twice: openraft's view of
@@ -92,7 +98,7 @@ pub async fn build<N>(
     env: Env,
     owner: Owner,
     limits: Limits,
-    timing: Timing,
+    tuning: Tuning,
     network: N,
     transport: Arc<dyn Transport>,
 ) -> Result<Built, RunError>
@@ -111,7 +117,7 @@ where
     let maintainer = maintain::Maintainer::new(shared.clone(), opened.checkpoint);
     let maintenance = WorkerHandle::spawn(&env, "engine", maintainer).map_err(RunError::Worker)?;
     let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
-    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, timing)?, network, wal.clone(), machine);
+    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, tuning)?, network, wal.clone(), machine);
     let raft: Raft = raft.await.map_err(|error| RunError::Raft(error.to_string()))?;
     let (proposer, batching) = Proposer::new(raft.clone());
     let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
@@ -133,18 +139,18 @@ where
     Ok(Built { member, batching, rounds, expiry })
 }
 
-fn raft_config(owner: Owner, timing: Timing) -> Result<Arc<openraft::Config>, RunError> {
+fn raft_config(owner: Owner, tuning: Tuning) -> Result<Arc<openraft::Config>, RunError> {
     let config = openraft::Config {
         cluster_name: format!("{:x}", owner.cluster_id),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.election_ms,
-        election_timeout_max: timing.election_ms * 3 / 2,
+        heartbeat_interval: tuning.heartbeat_ms,
+        election_timeout_min: tuning.election_ms,
+        election_timeout_max: tuning.election_ms * 3 / 2,
         install_snapshot_timeout: 60_000,
         max_payload_entries: 64,
-        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: LOG_ENTRIES_KEPT,
-        replication_lag_threshold: SNAPSHOT_ENTRIES + LOG_ENTRIES_KEPT,
-        purge_batch_size: 256,
+        snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(tuning.snapshot_entries),
+        max_in_snapshot_log_to_keep: tuning.log_entries_kept,
+        replication_lag_threshold: tuning.snapshot_entries + tuning.log_entries_kept,
+        purge_batch_size: tuning.log_entries_kept.clamp(1, 256),
         enable_pre_vote: Some(true),
         ..Default::default()
     };
@@ -183,8 +189,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         lease_ttl_min: (config.election_timeout * 3).div_ceil(2000) as i64,
         quota_bytes: config.quota(),
     };
-    let timing = Timing { heartbeat_ms: config.heartbeat_interval, election_ms: config.election_timeout };
-    let built = build(env, owner, limits, timing, transport.clone(), Arc::new(transport)).await?;
+    let tuning = Tuning {
+        heartbeat_ms: config.heartbeat_interval,
+        election_ms: config.election_timeout,
+        ..Default::default()
+    };
+    let built = build(env, owner, limits, tuning, transport.clone(), Arc::new(transport)).await?;
     let member = built.member.clone();
     tracing::info!(member = format!("{:x}", owner.member_id), cluster = format!("{:x}", owner.cluster_id), "the member is up");
 

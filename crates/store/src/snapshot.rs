@@ -144,7 +144,7 @@ pub fn install(
     }
     let file = env.disk.open(RECEIVED, false)?;
     let generation = open::next_generation(&*env.disk)?;
-    let mut writer = open::create(env.disk.clone(), generation)?;
+    let mut writer = open::create(env, generation)?;
     let mut state = fill(&*file, &mut writer)?;
     if state.applied != meta.last_log_id {
         return Err(EngineError::Snapshot("it does not end where its meta says").into());

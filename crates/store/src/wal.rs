@@ -29,8 +29,6 @@ use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Folder of the segments below the data folder.
 pub const DIR: &str = "wal";
-/// A segment is closed when the next record would pass this.
-pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Entries that stay in memory for replication and apply.
 const CACHE_BYTES_MAX: usize = 16 << 20;
 
@@ -192,7 +190,7 @@ impl Wal {
     pub fn open(env: &Env, owner: Owner) -> Result<Self, WalError> {
         let (memory, files) = open::replay(env, owner)?;
         let memory = Arc::new(Mutex::new(memory));
-        let writer = writer::Writer::new(env.disk.clone(), owner, memory.clone(), files)?;
+        let writer = writer::Writer::new(env, owner, memory.clone(), files)?;
         let writer = WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
         Ok(Self { memory, writer })
     }

@@ -17,8 +17,6 @@ use crate::shared::Shared;
 const WALK_KEYS: usize = 2048;
 /// Records copied under one lock.
 const MOVE_RECORDS: usize = 64;
-/// Frames after the checkpoint that are worth a new one, at least.
-const CHECKPOINT_BYTES_MIN: u64 = 32 << 20;
 /// A segment of which less than this share is alive is copied out.
 const LIVE_PERCENT_MIN: u64 = 50;
 
@@ -71,15 +69,18 @@ impl Maintainer {
 
     fn tail_bytes(&self) -> u64 {
         let now = self.shared.writer.lock().position();
-        let segments = u64::from(now.segment.saturating_sub(self.checkpoint_at.segment));
-        (segments * super::SEGMENT_BYTES + now.offset).saturating_sub(self.checkpoint_at.offset)
+        let held = self.shared.held.read();
+        let sizes = held.engine.sizes.read();
+        let after: u64 = sizes.range(self.checkpoint_at.segment..now.segment).map(|(_, size)| *size).sum();
+        (after + now.offset).saturating_sub(self.checkpoint_at.offset)
     }
 
     fn due(&mut self) -> io::Result<()> {
         if self.untrimmed {
             self.trim();
         }
-        if self.tail_bytes() > CHECKPOINT_BYTES_MIN.max(self.checkpoint_bytes) {
+        let tail_min = self.shared.held.read().engine.limits.checkpoint_tail;
+        if self.tail_bytes() > tail_min.max(self.checkpoint_bytes) {
             self.checkpoint()?;
         }
         while let Some(segment) = self.sparse_segment() {

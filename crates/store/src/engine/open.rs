@@ -30,23 +30,23 @@ pub fn open(env: &Env) -> Result<Opened, EngineError> {
     let io = |error| EngineError::Io("opening the engine", error);
     let generation = current(&*env.disk).map_err(io)?;
     sweep(&*env.disk, generation).map_err(io)?;
-    let engine = engine(env.disk.clone(), generation).map_err(io)?;
+    let engine = engine(env, generation).map_err(io)?;
     let (mut state, from, size) = read_checkpoint(&engine).map_err(io)?;
-    let writer = replay(&engine, &mut state, from).map_err(io)?;
+    let mut writer = replay(&engine, &mut state, from).map_err(io)?;
     state.attach_leases();
-    let synced = { let mut writer = writer; let unsynced = writer.take_unsynced(); unsynced.sync().map_err(io)?; writer };
-    Ok(Opened { state, writer: synced, checkpoint: (from, size), generation })
+    writer.take_unsynced().sync().map_err(io)?;
+    Ok(Opened { state, writer, checkpoint: (from, size), generation })
 }
 
 /// An empty generation, to be filled from a snapshot.
-pub fn create(disk: Arc<dyn Disk>, generation: u64) -> io::Result<Writer> {
+pub fn create(env: &Env, generation: u64) -> io::Result<Writer> {
     // Leftovers of an attempt that did not finish.
-    if let Err(error) = disk.remove(&dir(generation))
+    if let Err(error) = env.disk.remove(&dir(generation))
         && error.kind() != io::ErrorKind::NotFound
     {
         return Err(error);
     }
-    Writer::create(engine(disk, generation)?, 1)
+    Writer::create(engine(env, generation)?, 1)
 }
 
 /// Makes `generation` the one in use, durably.
@@ -85,10 +85,12 @@ pub fn sweep(disk: &dyn Disk, generation: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn engine(disk: Arc<dyn Disk>, generation: u64) -> io::Result<Arc<Engine>> {
+fn engine(env: &Env, generation: u64) -> io::Result<Arc<Engine>> {
+    let (disk, limits) = (env.disk.clone(), env.sizes);
     let dir = dir(generation);
     disk.create_dir(&dir)?;
-    Ok(Arc::new(Engine { disk, dir, view: RwLock::new(View::default()), sizes: RwLock::default() }))
+    disk.sync_dir("")?;
+    Ok(Arc::new(Engine { disk, dir, limits, view: RwLock::new(View::default()), sizes: RwLock::default() }))
 }
 
 fn read_checkpoint(engine: &Engine) -> io::Result<(State, Position, u64)> {

@@ -17,6 +17,8 @@ use crate::raft::types::LogId;
 pub struct Segment {
     pub number: u64,
     pub file: Arc<dyn File>,
+    /// Where the records after the head begin.
+    pub begin: u64,
     /// First free byte.
     pub end: u64,
     pub chain: u32,
@@ -68,6 +70,7 @@ fn replay_segment(
     let bytes = read_whole(&*file).map_err(io)?;
     let mut chain = record::chain_start(number);
     let mut at = 0;
+    let mut begin = 0;
     while let Some(found) = record::read(&bytes[at..], chain) {
         if at == 0 && found.kind != Kind::Head {
             break;
@@ -77,6 +80,9 @@ fn replay_segment(
         take(memory, owner, number, found.kind, found.payload, place)?;
         chain = found.chain;
         at += found.len;
+        if begin == 0 {
+            begin = at as u64;
+        }
     }
     let torn = bytes[at..].iter().any(|byte| *byte != 0);
     if !last && (at == 0 || torn) {
@@ -91,7 +97,7 @@ fn replay_segment(
         file.sync().map_err(io)?;
     }
     memory.segments.insert(number, at as u64);
-    Ok(Some(Segment { number, file, end: at as u64, chain, next_index: memory.next_index() }))
+    Ok(Some(Segment { number, file, begin, end: at as u64, chain, next_index: memory.next_index() }))
 }
 
 fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {

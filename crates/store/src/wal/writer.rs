@@ -12,14 +12,15 @@ use tokio::sync::oneshot;
 
 use super::open::{Segment, name};
 use super::record::{self, HEADER_LEN, Kind};
-use super::{DIR, Job, Memory, Owner, Place, SEGMENT_BYTES, WalError};
-use crate::env::{Disk, Worker};
+use super::{DIR, Job, Memory, Owner, Place, WalError};
+use crate::env::{Disk, Env, Worker};
 use crate::raft::codec;
 use crate::raft::types::{LogId, TypeConfig};
 
 /// Owns the segments. After a failed write or sync it answers every job with that error: what is on disk is unknown.
 pub struct Writer {
     disk: Arc<dyn Disk>,
+    segment_bytes: u64,
     owner: Owner,
     memory: Arc<Mutex<Memory>>,
     /// Oldest first; the last one is written to.
@@ -56,13 +57,14 @@ impl Done {
 
 impl Writer {
     pub fn new(
-        disk: Arc<dyn Disk>,
+        env: &Env,
         owner: Owner,
         memory: Arc<Mutex<Memory>>,
         segments: Vec<Segment>,
     ) -> Result<Self, WalError> {
         let mut writer = Self {
-            disk,
+            disk: env.disk.clone(),
+            segment_bytes: env.sizes.wal_segment,
             owner,
             memory,
             segments: segments.into(),
@@ -86,7 +88,7 @@ impl Writer {
     fn record(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
         let len = (HEADER_LEN + payload.len()) as u64;
         let end = self.active().end + self.buffer.len() as u64 + len;
-        if end > SEGMENT_BYTES && self.active().end + self.buffer.len() as u64 > 4096 {
+        if end > self.segment_bytes && self.active().end > self.active().begin {
             self.flush()?;
             self.rotate()?;
         }
@@ -138,7 +140,7 @@ impl Writer {
         let number = self.segments.back().map_or(1, |segment| segment.number + 1);
         let file = self.disk.open(&name(number), true)?;
         file.set_size(0)?;
-        file.allocate(SEGMENT_BYTES)?;
+        file.allocate(self.segment_bytes)?;
         let (vote, purged, next_index) = {
             let memory = self.memory.lock();
             (memory.vote, memory.purged, memory.first_index())
@@ -156,7 +158,7 @@ impl Writer {
         self.disk.sync_dir(DIR)?;
         let end = buffer.len() as u64;
         self.memory.lock().segments.insert(number, end);
-        self.segments.push_back(Segment { number, file, end, chain, next_index });
+        self.segments.push_back(Segment { number, file, begin: end, end, chain, next_index });
         Ok(())
     }
 
