@@ -41,8 +41,7 @@ pub fn scale_new(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
     let size = if have > wanted {
         wanted
     } else {
-        let room = wanted + max_surge(deployment) - sets.total();
-        have + room.clamp(0, wanted - have)
+        have + sets.room(wanted + max_surge(deployment)).min(wanted - have)
     };
     if size == have { Vec::new() } else { vec![scale::write(deployment, new, size)] }
 }

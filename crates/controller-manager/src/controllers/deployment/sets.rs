@@ -49,10 +49,25 @@ impl Sets {
         self.all().filter(|set| replicas(set) > 0)
     }
 
+    /// How many pods more there may be when `most` is the limit; none while it cannot be told.
+    ///
+    /// A size alone does not tell: a set that was made smaller may not have deleted its pods yet.
+    pub fn room(&self, most: i32) -> i32 {
+        let old = self.old.iter().map(|set| has_or_wants(set)).sum::<Option<i32>>();
+        let new = self.new.as_ref().map_or(0, |set| replicas(set).max(set.status.replicas));
+        old.map_or(0, |old| (most - old - new).max(0))
+    }
+
     /// How many pods all sets want.
     pub fn total(&self) -> i32 {
         self.all().map(|set| replicas(set)).sum()
     }
+}
+
+/// How many pods a set wants, or still has; none while it has not looked at its newest size.
+fn has_or_wants(set: &ReplicaSet) -> Option<i32> {
+    let looked = set.status.observed_generation >= set.metadata.generation;
+    looked.then(|| replicas(set).max(set.status.replicas))
 }
 
 /// How many pods a set wants.

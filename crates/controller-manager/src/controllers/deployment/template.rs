@@ -102,5 +102,5 @@ fn first_replicas(deployment: &Deployment, sets: &Sets) -> i32 {
     if deployment.spec.strategy.r#type == "Recreate" {
         return wanted;
     }
-    (wanted + max_surge(deployment) - sets.total()).clamp(0, wanted)
+    sets.room(wanted + max_surge(deployment)).min(wanted)
 }
