@@ -14,8 +14,9 @@ use crate::reason::{Plugins, Reason};
 use crate::score::{self, PLUGINS, Range, Raw};
 use crate::snapshot::{NodeIx, Snapshot};
 
-/// Shapes that are remembered at once; the memory is emptied when there are more.
+/// Shapes that are remembered at once, and verdicts over all of them; the memory is emptied when there are more.
 const SHAPES_MAX: usize = 256;
+const VERDICTS_MAX: usize = 500_000;
 
 /// What was found for one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl<'a> Context<'a> {
         if let Some(reason) = spreads.refuses(self.snapshot, ix).or_else(|| affinity.refuses(self.snapshot, ix)) {
             return Verdict::Refused(vec![reason]);
         }
-        let crowd = if spreads.has_soft() { spreads.crowd(self.snapshot, ix) } else { 0 };
+        let crowd = if spreads.has_soft() { spreads.crowd(self.snapshot, ix) } else { raw.crowd };
         let liking = if affinity.has_preferences() { affinity.liking(self.snapshot, ix) } else { 0 };
         Verdict::Fits(Raw { crowd, liking, ..*raw })
     }
@@ -114,7 +115,7 @@ fn verdict_alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Verdict {
     if reasons.is_empty() { Verdict::Fits(score::alone(snapshot, ix, shape)) } else { Verdict::Refused(reasons) }
 }
 
-fn range(verdicts: &[(NodeIx, Verdict)]) -> Range {
+fn range<'a>(verdicts: impl IntoIterator<Item = &'a (NodeIx, Verdict)>) -> Range {
     let mut range = Range::default();
     for (_, verdict) in verdicts {
         if let Verdict::Fits(raw) = verdict {
@@ -126,16 +127,16 @@ fn range(verdicts: &[(NodeIx, Verdict)]) -> Range {
 
 fn best(verdicts: &[(NodeIx, Verdict)], seed: u64) -> Option<NodeIx> {
     let range = range(verdicts);
-    let mut best: Option<(i64, u64, NodeIx)> = None;
-    for (ix, verdict) in verdicts {
-        let Verdict::Fits(raw) = verdict else { continue };
-        let total = score::total(&score::scores(raw, &range));
-        let candidate = (total, mix(seed, *ix as u64), *ix);
-        if best.is_none_or(|best| candidate > best) {
-            best = Some(candidate);
-        }
-    }
-    best.map(|(.., ix)| ix)
+    let fits = verdicts.iter().filter_map(|(ix, verdict)| match verdict {
+        Verdict::Fits(raw) => Some((*ix, raw)),
+        Verdict::Refused(_) => None,
+    });
+    best_of(fits, &range, seed)
+}
+
+fn best_of<'a>(fits: impl Iterator<Item = (NodeIx, &'a Raw)>, range: &Range, seed: u64) -> Option<NodeIx> {
+    let rank = |(ix, raw): (NodeIx, &Raw)| (score::total(&score::scores(raw, range)), mix(seed, ix as u64), ix);
+    fits.map(rank).max().map(|(.., ix)| ix)
 }
 
 /// A number that depends on all bits of both (splitmix64's finish).
@@ -149,31 +150,64 @@ fn mix(seed: u64, value: u64) -> u64 {
 /// See the module.
 #[derive(Default)]
 pub struct Memo {
-    shapes: HashMap<Arc<Shape>, Vec<(u64, Option<Verdict>)>>,
+    shapes: HashMap<Arc<Shape>, Vec<Known>>,
+}
+
+/// What was found for one node when it had this generation.
+#[derive(Clone)]
+struct Known {
+    generation: u64,
+    verdict: Verdict,
+}
+
+/// What [`Memo::choose`] found.
+#[derive(Debug)]
+pub enum Choice {
+    /// This node takes the pod.
+    Node(NodeIx),
+    /// None does: the decision says why.
+    Refused(Decision),
 }
 
 impl Memo {
-    /// As [`schedule`], looking only at nodes that changed since a pod of this shape was decided.
-    pub fn schedule(&mut self, snapshot: &Snapshot, pod: &PodInfo, seed: u64) -> Decision {
-        if self.shapes.len() >= SHAPES_MAX && !self.shapes.contains_key(&pod.shape) {
+    /// Decides as [`schedule`] does. Where a node takes the pod, nothing is written down but its name.
+    pub fn choose(&mut self, snapshot: &Snapshot, pod: &PodInfo, seed: u64) -> Choice {
+        let context = Context::prepare(snapshot, pod);
+        let known = self.refresh(snapshot, pod);
+        if context.others.is_none() && pod.node.is_empty() {
+            let fits = || snapshot.nodes().filter_map(|ix| match &known[ix].verdict {
+                Verdict::Fits(raw) => Some((ix, raw)),
+                Verdict::Refused(_) => None,
+            });
+            let mut range = Range::default();
+            fits().for_each(|(_, raw)| range.include(raw));
+            if let Some(ix) = best_of(fits(), &range, seed) {
+                return Choice::Node(ix);
+            }
+        }
+        let verdicts: Vec<_> = snapshot.nodes().map(|ix| (ix, context.complete(ix, known[ix].verdict.clone()))).collect();
+        match best(&verdicts, seed) {
+            Some(ix) => Choice::Node(ix),
+            None => Choice::Refused(Decision { node: None, verdicts }),
+        }
+    }
+
+    /// Brings what is known of the pod's shape up to date.
+    fn refresh(&mut self, snapshot: &Snapshot, pod: &PodInfo) -> &[Known] {
+        let nodes = snapshot.names.len();
+        let full = self.shapes.len() >= SHAPES_MAX || (self.shapes.len() + 1) * nodes > VERDICTS_MAX.max(nodes);
+        if full && !self.shapes.contains_key(&pod.shape) {
             self.shapes.clear();
         }
         let known = self.shapes.entry(pod.shape.clone()).or_default();
-        known.resize(snapshot.names.len(), (u64::MAX, None));
-        let context = Context::prepare(snapshot, pod);
-        let mut verdicts = Vec::with_capacity(known.len());
+        known.resize(nodes, Known { generation: u64::MAX, verdict: Verdict::Refused(Vec::new()) });
         for ix in snapshot.nodes() {
-            let (generation, verdict) = &mut known[ix];
-            let fresh = match verdict {
-                Some(verdict) if *generation == snapshot.generation[ix] => verdict,
-                stale => {
-                    *generation = snapshot.generation[ix];
-                    stale.insert(verdict_alone(snapshot, ix, &pod.shape))
-                }
-            };
-            verdicts.push((ix, context.complete(ix, fresh.clone())));
+            if known[ix].generation != snapshot.generation[ix] {
+                let verdict = verdict_alone(snapshot, ix, &pod.shape);
+                known[ix] = Known { generation: snapshot.generation[ix], verdict };
+            }
         }
-        Decision { node: best(&verdicts, seed), verdicts }
+        known
     }
 }
 

@@ -16,7 +16,9 @@ pub type PodKey = (String, String);
 pub struct Shape {
     pub requests: Resources,
     pub scored: [i64; 2],
-    /// `spec.nodeName` of a pod that asks for its node is never set while it waits; kept for simulations.
+    /// The uid of the controller that made the pod, unless the pod says itself how it wants to be spread: its siblings
+    /// are kept apart where that costs nothing.
+    pub siblings: Option<String>,
     pub node_selector: Selector,
     /// Any of these terms must match; `None`: every node will do.
     pub required_nodes: Option<Vec<NodeTerm>>,
@@ -145,6 +147,7 @@ impl PodInfo {
         let shape = Shape {
             scored: resource::scored(spec, &requests),
             requests,
+            siblings: spec.topology_spread_constraints.is_empty().then(|| controller(meta)).flatten(),
             node_selector: Selector::from_labels(&spec.node_selector),
             required_nodes: required.map(|s| s.node_selector_terms.iter().map(NodeTerm::from_api).collect()),
             preferred_nodes: preferred.iter().map(|t| (t.weight.into(), NodeTerm::from_api(&t.preference))).collect(),
@@ -194,6 +197,10 @@ impl PodInfo {
             && self.preferred_affinity.is_empty()
             && self.preferred_anti_affinity.is_empty())
     }
+}
+
+fn controller(meta: &proto::meta::v1::ObjectMeta) -> Option<String> {
+    meta.owner_references.iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
 }
 
 fn toleration(toleration: &core::Toleration) -> Toleration {

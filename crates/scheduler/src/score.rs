@@ -37,7 +37,15 @@ pub struct Raw {
 /// The scores that depend on the node alone.
 pub fn alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Raw {
     let (fit, balance) = resources(snapshot, ix, shape);
-    Raw { fit, balance, images: images(snapshot, ix, shape), taints: taints(snapshot, ix, shape), affinity: affinity(snapshot, ix, shape), ..Default::default() }
+    Raw {
+        fit,
+        balance,
+        images: images(snapshot, ix, shape),
+        taints: taints(snapshot, ix, shape),
+        affinity: affinity(snapshot, ix, shape),
+        crowd: siblings(snapshot, ix, shape),
+        liking: 0,
+    }
 }
 
 /// Least allocated: the more is left, the better. Balanced: CPU and memory used alike.
@@ -53,6 +61,13 @@ fn resources(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> (i64, i64) {
     let share = |kind: usize| if has[kind] <= 0 { 1.0 } else { (real[kind] as f64 / has[kind] as f64).min(1.0) };
     let apart = (share(0) - share(1)).abs() / 2.0;
     ((left(0) + left(1)) / 2, ((1.0 - apart) * SCORE_MAX as f64) as i64)
+}
+
+/// Pods of the same controller on the node: upstream's default spreading by node, without its maximum skew.
+fn siblings(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> i64 {
+    let Some(controller) = &shape.siblings else { return 0 };
+    let same = snapshot.pods[ix].iter().filter(|other| other.shape.siblings.as_ref() == Some(controller));
+    i64::try_from(same.count()).unwrap_or(i64::MAX)
 }
 
 fn images(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> i64 {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::message;
-use crate::plan::{self, Memo, Verdict};
+use crate::plan::{self, Choice, Memo, Verdict};
 use crate::pod::PodInfo;
 use crate::preempt::Preemption;
 use crate::queue::Queue;
@@ -42,17 +42,17 @@ pub fn run(text: &str, seed: u64) -> Result<String, SimulateError> {
     let mut order = 0;
     while let Some(waiting) = queue.pop(0) {
         let pod = waiting.pod;
-        let decision = memo.schedule(&snapshot, &pod, seed.wrapping_add(order));
+        let choice = memo.choose(&snapshot, &pod, seed.wrapping_add(order));
         order += 1;
         let name = format!("{}/{}", pod.namespace, pod.name);
-        let line = match decision.node {
-            Some(ix) => {
+        let line = match choice {
+            Choice::Node(ix) => {
                 let node = snapshot.names[ix].to_string();
                 let line = format!("{name} -> {node}\n");
                 snapshot.place(Arc::new(PodInfo { node, ..(*pod).clone() }));
                 line
             }
-            None => pending(&snapshot, &pod, &decision, &name),
+            Choice::Refused(decision) => pending(&snapshot, &pod, &decision, &name),
         };
         lines.insert(order, line);
         queue.remove(&pod.key());

@@ -7,7 +7,7 @@ use proto::core::v1 as core;
 use proto::keelson::scheduler::v1::ExplainPodResponse;
 
 use crate::message;
-use crate::plan::{self, Memo};
+use crate::plan::{self, Choice, Memo};
 use crate::pod::{PodInfo, PodKey};
 use crate::preempt::Preemption;
 use crate::queue::{Millis, Queue};
@@ -109,8 +109,10 @@ impl State {
     pub fn decide(&mut self, now: Millis) -> Option<Vec<Action>> {
         let pod = self.queue.pop(now)?.pod;
         self.seed = self.seed.wrapping_add(1);
-        let decision = self.memo.schedule(&self.snapshot, &pod, self.seed);
-        let Some(ix) = decision.node else { return Some(self.refuse(&pod, &decision, now)) };
+        let ix = match self.memo.choose(&self.snapshot, &pod, self.seed) {
+            Choice::Node(ix) => ix,
+            Choice::Refused(decision) => return Some(self.refuse(&pod, &decision, now)),
+        };
         let placed = Arc::new(PodInfo { node: self.snapshot.names[ix].to_string(), ..(*pod).clone() });
         self.snapshot.place(placed.clone());
         self.assumed.insert(placed.key(), placed.uid.clone());

@@ -39,6 +39,8 @@ impl Net {
         for (pod, address) in [("a", "10.244.0.2/24"), ("b", "10.244.0.3/24")] {
             this.link(pod, address, "10.244.0.1");
             this.ip("node", &format!("link set v-{pod} master br0"));
+            // As pod networks do: with br_netfilter, a packet that is translated back to its sender is bridged, not routed.
+            this.run(&this.node, &["bridge", "link", "set", "dev", &format!("v-{pod}"), "hairpin", "on"]);
         }
         this.link("client", "192.0.2.9/24", "192.0.2.1");
         this.ip("node", "addr add 192.0.2.1/24 dev v-client");

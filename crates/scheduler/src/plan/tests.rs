@@ -67,6 +67,20 @@ fn the_emptier_node_wins() {
 }
 
 #[test]
+fn siblings_are_kept_apart() {
+    let mut snapshot = cluster(&[("a", "4", "8Gi"), ("b", "4", "8Gi"), ("c", "4", "8Gi")]);
+    for index in 0..6 {
+        let mut one = crate::testing::api_pod(&format!("p{index}"), "0", "0");
+        let owner = proto::meta::v1::OwnerReference { uid: "rs".into(), controller: Some(true), ..Default::default() };
+        one.metadata.owner_references = vec![owner];
+        let one = PodInfo::from_api(&one);
+        let node = snapshot.names[schedule(&snapshot, &one, index).node.unwrap()].to_string();
+        snapshot.place(Arc::new(PodInfo { node, ..one }));
+    }
+    assert!(snapshot.pods.iter().all(|pods| pods.len() == 2));
+}
+
+#[test]
 fn ties_are_broken_by_the_seed_alone() {
     let snapshot = cluster(&[("a", "4", "8Gi"), ("b", "4", "8Gi"), ("c", "4", "8Gi")]);
     let one = pod("p", "1", "1Gi");
@@ -89,7 +103,10 @@ proptest! {
         for (index, (cpu, memory, forget, seed)) in pods.iter().enumerate() {
             let one = pod(&format!("p{index}"), &cpu.to_string(), &format!("{memory}Gi"));
             let fresh = schedule(&snapshot, &one, *seed);
-            prop_assert_eq!(&memo.schedule(&snapshot, &one, *seed), &fresh);
+            match memo.choose(&snapshot, &one, *seed) {
+                Choice::Node(ix) => prop_assert_eq!(Some(ix), fresh.node),
+                Choice::Refused(decision) => prop_assert_eq!(&decision, &fresh),
+            }
             if let Some(ix) = fresh.node {
                 let node = snapshot.names[ix].to_string();
                 snapshot.place(Arc::new(PodInfo { node, ..one }));
