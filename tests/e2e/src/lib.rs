@@ -3,6 +3,7 @@
 //! A suite (a file in `tests/`) starts one cluster in a network namespace and runs its tests one after the other, each in
 //! a Kubernetes namespace of its own. Tests drive the cluster from outside, with `keelctl` and sockets.
 
+pub mod behaviour;
 pub mod client;
 pub mod manifest;
 pub mod space;

@@ -44,6 +44,17 @@ impl<'a> Space<'a> {
         self.world.keelctl().run_with_input(&self.with_namespace(&["apply", "-f", "-"]), manifest)
     }
 
+    /// Runs keelctl in this namespace with `input` on its standard input.
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Result<String> {
+        self.world.keelctl().run_with_input(&self.with_namespace(args), input)
+    }
+
+    /// Lists all objects of a kind.
+    pub fn get_list(&self, kind: &str) -> Result<Vec<Value>> {
+        let list = self.world.keelctl().json(&self.with_namespace(&["get", kind]))?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
     /// Reads one object.
     pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
         self.world.keelctl().json(&self.with_namespace(&["get", kind, name]))

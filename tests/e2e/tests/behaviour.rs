@@ -1,0 +1,225 @@
+//! Replays recorded scenarios of pods and Deployments, and compares what does not depend on timing.
+
+use std::collections::BTreeSet;
+use std::io::BufReader;
+use std::process::{Child, ExitCode};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use test_e2e::World;
+use test_e2e::behaviour::{Action, Deed, Scenario, Told, Tracks, told};
+use test_e2e::space::Space;
+use testkit::keelctl::Keelctl;
+use testkit::image::Image;
+use testkit::wait;
+
+/// The image of the recordings: busybox, whose tools are one static program.
+const IMAGE: &str = "registry.example/busybox:1";
+/// Scenarios that run at once, as when they were recorded.
+const AT_ONCE: usize = 6;
+/// How much longer than the recording a busy machine may take.
+const SLACK: Duration = Duration::from_secs(45);
+
+/// Replayed, in this order: the long ones first.
+const POD_SCENARIOS: &[&str] = &[
+    "pod-image-missing",
+    "pod-liveness-exec",
+    "pod-always-exit0-backoff",
+    "pod-liveness-http",
+    "pod-crashloop",
+    "pod-configmap-volume-missing",
+    "pod-command-missing",
+    "pod-configmap-env-missing",
+    "pod-init-crashloop",
+    "pod-startup-probe-fails",
+    "pod-readiness-exec",
+    "pod-poststart-fails",
+    "pod-sidecar",
+    "pod-finalizer",
+    "pod-ignores-sigterm",
+    "pod-startup-probe",
+    "pod-delete-graceful",
+    "pod-sigkill-137",
+    "pod-active-deadline",
+    "pod-prestop",
+    "pod-termination-message",
+    "pod-onfailure-then-success",
+    "pod-init-ok",
+    "pod-exit-143",
+    "pod-delete-grace-exceeded",
+    "pod-init-delete-during",
+    "pod-readiness-gate",
+    "pod-two-containers-one-fails",
+    "pod-completed",
+    "pod-failed",
+    "pod-init-fails-never",
+    "pod-oom",
+    "pod-unschedulable-nodeselector",
+    "pod-unschedulable-gated",
+    "pod-unschedulable-cpu",
+    "pod-hostnetwork",
+    "pod-delete-force",
+    "pod-delete-while-unscheduled",
+    "pod-image-never-pull",
+    "pod-image-invalid-name",
+    "pod-running",
+];
+
+const DEPLOYMENT_SCENARIOS: &[&str] = &[
+    "deployment-create",
+    "deployment-paused",
+    "deployment-recreate",
+    "deployment-rollback",
+    "deployment-rolling-update",
+    "deployment-scale",
+    "deployment-scale-during-rollout",
+    "deployment-failed-progress",
+];
+
+fn main() -> ExitCode {
+    test_e2e::run(
+        || {
+            let world = World::start("seen", |_| {})?;
+            world.cluster.import(&Image::busybox()?, IMAGE)?;
+            Ok(world)
+        },
+        &[("pods_behave_as_recorded", pods_behave_as_recorded), ("deployments_behave_as_recorded", deployments_behave_as_recorded)],
+    )
+}
+
+fn pods_behave_as_recorded(world: &World) -> Result<()> {
+    replay_all(world, POD_SCENARIOS)
+}
+
+fn deployments_behave_as_recorded(world: &World) -> Result<()> {
+    replay_all(world, DEPLOYMENT_SCENARIOS)
+}
+
+/// Replays scenarios, some at a time, and reports every one that differs.
+fn replay_all(world: &World, names: &[&str]) -> Result<()> {
+    let waiting = Mutex::new(names.iter());
+    let differing = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().expect("no replay panics with the lock").next();
+                    let Some(name) = next else { return };
+                    let outcome = Scenario::read(name).and_then(|scenario| replay(world, &scenario));
+                    match outcome {
+                        Ok(()) => println!("  {name}: as recorded"),
+                        Err(error) => differing.lock().expect("no replay panics with the lock").push(format!("{name}: {error:#}")),
+                    }
+                }
+            });
+        }
+    });
+    let differing = differing.into_inner()?;
+    if !differing.is_empty() {
+        bail!("{} of {} differ:\n{}", differing.len(), names.len(), differing.join("\n"));
+    }
+    Ok(())
+}
+
+fn replay(world: &World, scenario: &Scenario) -> Result<()> {
+    let space = world.space(&scenario.name)?;
+    let mut watches = Vec::new();
+    let tracks = Arc::new(Mutex::new(Tracks::default()));
+    for kind in scenario.kinds() {
+        watches.push(Watch::start(world.keelctl(), &space.name, &kind, tracks.clone())?);
+    }
+    for object in &scenario.objects {
+        space.run_with_input(&["create", "-f", "-"], &object.to_string())?;
+    }
+    let began = Instant::now();
+    for action in &scenario.actions {
+        // The recorded client acted when it had seen this much, a moment before.
+        let before = scenario.tracks(action.at_s - 0.05);
+        wait_until_seen(&tracks, &before, Duration::from_secs_f64(action.at_s) + SLACK, &format!("before {:?}", action.deed))?;
+        let due = Duration::from_secs_f64(action.at_s);
+        wait::pause(due.saturating_sub(began.elapsed()));
+        act(world, &space, action)?;
+    }
+    let all = scenario.tracks(f64::INFINITY);
+    let limit = Duration::from_secs_f64(scenario.length_s()) + SLACK;
+    wait_until_seen(&tracks, &all, limit, "at the end")?;
+    compare_events(&space, scenario)
+}
+
+fn wait_until_seen(tracks: &Mutex<Tracks>, recorded: &Tracks, limit: Duration, when: &str) -> Result<()> {
+    let agree = || tracks.lock().expect("no watch panics with the lock").agree_with(recorded);
+    wait::until("the recorded states", limit, || Ok(agree().is_ok().then_some(()))).or_else(|_| agree()).with_context(|| when.to_owned())
+}
+
+fn compare_events(space: &Space<'_>, scenario: &Scenario) -> Result<()> {
+    let mut missing: BTreeSet<Told> = BTreeSet::new();
+    let found = wait::until("the recorded events", Duration::from_secs(10), || {
+        let list = space.get_list("events")?;
+        let here: BTreeSet<Told> = list.iter().filter_map(told).collect();
+        missing = scenario.events().difference(&here).cloned().collect();
+        Ok(missing.is_empty().then_some(()))
+    });
+    found.with_context(|| format!("events missing: {missing:?}"))
+}
+
+fn act(world: &World, space: &Space<'_>, action: &Action) -> Result<()> {
+    match &action.deed {
+        Deed::Create(object) => drop(space.run_with_input(&["create", "-f", "-"], &object.to_string())?),
+        Deed::Patch { object, body } => patch(space, object, body)?,
+        Deed::Delete { object, options } => {
+            let mut args = vec!["delete".to_owned(), object.to_lowercase(), "--wait=false".to_owned()];
+            if let Some(seconds) = options["gracePeriodSeconds"].as_i64() {
+                args.push(format!("--grace-period={seconds}"));
+                args.extend((seconds == 0).then(|| "--force".to_owned()));
+            }
+            space.run(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+        }
+        Deed::Undo(object) => drop(space.run(&["rollout", "undo", object])?),
+        Deed::LabelNode(label) => drop(world.keelctl().run(&["label", "node", &world.node().name, label])?),
+    }
+    Ok(())
+}
+
+fn patch(space: &Space<'_>, path: &str, body: &Value) -> Result<()> {
+    let mut parts = path.splitn(3, '/');
+    let (kind, name) = (parts.next().unwrap_or_default().to_lowercase(), parts.next().unwrap_or_default());
+    let body = body.to_string();
+    let mut args = vec!["patch", &kind, name, "-p", &body];
+    let part = parts.next().map(|part| format!("--subresource={part}"));
+    if let Some(part) = &part {
+        // A Scale knows no strategic merge.
+        args.extend([part.as_str(), "--type=merge"]);
+    }
+    space.run(&args).map(drop)
+}
+
+/// Follows a kind of object in a namespace, as `get --watch` shows it.
+struct Watch {
+    process: Child,
+}
+
+impl Watch {
+    fn start(keelctl: Keelctl, namespace: &str, kind: &str, tracks: Arc<Mutex<Tracks>>) -> Result<Self> {
+        let mut process = keelctl.spawn(&["--namespace", namespace, "get", &kind.to_lowercase(), "--watch", "-o", "json"])?;
+        let output = process.stdout.take().context("standard output is a pipe")?;
+        let kind = kind.to_owned();
+        std::thread::spawn(move || {
+            let states = serde_json::Deserializer::from_reader(BufReader::new(output)).into_iter::<Value>();
+            // The stream ends in the middle of a word when the watch is ended.
+            for state in states.map_while(std::result::Result::ok) {
+                tracks.lock().expect("no replay panics with the lock").see(&kind, &state);
+            }
+        });
+        Ok(Self { process })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
