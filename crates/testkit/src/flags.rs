@@ -216,6 +216,7 @@ fn kubelet(settings: &Settings, layout: &Layout, node: &Node) -> Result<Vec<Stri
         flag("cgroup-root", cgroup_root(settings, node)),
         flag("cluster-dns", settings.dns_address()?),
         flag("cluster-domain", "cluster.local"),
+        flag("non-masquerade-cidr", settings.pod_range),
         flag("port", settings.ports.kubelet),
         flag("healthz-port", settings.ports.kubelet_health),
         path("tls-cert-file", pki.certificate(&process)),
