@@ -1,0 +1,7 @@
+//! The Node object: registered, kept current, and alive by its Lease.
+
+pub mod facts;
+pub mod lease;
+pub mod network;
+pub mod object;
+pub mod register;

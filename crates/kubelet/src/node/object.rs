@@ -1,0 +1,243 @@
+//! The Node object as this kubelet wants it. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use proto::Quantity;
+use proto::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo, Taint,
+};
+
+use super::facts::Facts;
+use crate::time::{self, Nanos};
+
+/// Memory that is kept from pods, as upstream's default eviction threshold.
+const MEMORY_RESERVED_KIB: u64 = 100 * 1024;
+
+/// What the Node is made of.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub name: String,
+    pub address: IpAddr,
+    pub port: u16,
+    pub facts: Facts,
+    pub max_pods: u32,
+    pub labels: Vec<String>,
+    pub taints: Vec<Taint>,
+    pub schedulable: bool,
+    pub provider_id: String,
+    pub runtime_version: String,
+}
+
+/// Why the node is not ready; empty: it is.
+pub type Problems = Vec<String>;
+
+impl Wanted {
+    /// The object of a node that registers.
+    pub fn node(&self) -> Node {
+        let mut node = Node::default();
+        node.metadata.name = self.name.clone();
+        node.metadata.labels = self.labels();
+        let annotation = ("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned());
+        node.metadata.annotations = BTreeMap::from([annotation]);
+        node.spec.taints = self.taints.clone();
+        node.spec.unschedulable = !self.schedulable;
+        node.spec.provider_id = self.provider_id.clone();
+        node
+    }
+
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let arch = architecture();
+        let mut labels: BTreeMap<String, String> = [
+            ("beta.kubernetes.io/arch", arch),
+            ("beta.kubernetes.io/os", "linux"),
+            ("kubernetes.io/arch", arch),
+            ("kubernetes.io/hostname", &self.name),
+            ("kubernetes.io/os", "linux"),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        let own = self.labels.iter().filter_map(|label| label.split_once('='));
+        labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        labels
+    }
+
+    /// The status now. Times of conditions that did not change are kept from `before`.
+    pub fn status(&self, before: &NodeStatus, problems: &Problems, images: &[ContainerImage], now: Nanos) -> NodeStatus {
+        let mut status = before.clone();
+        (status.capacity, status.allocatable) = (self.capacity(), self.allocatable());
+        status.addresses = vec![
+            NodeAddress {
+                r#type: "InternalIP".into(),
+                address: self.address.to_string(),
+            },
+            NodeAddress {
+                r#type: "Hostname".into(),
+                address: self.name.clone(),
+            },
+        ];
+        status.daemon_endpoints = NodeDaemonEndpoints {
+            kubelet_endpoint: DaemonEndpoint { port: self.port.into() },
+        };
+        status.node_info = self.system_info();
+        status.images = images.to_vec();
+        status.conditions = conditions(before, problems, now);
+        status
+    }
+
+    pub fn capacity(&self) -> BTreeMap<String, Quantity> {
+        self.resources(self.facts.memory_kib, format!("{}Ki", self.facts.disk_kib))
+    }
+
+    /// What pods may use: a tenth of the disk and some memory are kept back.
+    pub fn allocatable(&self) -> BTreeMap<String, Quantity> {
+        let memory = self.facts.memory_kib.saturating_sub(MEMORY_RESERVED_KIB);
+        self.resources(memory, (self.facts.disk_kib * 1024 / 10 * 9).to_string())
+    }
+
+    fn resources(&self, memory_kib: u64, disk: String) -> BTreeMap<String, Quantity> {
+        [
+            ("cpu", self.facts.cpus.to_string()),
+            ("ephemeral-storage", disk),
+            ("hugepages-1Gi", "0".into()),
+            ("hugepages-2Mi", "0".into()),
+            ("memory", format!("{memory_kib}Ki")),
+            ("pods", self.max_pods.to_string()),
+        ]
+        .into_iter()
+        .map(|(name, string)| (name.to_owned(), Quantity { string }))
+        .collect()
+    }
+
+    #[allow(deprecated)] // kubeProxyVersion is still served.
+    fn system_info(&self) -> NodeSystemInfo {
+        NodeSystemInfo {
+            machine_id: self.facts.machine_id.clone(),
+            system_uuid: self.facts.system_uuid.clone(),
+            boot_id: self.facts.boot_id.clone(),
+            kernel_version: self.facts.kernel.clone(),
+            os_image: self.facts.os_image.clone(),
+            container_runtime_version: format!("containerd://{}", self.runtime_version),
+            kubelet_version: daemon::version::GIT_VERSION.into(),
+            operating_system: "linux".into(),
+            architecture: architecture().into(),
+            ..NodeSystemInfo::default()
+        }
+    }
+}
+
+/// Go's word for this machine.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn conditions(before: &NodeStatus, problems: &Problems, now: Nanos) -> Vec<NodeCondition> {
+    let ready = match problems.as_slice() {
+        [] => ("Ready", "True", "KubeletReady", "kubelet is posting ready status".to_owned()),
+        some => ("Ready", "False", "KubeletNotReady", format!("[{}]", some.join(", "))),
+    };
+    let ours = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available".to_owned()),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available".to_owned()),
+        ready,
+    ];
+    let foreign = before.conditions.iter().filter(|old| ours.iter().all(|(kind, ..)| *kind != old.r#type)).cloned();
+    let own = ours.iter().map(|(kind, status, reason, message)| {
+        let old = before.conditions.iter().find(|old| old.r#type == *kind);
+        NodeCondition {
+            r#type: (*kind).into(),
+            status: (*status).into(),
+            last_heartbeat_time: time::to_meta(now),
+            last_transition_time: match old {
+                Some(old) if old.status == *status => old.last_transition_time,
+                _ => time::to_meta(now),
+            },
+            reason: (*reason).into(),
+            message: message.clone(),
+        }
+    });
+    foreign.chain(own).collect()
+}
+
+/// Whether two statuses differ in more than the time of their heartbeat.
+pub fn differs(a: &NodeStatus, b: &NodeStatus) -> bool {
+    let quiet = |status: &NodeStatus| {
+        let mut status = status.clone();
+        for condition in &mut status.conditions {
+            condition.last_heartbeat_time = Default::default();
+        }
+        status
+    };
+    quiet(a) != quiet(b)
+}
+
+/// "key=value:effect" or "key:effect".
+pub fn taint(text: &str) -> Option<Taint> {
+    let (rest, effect) = text.rsplit_once(':')?;
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect);
+    (known && !key.is_empty()).then(|| Taint {
+        key: key.into(),
+        value: value.into(),
+        effect: effect.into(),
+        time_added: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            name: "node-1".into(),
+            address: "192.0.2.1".parse().unwrap(),
+            port: 10250,
+            facts: Facts {
+                cpus: 2,
+                memory_kib: 24_684_096,
+                disk_kib: 264_212_084,
+                ..Facts::default()
+            },
+            max_pods: 110,
+            labels: vec!["zone=a".into()],
+            taints: Vec::new(),
+            schedulable: true,
+            provider_id: String::new(),
+            runtime_version: "1.6.20".into(),
+        }
+    }
+
+    #[test]
+    fn a_registered_node_has_upstreams_labels_and_amounts() {
+        let node = wanted().node();
+        assert_eq!(node.metadata.labels["kubernetes.io/hostname"], "node-1");
+        assert_eq!(node.metadata.labels["zone"], "a");
+        assert_eq!(wanted().allocatable()["memory"].string, "24581696Ki");
+        assert_eq!(wanted().capacity()["ephemeral-storage"].string, "264212084Ki");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_its_status_changes() {
+        let first = wanted().status(&NodeStatus::default(), &vec!["x".into()], &[], 1_000_000_000);
+        let same = wanted().status(&first, &vec!["y".into()], &[], 2_000_000_000);
+        let other = wanted().status(&same, &Vec::new(), &[], 3_000_000_000);
+        let ready = |status: &NodeStatus| status.conditions.iter().find(|one| one.r#type == "Ready").unwrap().clone();
+        assert_eq!(ready(&same).last_transition_time.seconds, 1);
+        assert_eq!(ready(&other).last_transition_time.seconds, 3);
+        assert!(differs(&first, &same) && !differs(&other, &wanted().status(&other, &Vec::new(), &[], 9_000_000_000)));
+    }
+
+    #[test]
+    fn taints_are_read_as_kubectl_writes_them() {
+        assert_eq!(taint("a=b:NoSchedule").unwrap().value, "b");
+        assert_eq!(taint("a:NoExecute").unwrap().key, "a");
+        assert!(taint("a=b").is_none() && taint("a:Never").is_none());
+    }
+}

@@ -1,0 +1,127 @@
+//! What every part of the kubelet shares: who the node is, where things are, whom to talk to.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use sys::cgroup::Cgroups;
+
+use crate::cluster::Cluster;
+use crate::dns;
+use crate::images::Images;
+use crate::logs;
+use crate::network::bridge::Bridge;
+use crate::network::ipam::Ipam;
+use crate::paths::Paths;
+use crate::runtime::Containerd;
+
+/// Settings that pods depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub dns: dns::Cluster,
+    pub cluster_domain: String,
+    pub cgroup_root: String,
+    pub log_limits: logs::Limits,
+}
+
+/// The pods' network of this node.
+pub struct PodNetwork {
+    pub bridge: Bridge,
+    pub ipam: Mutex<Ipam>,
+}
+
+/// What this process may hand to containers.
+#[derive(Clone, Debug)]
+pub struct Own {
+    pub capabilities: Vec<String>,
+    /// Lower scores need CAP_SYS_RESOURCE.
+    pub oom_score_min: i32,
+}
+
+impl Own {
+    /// Reads it from /proc.
+    pub fn detect() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        };
+        let mask = mask("CapEff:").unwrap_or(0) & mask("CapBnd:").unwrap_or(0);
+        let capabilities = crate::runtime::spec::capability_names(mask);
+        let free = capabilities.iter().any(|name| name == "CAP_SYS_RESOURCE");
+        let score = std::fs::read_to_string("/proc/self/oom_score_adj").ok();
+        let score = score.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        Self {
+            capabilities,
+            oom_score_min: if free { -1000 } else { score },
+        }
+    }
+}
+
+/// The node, as the pods' workers see it. Shared by all of them.
+pub struct Node {
+    pub name: String,
+    pub ip: IpAddr,
+    pub paths: Paths,
+    pub settings: Settings,
+    pub containerd: Containerd,
+    pub images: Images,
+    pub cgroups: Cgroups,
+    pub cluster: Arc<dyn Cluster>,
+    pub own: Own,
+    /// Memory in bytes and CPU in thousandths that pods may use.
+    pub allocatable: BTreeMap<String, i64>,
+    pub memory_bytes: i64,
+    network: RwLock<Option<Arc<PodNetwork>>>,
+}
+
+/// What a [`Node`] is made of.
+pub struct Parts {
+    pub name: String,
+    pub ip: IpAddr,
+    pub paths: Paths,
+    pub settings: Settings,
+    pub containerd: Containerd,
+    pub cluster: Arc<dyn Cluster>,
+    pub allocatable: BTreeMap<String, i64>,
+    pub memory_bytes: i64,
+}
+
+impl Node {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            name: parts.name,
+            ip: parts.ip,
+            paths: parts.paths,
+            settings: parts.settings,
+            images: Images::new(parts.containerd.clone()),
+            containerd: parts.containerd,
+            cgroups: Cgroups::detect(),
+            cluster: parts.cluster,
+            own: Own::detect(),
+            allocatable: parts.allocatable,
+            memory_bytes: parts.memory_bytes,
+            network: RwLock::new(None),
+        }
+    }
+
+    /// None until the node has a range of addresses.
+    pub fn pod_network(&self) -> Option<Arc<PodNetwork>> {
+        self.network.read().clone()
+    }
+
+    pub fn set_pod_network(&self, network: PodNetwork) {
+        *self.network.write() = Some(Arc::new(network));
+    }
+
+    /// What environment and downward API may name.
+    pub fn place(&self, pod_ip: Option<IpAddr>) -> crate::env::Place {
+        crate::env::Place {
+            node_name: self.name.clone(),
+            host_ip: self.ip,
+            pod_ip,
+            allocatable: self.allocatable.clone(),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The only place that talks to containerd and to OCI registries. Does what it is told; decides nothing about pods.
+
+pub mod connection;
+pub mod container;
+pub mod content;
+pub mod events;
+pub mod exec;
+pub mod image;
+pub mod pull;
+pub mod reference;
+pub mod registry;
+pub mod spec;
+pub mod unpack;
+
+pub use connection::Containerd;
+pub use image::Image;
+
+/// A failed call: what was tried, on what, and containerd's answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{operation} {object}: {}", source.message())]
+    Containerd {
+        operation: &'static str,
+        object: String,
+        source: Box<tonic::Status>,
+    },
+    #[error("{operation} {object}: the answer lacks {lacks}")]
+    Incomplete {
+        operation: &'static str,
+        object: String,
+        lacks: &'static str,
+    },
+    #[error("read {what} of {image}")]
+    Document {
+        what: &'static str,
+        image: String,
+        source: serde_json::Error,
+    },
+    #[error("{image} has no manifest for {platform}")]
+    Platform { image: String, platform: String },
+    #[error("{operation} {path}")]
+    Io {
+        operation: &'static str,
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Sys(#[from] sys::Error),
+    #[error("{0}")]
+    Registry(String),
+}
+
+impl Error {
+    pub(crate) fn of(operation: &'static str, object: &str) -> impl FnOnce(tonic::Status) -> Self {
+        let object = object.to_owned();
+        move |status| Self::Containerd {
+            operation,
+            object,
+            source: Box::new(status),
+        }
+    }
+
+    pub fn code(&self) -> Option<tonic::Code> {
+        match self {
+            Self::Containerd { source, .. } => Some(source.code()),
+            _ => None,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(tonic::Code::NotFound)
+    }
+
+    /// containerd is down or restarting; the call may be tried again.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.code(), Some(tonic::Code::Unavailable))
+    }
+}

@@ -1,0 +1,101 @@
+//! The connection to containerd: one lazy channel that reconnects by itself, and the namespace on every request.
+
+use std::path::Path;
+
+use containerd_client::services::v1 as api;
+use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
+use hyper_util::rt::TokioIo;
+use tonic::Request;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+
+use super::Error;
+
+/// The containerd namespace that Kubernetes nodes use.
+pub const NAMESPACE: &str = "k8s.io";
+
+/// Answers (lists of containers with their specs) may be large on a full node.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// containerd, reached through its unix socket. Cheap to clone.
+#[derive(Clone)]
+pub struct Containerd {
+    channel: Channel,
+    pub(super) snapshotter: String,
+}
+
+macro_rules! service {
+    ($name:ident, $client:ty) => {
+        pub(super) fn $name(&self) -> $client {
+            <$client>::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+        }
+    };
+}
+
+impl Containerd {
+    /// Does not connect yet: the first call does, and each call after a restart of containerd does again.
+    pub fn new(socket: &Path, snapshotter: &str) -> Self {
+        let path = socket.to_owned();
+        let channel = Endpoint::from_static("http://containerd").connect_with_connector_lazy(tower::service_fn(
+            move |_: http::Uri| {
+                let path = path.clone();
+                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+            },
+        ));
+        Self {
+            channel,
+            snapshotter: snapshotter.to_owned(),
+        }
+    }
+
+    service!(containers, api::containers_client::ContainersClient<Channel>);
+    service!(tasks, api::tasks_client::TasksClient<Channel>);
+    service!(images, api::images_client::ImagesClient<Channel>);
+    service!(content, api::content_client::ContentClient<Channel>);
+    service!(diff, api::diff_client::DiffClient<Channel>);
+    service!(leases, api::leases_client::LeasesClient<Channel>);
+    service!(events, api::events_client::EventsClient<Channel>);
+    service!(snapshots, SnapshotsClient<Channel>);
+    service!(versions, api::version_client::VersionClient<Channel>);
+    service!(namespaces, api::namespaces_client::NamespacesClient<Channel>);
+
+    /// The containerd's version, for example "1.6.20".
+    pub async fn version(&self) -> Result<String, Error> {
+        let answer = self.versions().version(request(())).await;
+        let version = answer.map_err(Error::of("ask the version of", "containerd"))?.into_inner().version;
+        Ok(version.split(['~', '+', '-']).next().unwrap_or(&version).to_owned())
+    }
+
+    /// Makes the namespace; fine when it exists.
+    pub async fn ensure_namespace(&self) -> Result<(), Error> {
+        let namespace = api::Namespace {
+            name: NAMESPACE.into(),
+            ..Default::default()
+        };
+        let create = api::CreateNamespaceRequest {
+            namespace: Some(namespace),
+        };
+        match self.namespaces().create(request(create)).await {
+            Err(status) if status.code() != tonic::Code::AlreadyExists => {
+                Err(Error::of("create namespace", NAMESPACE)(status))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A request in the Kubernetes namespace.
+pub(super) fn request<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static(NAMESPACE));
+    request
+}
+
+/// A request whose new objects the lease protects from containerd's garbage collector.
+pub(super) fn leased<T>(message: T, lease: &str) -> Request<T> {
+    let mut request = request(message);
+    if let Ok(value) = MetadataValue::try_from(lease) {
+        request.metadata_mut().insert("containerd-lease", value);
+    }
+    request
+}

@@ -1,0 +1,122 @@
+//! `port-forward`: connections to ports inside of a pod's network, as many as the caller opens.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use proto::keelson::api::v1::port_forward_frame::Frame;
+use proto::keelson::api::v1::{PortForwardClose, PortForwardData, PortForwardFrame, PortForwardOpen};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::{ANSWERS_MAX, Answers, NodeService};
+
+const READ_BYTES: usize = 32 * 1024;
+/// Bytes chunks that wait to be written into the pod.
+const CHUNKS_MAX: usize = 16;
+
+type Out = mpsc::Sender<Result<PortForwardFrame, Status>>;
+
+impl NodeService {
+    pub(super) async fn serve_forward(
+        &self,
+        mut input: Streaming<PortForwardFrame>,
+    ) -> Result<Answers<PortForwardFrame>, Status> {
+        let opened = match input.message().await?.and_then(|message| message.frame) {
+            Some(Frame::Open(open)) => open,
+            _ => return Err(Status::invalid_argument("the first frame must open a connection")),
+        };
+        let pod = self.pod(opened.pod.as_ref())?;
+        let network = match pod.spec.host_network {
+            true => None,
+            false => Some(self.node.paths.pod(&pod.metadata.uid).network()),
+        };
+        let (tx, rx) = mpsc::channel(ANSWERS_MAX);
+        tokio::spawn(serve(network, opened, input, tx));
+        Ok(ReceiverStream::new(rx))
+    }
+}
+
+async fn serve(network: Option<PathBuf>, first: PortForwardOpen, mut input: Streaming<PortForwardFrame>, tx: Out) {
+    let mut sinks: HashMap<u32, mpsc::Sender<bytes::Bytes>> = HashMap::new();
+    let open = |open: PortForwardOpen, sinks: &mut HashMap<u32, mpsc::Sender<bytes::Bytes>>| {
+        let (sink, rx) = mpsc::channel(CHUNKS_MAX);
+        sinks.insert(open.connection, sink);
+        tokio::spawn(connection(network.clone(), open, rx, tx.clone()));
+    };
+    open(first, &mut sinks);
+    while let Ok(Some(message)) = input.message().await {
+        match message.frame {
+            Some(Frame::Open(next)) => open(next, &mut sinks),
+            Some(Frame::Data(data)) => {
+                if let Some(sink) = sinks.get(&data.connection)
+                    && sink.send(data.data).await.is_err()
+                {
+                    sinks.remove(&data.connection);
+                }
+            }
+            Some(Frame::Close(close)) => drop(sinks.remove(&close.connection)),
+            None => {}
+        }
+    }
+}
+
+/// One connection: ends when both sides have said that they are done.
+async fn connection(network: Option<PathBuf>, open: PortForwardOpen, mut rx: mpsc::Receiver<bytes::Bytes>, tx: Out) {
+    let id = open.connection;
+    let frame = |frame| Ok(PortForwardFrame { frame: Some(frame) });
+    let close = |error: String| frame(Frame::Close(PortForwardClose { connection: id, error }));
+    let stream = match connect(network, open.port).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = tx.send(close(error)).await;
+            return;
+        }
+    };
+    let (mut reader, mut writer) = stream.into_split();
+    let inward = async {
+        while let Some(bytes) = rx.recv().await {
+            if writer.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        // The other side learns that nothing more comes; it may still answer.
+        let _ = writer.shutdown().await;
+    };
+    let outward = async {
+        let mut buffer = vec![0; READ_BYTES];
+        let error = loop {
+            match reader.read(&mut buffer).await {
+                Ok(0) => break String::new(),
+                Ok(length) => {
+                    let data = PortForwardData {
+                        connection: id,
+                        data: bytes::Bytes::copy_from_slice(&buffer[..length]),
+                    };
+                    if tx.send(frame(Frame::Data(data))).await.is_err() {
+                        break String::new();
+                    }
+                }
+                Err(error) => break error.to_string(),
+            }
+        };
+        let _ = tx.send(close(error)).await;
+    };
+    tokio::join!(inward, outward);
+}
+
+/// Connects to the pod's own loopback, from inside of its network.
+async fn connect(network: Option<PathBuf>, port: u32) -> Result<TcpStream, String> {
+    let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let plain = |error: std::io::Error| format!("failed to connect to localhost:{port} inside the pod: {}", crate::probe::http::plain(&error));
+    let Some(network) = network else { return TcpStream::connect(address).await.map_err(plain) };
+    let dial = move || sys::ns::in_network(&network, || std::net::TcpStream::connect(address));
+    let dialled = tokio::task::spawn_blocking(dial).await.map_err(|error| error.to_string())?;
+    let stream = dialled.map_err(|error| crate::images::chain(&error))?.map_err(plain)?;
+    stream.set_nonblocking(true).map_err(plain)?;
+    TcpStream::from_std(stream).map_err(plain)
+}
