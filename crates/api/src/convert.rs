@@ -1,5 +1,7 @@
 //! Objects between API versions of one kind, and from the version they are stored in.
 
+mod autoscaler;
+mod definition;
 mod event;
 
 use proto::dynamic::{DynObject, KindInfo, kind_by_api_version};
@@ -29,6 +31,13 @@ pub fn read_stored(bytes: &[u8], api_version: &str) -> Result<Box<dyn DynObject>
         return to_version(info.decode(&unknown.raw)?, api_version);
     }
     let name = proto::json::type_of(bytes)?;
+    if name.kind == "CustomResourceDefinition"
+        && let Ok(tree) = serde_json::from_slice(bytes)
+        && let Some(served) = definition::from_stored(tree)
+        && let Some(info) = kind_by_api_version(api_version, &name.kind)
+    {
+        return Ok(info.from_json(served.to_string().as_bytes())?);
+    }
     let info = kind_by_api_version(&name.api_version, &name.kind)
         .ok_or_else(|| unknown_kind(&name.kind, &name.api_version, api_version))?;
     to_version(info.from_json(bytes)?, api_version)
@@ -58,6 +67,7 @@ pub fn to_version(object: Box<dyn DynObject>, api_version: &str) -> Result<Box<d
     let converted = match (info.kind, api_version) {
         ("Event", "events.k8s.io/v1") => event::to_events(object.as_ref()),
         ("Event", "v1") => event::to_core(object.as_ref()),
+        ("HorizontalPodAutoscaler", "autoscaling/v1") => autoscaler::to_v1(object.as_ref()),
         _ => None,
     };
     converted.ok_or_else(|| unknown_kind(info.kind, info.api_version, api_version))

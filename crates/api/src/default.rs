@@ -9,6 +9,9 @@ mod shared;
 mod simple;
 mod workload;
 
+pub use pod::{container_requests, pull_policy};
+pub use service::is_reached_from_outside;
+
 use proto::dynamic::DynObject;
 
 /// Fills in an object's defaults.
@@ -32,6 +35,8 @@ pub fn apply(object: &mut dyn DynObject) {
         simple::persistent_volume(volume);
     } else if let Some(claim) = any.downcast_mut() {
         simple::persistent_volume_claim(claim);
+    } else if let Some(job) = any.downcast_mut() {
+        simple::job(job);
     } else if let Some(class) = any.downcast_mut() {
         simple::priority_class(class);
     }

@@ -1,6 +1,7 @@
 //! Defaults of kinds that have only a few.
 
 use proto::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Secret};
+use proto::batch::v1::Job;
 use proto::scheduling::v1::PriorityClass;
 
 use super::pod::volume_mode;
@@ -40,6 +41,13 @@ pub fn persistent_volume(volume: &mut PersistentVolume) {
 pub fn persistent_volume_claim(claim: &mut PersistentVolumeClaim) {
     set(&mut claim.status.phase, "Pending");
     volume_mode(&mut claim.spec.volume_mode);
+}
+
+/// A job is found by what its pods are found by.
+pub fn job(job: &mut Job) {
+    if job.metadata.labels.is_empty() {
+        job.metadata.labels = job.spec.template.metadata.labels.clone();
+    }
 }
 
 pub fn priority_class(class: &mut PriorityClass) {

@@ -214,11 +214,17 @@ impl Seed<'_> {
         if !special::is_shallow(text.as_bytes()) {
             return Err(self.wrong_value("nested too deep"));
         }
+        let managed = matches!(self.value, ValueType::Message(info) if info.short_name() == "FieldsV1");
         if let Mut::Message(message) = inner(self.target)
             && let Mut::Bytes(bytes) = message.get_mut(0)
         {
             bytes.clear();
-            special::compact(bytes, text.as_bytes());
+            // Managed fields are the server's own; everything else is kept as it was written.
+            if managed {
+                special::compact(bytes, text.as_bytes());
+            } else {
+                bytes.extend_from_slice(text.as_bytes());
+            }
         }
         Ok(())
     }
