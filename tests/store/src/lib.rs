@@ -1,0 +1,191 @@
+//! Members of the store as processes of their own, on loopback and in folders of their own.
+//!
+//! The binary is the `keelson-store` beside the test executable (`cargo build -p store` makes it).
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use proto::etcdserverpb as etcd;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long a member may take until it serves.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The store's binary, beside the test executable.
+pub fn binary() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    for folder in test.ancestors().skip(1).take(3) {
+        let found = folder.join("keelson-store");
+        if found.is_file() {
+            return Ok(found);
+        }
+    }
+    bail!("there is no keelson-store near {}: run `cargo build -p store` first", test.display())
+}
+
+/// Debian's etcdctl, or what to install.
+pub fn etcdctl(endpoint: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new("etcdctl")
+        .env("ETCDCTL_API", "3")
+        .args(["--endpoints", endpoint, "--dial-timeout", "5s", "--command-timeout", "10s"])
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .context("etcdctl does not start; install it: apt-get install etcd-client")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("etcdctl {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
+}
+
+/// A port that nobody uses now.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// How a member is started; starting it again finds the same data.
+#[derive(Clone)]
+pub struct Spec {
+    pub name: String,
+    pub client: u16,
+    pub peer: u16,
+    pub folder: PathBuf,
+    pub cluster: String,
+}
+
+/// Specs of a cluster of `count` members below `folder`.
+pub fn specs(folder: &Path, count: usize) -> Result<Vec<Spec>> {
+    let mut specs = Vec::new();
+    for at in 0..count {
+        let name = format!("m{at}");
+        specs.push(Spec {
+            folder: folder.join(&name),
+            name,
+            client: free_port()?,
+            peer: free_port()?,
+            cluster: String::new(),
+        });
+    }
+    let members: Vec<String> =
+        specs.iter().map(|spec| format!("{}=http://127.0.0.1:{}", spec.name, spec.peer)).collect();
+    let cluster = members.join(",");
+    specs.iter_mut().for_each(|spec| spec.cluster = cluster.clone());
+    Ok(specs)
+}
+
+/// A running member; it is killed when dropped.
+pub struct Member {
+    pub spec: Spec,
+    child: Child,
+}
+
+impl Member {
+    pub fn start(spec: &Spec) -> Result<Self> {
+        std::fs::create_dir_all(&spec.folder)?;
+        let log = std::fs::File::options().create(true).append(true).open(spec.folder.join("log"))?;
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let child = Command::new(binary()?)
+            .args(["--name", &spec.name])
+            .arg("--data-dir")
+            .arg(spec.folder.join("data"))
+            .args(["--listen-client-urls", &url(spec.client), "--advertise-client-urls", &url(spec.client)])
+            .args(["--listen-peer-urls", &url(spec.peer), "--initial-advertise-peer-urls", &url(spec.peer)])
+            .args(["--initial-cluster", &spec.cluster, "--initial-cluster-state", "new"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("starting keelson-store")?;
+        Ok(Self { spec: spec.clone(), child })
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("127.0.0.1:{}", self.spec.client)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the member has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.spec.folder.join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL, and the end of the process.
+    pub fn kill(mut self) -> Result<Spec> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.spec.clone())
+    }
+
+    /// Returns when the member answers linearizable reads.
+    pub async fn ready(&self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let get = etcd::RangeRequest { key: bytes::Bytes::from_static(b"ready"), ..Default::default() };
+            let error = match connect(self.spec.client).await {
+                Ok(channel) => match KvClient::new(channel).range(get).await {
+                    Ok(_) => return Ok(()),
+                    Err(status) => status.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            if start.elapsed() > READY_TIMEOUT {
+                bail!("{} does not serve: {error}\n{}", self.spec.name, self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub async fn status(&self) -> Result<etcd::StatusResponse> {
+        let mut client = MaintenanceClient::new(connect(self.spec.client).await?);
+        Ok(client.status(etcd::StatusRequest {}).await?.into_inner())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Killed already, perhaps.
+        let _ended = self.child.kill();
+        let _waited = self.child.wait();
+    }
+}
+
+pub async fn connect(port: u16) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?;
+    Ok(endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10)).connect().await?)
+}
+
+pub fn put(key: &str, value: &str) -> etcd::PutRequest {
+    etcd::PutRequest {
+        key: bytes::Bytes::copy_from_slice(key.as_bytes()),
+        value: bytes::Bytes::copy_from_slice(value.as_bytes()),
+        ..Default::default()
+    }
+}
+
+/// Two puts in one transaction.
+pub fn put_both(a: &str, b: &str, value: &str) -> etcd::TxnRequest {
+    let op = |key| etcd::RequestOp { request: Some(etcd::request_op::Request::RequestPut(put(key, value))) };
+    etcd::TxnRequest { success: vec![op(a), op(b)], ..Default::default() }
+}
+
+pub fn get(key: &str) -> etcd::RangeRequest {
+    etcd::RangeRequest { key: bytes::Bytes::copy_from_slice(key.as_bytes()), ..Default::default() }
+}
+
+/// The value of a key as a number; 0 when it is not there.
+pub async fn number(client: &mut KvClient<Channel>, key: &str) -> Result<u64> {
+    let rsp = client.range(get(key)).await?.into_inner();
+    match rsp.kvs.first() {
+        Some(kv) => Ok(std::str::from_utf8(&kv.value)?.parse()?),
+        None => Ok(0),
+    }
+}
