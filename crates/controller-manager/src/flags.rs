@@ -111,6 +111,15 @@ pub struct Flags {
     /// Nodes tainted for eviction per second
     #[arg(long, default_value_t = 0.1, value_name = "RATE", help_heading = "Nodes")]
     pub node_eviction_rate: f32,
+    /// The same where most of a large zone is silent
+    #[arg(long, default_value_t = 0.01, value_name = "RATE", help_heading = "Nodes")]
+    pub secondary_node_eviction_rate: f32,
+    /// Part of a zone's nodes (at least three) that makes it count as mostly silent
+    #[arg(long, default_value_t = 0.55, value_name = "FRACTION", help_heading = "Nodes")]
+    pub unhealthy_zone_threshold: f32,
+    /// Nodes of a large zone; a smaller one that is mostly silent is not emptied at all
+    #[arg(long, default_value_t = 50, value_name = "N", help_heading = "Nodes")]
+    pub large_cluster_size_threshold: usize,
 
     /// CA certificate for pods (ConfigMap kube-root-ca.crt in every namespace)
     #[arg(long, value_name = "FILE", help_heading = "Service accounts")]
@@ -144,6 +153,9 @@ pub struct Settings {
     pub node_monitor_grace_period: Duration,
     pub node_startup_grace_period: Duration,
     pub node_eviction_rate: f32,
+    pub secondary_node_eviction_rate: f32,
+    pub unhealthy_zone_threshold: f32,
+    pub large_cluster_size_threshold: usize,
 }
 
 impl Default for Settings {
@@ -158,6 +170,9 @@ impl Default for Settings {
             node_monitor_grace_period: Duration::from_secs(50),
             node_startup_grace_period: Duration::from_secs(60),
             node_eviction_rate: 0.1,
+            secondary_node_eviction_rate: 0.01,
+            unhealthy_zone_threshold: 0.55,
+            large_cluster_size_threshold: 50,
         }
     }
 }
@@ -219,6 +234,9 @@ impl Flags {
             node_monitor_grace_period: self.node_monitor_grace_period,
             node_startup_grace_period: self.node_startup_grace_period,
             node_eviction_rate: self.node_eviction_rate,
+            secondary_node_eviction_rate: self.secondary_node_eviction_rate,
+            unhealthy_zone_threshold: self.unhealthy_zone_threshold,
+            large_cluster_size_threshold: self.large_cluster_size_threshold,
         })
     }
 

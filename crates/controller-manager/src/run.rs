@@ -116,7 +116,7 @@ async fn work(
             tasks.spawn(worker(controller.clone(), view.clone(), executor.clone()));
         }
     }
-    wiring::tasks(flags, &client, &view, &executor, &mut tasks);
+    wiring::tasks(flags, &client, &view, &controllers, &mut tasks);
     tokio::select! {
         () = shutdown.drain.cancelled() => {}
         Some(Err(error)) = tasks.join_next() => return Err(Error::Task(error)),

@@ -13,6 +13,8 @@ use proto::core::v1::{
 use proto::discovery::v1::EndpointSlice;
 use proto::dynamic::DynObject;
 
+use crate::controllers::node_lifecycle::{EvictionRate, Heartbeats};
+use crate::controllers::pod_gc::AbsentNodes;
 use crate::flags::Settings;
 
 /// Index of pods and replica sets: the uid of their controller.
@@ -44,7 +46,11 @@ pub struct View {
     /// Why creating pods for an owner (by uid) failed last; gone once it succeeds.
     pub create_failures: Mutex<HashMap<String, String>>,
     /// When each node last showed life, by this process's clock.
-    pub heartbeats: crate::controllers::node_lifecycle::Heartbeats,
+    pub heartbeats: Heartbeats,
+    /// How fast nodes were emptied.
+    pub evictions: EvictionRate,
+    /// Nodes that pods name and that do not exist.
+    pub absent_nodes: AbsentNodes,
 }
 
 impl View {
@@ -66,7 +72,9 @@ impl View {
             volumes: Store::new(),
             claims: Store::new(),
             create_failures: Mutex::default(),
-            heartbeats: Default::default(),
+            heartbeats: Heartbeats::default(),
+            evictions: EvictionRate::default(),
+            absent_nodes: AbsentNodes::default(),
         };
         view.pods.add_index(BY_OWNER, |pod| owner_uid(&pod.metadata));
         view.pods.add_index(BY_NODE, |pod| Some(pod.spec.node_name.clone()).filter(|node| !node.is_empty()).into_iter().collect());

@@ -10,14 +10,15 @@ use tokio::task::JoinSet;
 
 use super::Controller;
 use crate::controllers::{
-    deployment, endpoints, endpointslice, node_ipam, replicaset, root_ca, service_account,
+    deployment, endpoints, endpointslice, garbage, namespace, node_ipam, node_lifecycle, pod_gc, replicaset, root_ca,
+    service_account, taint_eviction, volume_protection,
 };
-use crate::execute::Executor;
 use crate::flags::Flags;
 use crate::view::View;
+use crate::write::Plan;
 
 /// Every controller's name, for --controllers.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 14] = [
     deployment::NAME,
     replicaset::NAME,
     endpointslice::NAME,
@@ -25,6 +26,13 @@ pub const NAMES: [&str; 7] = [
     service_account::NAME,
     root_ca::CONTROLLER,
     node_ipam::NAME,
+    node_lifecycle::NAME,
+    taint_eviction::NAME,
+    pod_gc::NAME,
+    volume_protection::CLAIMS,
+    volume_protection::VOLUMES,
+    namespace::NAME,
+    garbage::NAME,
 ];
 
 /// The controllers that run.
@@ -37,10 +45,16 @@ pub fn controllers(flags: &Flags) -> Arc<Vec<Arc<Controller>>> {
         (service_account::NAME, service_account::plan, 2),
         (root_ca::CONTROLLER, root_ca::plan, 2),
         (node_ipam::NAME, node_ipam::plan, 1),
+        (node_lifecycle::NAME, node_lifecycle::plan, 1),
+        (taint_eviction::NAME, taint_eviction::plan, 8),
+        (pod_gc::NAME, pod_gc::plan, 1),
+        (volume_protection::CLAIMS, volume_protection::plan_claim, 1),
+        (volume_protection::VOLUMES, volume_protection::plan_volume, 1),
+        (namespace::NAME, |_, _, _| Plan::none(), 0),
     ];
     let chosen = all.into_iter().filter(|(name, _, _)| flags.runs(name));
     let made = chosen.map(|(name, plan, workers)| {
-        Arc::new(Controller { name, plan, workers: workers.max(1), queue: Default::default() })
+        Arc::new(Controller { name, plan, workers, queue: Default::default() })
     });
     Arc::new(made.collect())
 }
@@ -72,6 +86,10 @@ impl Wake {
                 self.add(endpointslice::NAME, service.clone());
                 self.add(endpoints::NAME, service);
             }
+        }
+        self.add(taint_eviction::NAME, change.key.clone());
+        for pod in both(change) {
+            self.add_all(volume_protection::CLAIMS, volume_protection::concerned(pod));
         }
         if change.new.is_none() {
             self.pod_gone(change);
@@ -129,11 +147,33 @@ pub fn informers(
         }
     });
     let w = wake.clone();
-    follow(client, &view.nodes, everything(), tasks, move |change| w.add(node_ipam::NAME, change.key.clone()));
+    follow(client, &view.nodes, everything(), tasks, move |change| {
+        w.add(node_ipam::NAME, change.key.clone());
+        w.add(node_lifecycle::NAME, change.key.clone());
+        if let Some(node) = &change.new {
+            w.add_all(taint_eviction::NAME, taint_eviction::concerned(&w.view, node));
+        }
+    });
+    let leases = ListParams::in_namespace(node_lifecycle::LEASE_NAMESPACE);
+    let w = wake.clone();
+    follow(client, &view.leases, leases, tasks, move |change| {
+        w.add(node_lifecycle::NAME, Key::new("", &change.key.name));
+    });
+    let w = wake.clone();
+    follow(client, &view.claims, everything(), tasks, move |change| {
+        w.add(volume_protection::CLAIMS, change.key.clone());
+    });
+    let w = wake.clone();
+    follow(client, &view.volumes, everything(), tasks, move |change| {
+        w.add(volume_protection::VOLUMES, change.key.clone());
+    });
     let w = wake.clone();
     follow(client, &view.namespaces, everything(), tasks, move |change| {
         w.add(service_account::NAME, change.key.clone());
         w.add(root_ca::CONTROLLER, change.key.clone());
+        if change.new.as_ref().is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some()) {
+            w.add(namespace::NAME, change.key.clone());
+        }
     });
     let w = wake.clone();
     follow(client, &view.service_accounts, everything(), tasks, move |change| {
@@ -170,7 +210,35 @@ pub async fn wait_synced(view: &View) {
     view.namespaces.wait_synced().await;
     view.service_accounts.wait_synced().await;
     view.root_cas.wait_synced().await;
+    view.leases.wait_synced().await;
+    view.claims.wait_synced().await;
+    view.volumes.wait_synced().await;
 }
 
-/// Starts the controllers that are tasks of their own.
-pub fn tasks(_flags: &Flags, _client: &Client, _view: &Arc<View>, _executor: &Executor, _tasks: &mut JoinSet<()>) {}
+/// Starts the controllers that are tasks of their own, and what needs a first push.
+pub fn tasks(
+    flags: &Flags,
+    client: &Client,
+    view: &Arc<View>,
+    controllers: &[Arc<Controller>],
+    tasks: &mut JoinSet<()>,
+) {
+    for controller in controllers {
+        if controller.name == namespace::NAME {
+            let emptier = namespace::Emptier::new(client.clone(), view.clone(), controller.queue.clone());
+            for _ in 0..flags.concurrent_namespace_syncs.max(1) {
+                tasks.spawn(emptier.clone().run());
+            }
+        }
+        if controller.name == pod_gc::NAME {
+            controller.queue.add(Key::default());
+        }
+    }
+    if flags.runs(garbage::NAME) {
+        let collector = garbage::Collector::new(client.clone());
+        tasks.spawn(collector.clone().run());
+        for _ in 0..flags.concurrent_gc_syncs.max(1) {
+            tasks.spawn(collector.clone().work());
+        }
+    }
+}
