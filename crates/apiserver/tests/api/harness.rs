@@ -1,0 +1,228 @@
+//! A store as its own process, any number of apiservers in this one, and clients of any identity.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use apiserver::config::Config;
+use clap::Parser;
+use client::config::{Credentials, Data};
+use client::{Client, Config as ClientConfig};
+use daemon::shutdown::Shutdown;
+use testkit::pki::{Authority, Identity, Pki};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// Debian's etcd 3.4, from the PATH.
+    Etcd,
+    /// keelson-store, beside the test's own binary.
+    Keelson,
+}
+
+/// A store and the files of a cluster. Dropping it ends the store.
+pub struct Cluster {
+    store: Child,
+    pub store_url: String,
+    pub pki: Pki,
+    folder: tempfile::TempDir,
+}
+
+/// An apiserver in this process.
+pub struct Apiserver {
+    pub address: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Cluster {
+    pub fn start(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pki = Pki::new(folder.path().join("pki"));
+        pki.ensure(&identities()).expect("certificates");
+        let (client, peer) = (free_port(), free_port());
+        let store_url = format!("http://127.0.0.1:{client}");
+        let peer_url = format!("http://127.0.0.1:{peer}");
+        let log = std::fs::File::create(folder.path().join("store.log")).expect("a log file");
+        let program = program(engine);
+        let store = Command::new(&program)
+            .args(["--name", "m0"])
+            .arg("--data-dir")
+            .arg(folder.path().join("store"))
+            .args(["--listen-client-urls", &store_url, "--advertise-client-urls", &store_url])
+            .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
+            .arg("--initial-cluster")
+            .arg(format!("m0={peer_url}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}; {}", program.display(), mend(engine)));
+        let cluster = Self { store, store_url, pki, folder };
+        cluster.wait_for_store(client);
+        cluster
+    }
+
+    fn wait_for_store(&self, port: u16) {
+        let begin = Instant::now();
+        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if begin.elapsed() > START_LIMIT {
+                let log = std::fs::read_to_string(self.folder.path().join("store.log")).unwrap_or_default();
+                panic!("the store does not listen on {port}; its log ends: {}", &log[log.len().saturating_sub(2000)..]);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub async fn apiserver(&self) -> Apiserver {
+        self.apiserver_with(&[]).await
+    }
+
+    /// Starts an apiserver with more flags, and waits until it is ready.
+    pub async fn apiserver_with(&self, flags: &[&str]) -> Apiserver {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let file = |path: PathBuf| path.display().to_string();
+        let ca = file(self.pki.authority(Authority::Cluster));
+        let mut args = vec![
+            "keelson-apiserver".to_owned(),
+            format!("--etcd-servers={}", self.store_url),
+            format!("--secure-port={}", address.port()),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--tls-cert-file={}", file(self.pki.certificate("apiserver"))),
+            format!("--tls-private-key-file={}", file(self.pki.key("apiserver"))),
+            format!("--client-ca-file={ca}"),
+            format!("--service-account-signing-key-file={}", file(self.pki.token_key())),
+            format!("--kubelet-certificate-authority={ca}"),
+            format!("--kubelet-client-certificate={}", file(self.pki.certificate("admin"))),
+            format!("--kubelet-client-key={}", file(self.pki.key("admin"))),
+        ];
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let config = Config::try_parse_from(args).expect("good flags");
+        let shutdown = Shutdown::default();
+        let task = tokio::spawn(apiserver::run::run_on(config, listener, shutdown.clone()));
+        let server = Apiserver { address, shutdown, task };
+        self.wait_until_ready(&server).await;
+        server
+    }
+
+    async fn wait_until_ready(&self, server: &Apiserver) {
+        let admin = self.client(server, "admin");
+        let begin = Instant::now();
+        loop {
+            let services = admin.api::<proto::discovery::v1::EndpointSlice>();
+            let slice = services.get_opt("default", "kubernetes").await;
+            if matches!(&slice, Ok(Some(slice)) if !slice.endpoints.is_empty()) {
+                return;
+            }
+            assert!(begin.elapsed() < START_LIMIT, "the apiserver does not get ready: {slice:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A client with the certificate of that stem.
+    pub fn client(&self, server: &Apiserver, who: &str) -> Client {
+        let (cert, key) = (Data::File(self.pki.certificate(who)), Data::File(self.pki.key(who)));
+        self.client_with(server, Credentials::Certificate { cert, key })
+    }
+
+    pub fn client_with(&self, server: &Apiserver, credentials: Credentials) -> Client {
+        let config = ClientConfig {
+            servers: vec![format!("https://{}", server.address)],
+            ca: Some(Data::File(self.pki.authority(Authority::Cluster))),
+            server_name: None,
+            insecure: false,
+            credentials,
+            namespace: "default".into(),
+            user_agent: "test".into(),
+        };
+        Client::new(config).expect("a good configuration")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.store.kill();
+        let _ = self.store.wait();
+    }
+}
+
+impl Apiserver {
+    /// Ends it in order.
+    pub async fn stop(self) {
+        self.shutdown.drain.cancel();
+        self.task.await.expect("no panic").expect("an orderly end");
+    }
+}
+
+fn identities() -> Vec<Identity> {
+    let client = |file: &str, common_name: &str, organization: Option<&str>| Identity {
+        file: file.into(),
+        common_name: common_name.into(),
+        organization: organization.map(Into::into),
+        names: vec![],
+        authority: Authority::Cluster,
+    };
+    let server = Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
+    vec![
+        server,
+        client("admin", "kubernetes-admin", Some("system:masters")),
+        client("node", "system:node:n1", Some("system:nodes")),
+        client("scheduler", "system:kube-scheduler", None),
+        client("stranger", "mallory", Some("guests")),
+    ]
+}
+
+fn program(engine: Engine) -> PathBuf {
+    match engine {
+        Engine::Etcd => PathBuf::from("etcd"),
+        Engine::Keelson => {
+            let test = std::env::current_exe().expect("a running test has a path");
+            let folder = test.parent().and_then(Path::parent).expect("tests are built below the target folder");
+            folder.join("keelson-store")
+        }
+    }
+}
+
+fn mend(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Etcd => "install Debian's etcd-server (apt-get install etcd-server)",
+        Engine::Keelson => "build it first: cargo build -p store",
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// A ConfigMap.
+pub fn config_map(namespace: &str, name: &str, data: &[(&str, &str)]) -> proto::core::v1::ConfigMap {
+    let mut object = proto::core::v1::ConfigMap::default();
+    object.metadata.namespace = namespace.into();
+    object.metadata.name = name.into();
+    object.data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    object
+}
+
+/// A pod of one container.
+pub fn pod(namespace: &str, name: &str) -> proto::core::v1::Pod {
+    let mut pod = proto::core::v1::Pod::default();
+    pod.metadata.namespace = namespace.into();
+    pod.metadata.name = name.into();
+    pod.spec.containers =
+        vec![proto::core::v1::Container { name: "c".into(), image: "busybox".into(), ..Default::default() }];
+    pod
+}
+
+/// A service account, which pods need.
+pub fn service_account(namespace: &str, name: &str) -> proto::core::v1::ServiceAccount {
+    let mut account = proto::core::v1::ServiceAccount::default();
+    account.metadata.namespace = namespace.into();
+    account.metadata.name = name.into();
+    account
+}

@@ -1,0 +1,107 @@
+//! Cluster addresses, node ports, and what exists from the start.
+
+use client::{DeleteParams, ListParams, Patch};
+use proto::core::v1::{Endpoints, Namespace, Service, ServicePort};
+use proto::networking::v1::{IpAddress, ServiceCidr};
+use proto::scheduling::v1::PriorityClass;
+use serde_json::json;
+
+use crate::harness::{Cluster, Engine};
+use crate::on_each_store;
+
+on_each_store! {
+    a_new_cluster_has_what_every_cluster_has
+    addresses_follow_their_services
+    allocations_survive_a_restart
+}
+
+pub fn service(name: &str, kind: &str) -> Service {
+    let mut service = Service::default();
+    service.metadata.name = name.into();
+    service.metadata.namespace = "default".into();
+    service.spec.r#type = kind.into();
+    service.spec.selector.insert("app".into(), name.into());
+    service.spec.ports = vec![ServicePort { port: 80, protocol: "TCP".into(), ..Default::default() }];
+    service
+}
+
+async fn a_new_cluster_has_what_every_cluster_has(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+        let namespace = client.api::<Namespace>().get("", name).await.expect("there");
+        assert_eq!(namespace.status.phase, "Active");
+        assert_eq!(namespace.metadata.labels["kubernetes.io/metadata.name"], name);
+    }
+    let service = client.api::<Service>().get("default", "kubernetes").await.expect("there");
+    assert_eq!((service.spec.cluster_ip.as_str(), service.spec.ports[0].port), ("10.96.0.1", 443));
+    let endpoints = client.api::<Endpoints>().get("default", "kubernetes").await.expect("there");
+    assert_eq!(endpoints.subsets[0].addresses[0].ip, "127.0.0.1");
+    assert_eq!(endpoints.subsets[0].ports[0].port, i32::from(server.address.port()));
+    let cidr = client.api::<ServiceCidr>().get("", "kubernetes").await.expect("there");
+    assert_eq!((cidr.spec.cidrs[0].as_str(), cidr.status.conditions[0].r#type.as_str()), ("10.96.0.0/12", "Ready"));
+    let class = client.api::<PriorityClass>().get("", "system-node-critical").await.expect("there");
+    assert_eq!(class.value, 2_000_001_000);
+    server.stop().await;
+}
+
+async fn addresses_follow_their_services(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let (services, addresses) = (client.api::<Service>(), client.api::<IpAddress>());
+
+    let made = services.create(&service("s", "ClusterIP")).await.expect("created");
+    let ip = made.spec.cluster_ip.clone();
+    assert_eq!(made.spec.cluster_ips, [ip.clone()]);
+    let object = addresses.get("", &ip).await.expect("recorded");
+    assert_eq!(object.spec.parent_ref.map(|parent| parent.name), Some("s".to_owned()));
+
+    let mut taken = service("t", "ClusterIP");
+    taken.spec.cluster_ip = ip.clone();
+    let refused = services.create(&taken).await.expect_err("taken");
+    assert_eq!(refused.status().map(|status| status.code), Some(422), "{refused}");
+    assert!(refused.to_string().contains("provided IP is already allocated"), "{refused}");
+
+    let node_port = services.patch("default", "s", Patch::merge(&json!({"spec": {"type": "NodePort"}}))).await;
+    let port = node_port.expect("changed").spec.ports[0].node_port;
+    assert!((30000..=32767).contains(&port), "{port}");
+    let mut taken = service("t", "NodePort");
+    taken.spec.ports[0].node_port = port;
+    let refused = services.create(&taken).await.expect_err("taken");
+    assert!(refused.to_string().contains("provided port is already allocated"), "{refused}");
+
+    let named = Patch::merge(&json!({"spec": {"type": "ExternalName", "externalName": "example.com", "clusterIP": null, "clusterIPs": null}}));
+    let named = services.patch("default", "s", named).await.expect("changed");
+    assert_eq!(named.spec.cluster_ip, "");
+    assert!(addresses.get("", &ip).await.expect_err("free again").is_not_found());
+    services.create(&taken).await.expect("the port is free again");
+
+    let headless = { let mut it = service("h", "ClusterIP"); it.spec.cluster_ip = "None".into(); it };
+    let headless = services.create(&headless).await.expect("created");
+    assert_eq!(headless.spec.cluster_ips, ["None"]);
+    services.delete("default", "t", &DeleteParams::default()).await.expect("deleted");
+    server.stop().await;
+}
+
+async fn allocations_survive_a_restart(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let flags = ["--service-cluster-ip-range=10.78.0.0/28", "--service-node-port-range=30000-30007"];
+    let server = cluster.apiserver_with(&flags).await;
+    let services = cluster.client(&server, "admin").api::<Service>();
+    for number in 0..8 {
+        services.create(&service(&format!("s{number}"), "NodePort")).await.expect("created");
+    }
+    assert!(services.create(&service("full", "NodePort")).await.is_err(), "no port is left");
+    server.stop().await;
+    let server = cluster.apiserver_with(&flags).await;
+    let client = cluster.client(&server, "admin");
+    let services = client.api::<Service>();
+    assert!(services.create(&service("full", "NodePort")).await.is_err(), "still none");
+    services.delete("default", "s3", &DeleteParams::default()).await.expect("deleted");
+    services.create(&service("next", "NodePort")).await.expect("one is free");
+    let addresses = client.api::<IpAddress>().list(&ListParams::default()).await.expect("listed");
+    assert_eq!(addresses.items.len(), 9, "no refused creation keeps an address");
+    server.stop().await;
+}
