@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::diff::Found;
 use crate::kernel::{Kernel, KernelError};
 use crate::render::NodePortAddresses;
-use crate::table::{Family, Key, Map, Op, REJECT_CHAIN, Rule, Target, Transaction};
+use crate::table::{DROP_CHAIN, Family, Key, Map, Op, REJECT_CHAIN, Rule, Target, Transaction};
 
 /// What the fake kernel holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,7 +117,7 @@ impl Tables {
                 (!self.elements.iter().any(used)).then_some(()).ok_or("chain is the target of an element")?;
             }
             Op::AddRule { family, chain, rule } => {
-                for target in jumps(rule) {
+                for target in jumps(rule).into_iter().filter(|target| *target != DROP_CHAIN) {
                     self.chain(*family, target)?;
                 }
                 if let Rule::Sticky { set, .. } | Rule::Remember { set } = rule {

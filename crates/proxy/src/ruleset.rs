@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::diff::Ruleset;
 use crate::endpoint::{Endpoints, Place};
 use crate::service::{Protocol, Service, ServiceName, ServicePort};
-use crate::table::{Family, Key, Map, REJECT_CHAIN, Rule, Target};
+use crate::table::{DROP_CHAIN, Family, Key, Map, REJECT_CHAIN, Rule, Target};
 
 /// Services by name.
 pub type Services = BTreeMap<ServiceName, Service>;
@@ -90,10 +90,11 @@ impl PortPart<'_> {
             self.address(ip, target);
         }
         if has_external {
-            let endpoints = if service.external_local { &chosen.local } else { &chosen.cluster };
+            // Policy Local without local endpoints still serves pods and the node itself, so its chain decides whom to drop.
+            let endpoints = if chosen.cluster.is_empty() { &chosen.local } else { &chosen.cluster };
             let target = self.target("ext", endpoints, none_at_all);
-            if matches!(&target, Target::Goto(chain) if chain != REJECT_CHAIN) {
-                self.external_chain(!chosen.cluster.is_empty());
+            if is_chain(&target) {
+                self.external_chain(!chosen.cluster.is_empty(), !chosen.local.is_empty());
             }
             self.external(target);
         }
@@ -142,7 +143,7 @@ impl PortPart<'_> {
     }
 
     /// The chain for packets from outside: how they get to the endpoints, and whether they must be masqueraded.
-    fn external_chain(&mut self, any_cluster: bool) {
+    fn external_chain(&mut self, any_cluster: bool, any_local: bool) {
         let cluster = self.chain_name("svc");
         let mut rules = Vec::new();
         if self.service.external_local {
@@ -154,7 +155,7 @@ impl PortPart<'_> {
             if any_cluster {
                 rules.push(Rule::FromNodeGoto { chain: cluster });
             }
-            rules.push(Rule::Goto(self.chain_name("local")));
+            rules.push(Rule::Goto(if any_local { self.chain_name("local") } else { DROP_CHAIN.to_owned() }));
         } else {
             rules = vec![Rule::Masquerade, Rule::Goto(cluster)];
         }

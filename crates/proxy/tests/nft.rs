@@ -114,6 +114,31 @@ async fn services_carry_traffic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn node_ports_and_source_ranges_keep_others_out() {
+    let net = Net::with_pods("ranges");
+    let mut kernel = kernel(&net);
+    net.serve_tcp("a", 8080);
+    let script = "service n/web 10.96.0.1 node-port=80:30080 lb=203.0.113.5 ranges=198.51.100.0/24\nport - tcp 80\n\
+                  endpoint n/web - tcp 10.244.0.2:8080 node-1\n\
+                  service n/open 10.96.0.2 lb=203.0.113.6 ranges=192.0.2.0/24,198.51.100.0/24\nport - tcp 80\n\
+                  endpoint n/open - tcp 10.244.0.2:8080 node-1\n";
+    for (ranges, outside, inside) in [
+        (vec!["10.244.0.0/24", "172.16.0.0/12"], "refused", "a"),
+        (vec!["192.0.2.1/32"], "a", "refused"),
+        (vec!["2001:db8::/32"], "refused", "refused"),
+    ] {
+        let ranges = ranges.into_iter().map(|range| range.parse().unwrap()).collect();
+        assert!(kernel.set_node_ports(NodePortAddresses::Within(ranges)));
+        set(&kernel, script).await;
+        assert_eq!(net.ask("client", "192.0.2.1", 30080), outside, "{:?}", kernel.renderer.node_ports);
+        assert_eq!(net.ask("b", "10.244.0.1", 30080), inside, "{:?}", kernel.renderer.node_ports);
+    }
+    assert_eq!(net.ask("client", "203.0.113.6", 80), "a");
+    assert_eq!(net.ask("client", "203.0.113.5", 80), "connection timed out", "dropped, not refused");
+    assert_eq!(net.ask("client", "10.96.0.1", 80), "a", "ranges concern the load balancer's address only");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn off_cluster_clients_are_masqueraded_and_pods_are_not() {
     let net = Net::with_pods("masq");
     let kernel = kernel(&net);

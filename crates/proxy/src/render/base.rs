@@ -60,9 +60,10 @@ impl Renderer {
         let mut rules = vec![
             ("filter-prerouting", vec![is_new(), jump("check")]),
             ("filter-output", vec![is_new(), jump("check")]),
-            ("check", vec![lookup(address(), Map::FirewallIps.as_str())]),
             ("check", vec![lookup(address(), Map::NoEndpointIps.as_str())]),
             ("check", self.node_port(family, Map::NoEndpointNodePorts)),
+            // Last: a packet that gets through its chain does not come back here.
+            ("check", vec![lookup(address(), Map::FirewallIps.as_str())]),
             ("nat-prerouting", vec![jump("services")]),
             ("nat-output", vec![jump("services")]),
             ("services", vec![lookup(address(), Map::ServiceIps.as_str())]),

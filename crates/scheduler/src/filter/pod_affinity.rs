@@ -6,8 +6,8 @@ use crate::pod::{PodInfo, PodTerm};
 use crate::reason::Reason;
 use crate::snapshot::{NodeIx, Snapshot};
 
-/// A domain: topology key and value.
-type Domain<'a> = (&'a str, &'a str);
+/// Something for each domain: by topology key, then by its value. Keys are few, values as many as nodes.
+type ByDomain<'a, T> = HashMap<&'a str, HashMap<&'a str, T>>;
 
 /// Weight of a placed pod's required affinity when it is counted as a preference.
 const REQUIRED_WEIGHT: i64 = 1;
@@ -22,9 +22,9 @@ pub struct PodAffinity<'a> {
     /// For each anti-affinity term, the domains with a matching pod.
     avoided: Vec<HashSet<&'a str>>,
     /// Domains from which placed pods keep this one away.
-    closed: HashSet<Domain<'a>>,
+    closed: ByDomain<'a, ()>,
     /// Sum of preferences, both ways, by domain.
-    liked: HashMap<Domain<'a>, i64>,
+    liked: ByDomain<'a, i64>,
 }
 
 impl<'a> PodAffinity<'a> {
@@ -34,7 +34,7 @@ impl<'a> PodAffinity<'a> {
             wanted: pod.affinity.iter().map(|term| domains(snapshot, term)).collect(),
             may_be_first: false,
             avoided: pod.anti_affinity.iter().map(|term| domains(snapshot, term)).collect(),
-            closed: HashSet::new(),
+            closed: HashMap::new(),
             liked: HashMap::new(),
         };
         this.may_be_first = this.wanted.iter().all(HashSet::is_empty) && pod.affinity.iter().all(|term| selects(snapshot, term, pod));
@@ -58,14 +58,14 @@ impl<'a> PodAffinity<'a> {
         if avoided.any(|(term, domains)| value(term).is_some_and(|v| domains.contains(v))) {
             return Some(Reason::PodAntiAffinity);
         }
-        let closed = self.closed.iter().any(|(key, value)| labels.get(*key).is_some_and(|v| v == value));
+        let closed = self.closed.iter().any(|(key, values)| labels.get(*key).is_some_and(|v| values.contains_key(v.as_str())));
         closed.then_some(Reason::ExistingAntiAffinity)
     }
 
     /// The sum of preferences for a node.
     pub fn liking(&self, snapshot: &Snapshot, ix: NodeIx) -> i64 {
         let labels = &snapshot.labels[ix];
-        self.liked.iter().filter(|((key, value), _)| labels.get(*key).is_some_and(|v| v == value)).map(|(_, weight)| weight).sum()
+        self.liked.iter().filter_map(|(key, values)| values.get(labels.get(*key)?.as_str())).sum()
     }
 
     pub fn has_preferences(&self) -> bool {
@@ -83,7 +83,7 @@ impl<'a> PodAffinity<'a> {
                 let Some(value) = snapshot.labels[ix].get(&term.key) else { continue };
                 let count = snapshot.pods[ix].iter().filter(|other| selects(snapshot, term, other)).count();
                 if count > 0 {
-                    *self.liked.entry((&term.key, value)).or_default() += weight * i64::try_from(count).unwrap_or(i64::MAX);
+                    *self.liked.entry(&term.key).or_default().entry(value).or_default() += weight * i64::try_from(count).unwrap_or(i64::MAX);
                 }
             }
         }
@@ -96,7 +96,7 @@ impl<'a> PodAffinity<'a> {
                 let about_us = |term: &&'a PodTerm| selects(snapshot, term, self.pod);
                 for term in other.anti_affinity.iter().filter(about_us) {
                     if let Some(value) = labels.get(&term.key) {
-                        self.closed.insert((&term.key, value));
+                        self.closed.entry(&term.key).or_default().insert(value, ());
                     }
                 }
                 let required = other.affinity.iter().map(|term| (term, REQUIRED_WEIGHT));
@@ -104,7 +104,7 @@ impl<'a> PodAffinity<'a> {
                 let disliked = other.preferred_anti_affinity.iter().map(|term| (term, -term.weight));
                 for (term, weight) in required.chain(liked).chain(disliked).filter(|(term, _)| about_us(term)) {
                     if let Some(value) = labels.get(&term.key) {
-                        *self.liked.entry((&term.key, value)).or_default() += weight;
+                        *self.liked.entry(&term.key).or_default().entry(value).or_default() += weight;
                     }
                 }
             }
