@@ -52,14 +52,12 @@ pub fn is_already_exists(error: &anyhow::Error) -> bool {
 
 /// The line or lines that a person sees.
 pub fn text(error: &anyhow::Error) -> String {
-    if error.downcast_ref::<Refused>().is_some() || error.downcast_ref::<Unreachable>().is_some() || error.downcast_ref::<Exit>().is_some() {
-        return error.to_string();
-    }
-    if let Some(refused) = error.chain().find_map(|cause| cause.downcast_ref::<Refused>()) {
-        let context: Vec<String> = error.chain().map(ToString::to_string).take_while(|text| *text != refused.to_string()).collect();
-        return format!("{refused} ({})", context.join(": "));
-    }
-    format!("error: {error:#}")
+    let whole = |cause: &&(dyn std::error::Error + 'static)| cause.is::<Refused>() || cause.is::<Unreachable>() || cause.is::<Exit>();
+    let Some(found) = error.chain().find(whole).map(ToString::to_string) else {
+        return format!("error: {error:#}");
+    };
+    let context: Vec<String> = error.chain().map(ToString::to_string).take_while(|text| *text != found).collect();
+    if context.is_empty() { found } else { format!("{found} ({})", context.join(": ")) }
 }
 
 /// The exit code that goes with an error.

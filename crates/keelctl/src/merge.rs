@@ -13,12 +13,36 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 
 type Schema = Option<&'static MessageInfo>;
 
+/// What is known of a map's values.
+#[derive(Clone, Copy)]
+enum Of {
+    /// They are the fields of a message.
+    Message(&'static MessageInfo),
+    /// They are alike: the values of a map field.
+    Values(&'static FieldInfo),
+    Unknown,
+}
+
+impl Of {
+    fn message(schema: Schema) -> Self {
+        schema.map_or(Self::Unknown, Self::Message)
+    }
+
+    fn field(self, key: &str) -> Option<&'static FieldInfo> {
+        match self {
+            Self::Message(message) => message.find(key).map(|found| found.1),
+            Self::Values(field) => Some(field),
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// The patch; an empty map when nothing is to be done.
 pub fn three_way(original: &Value, modified: &Value, current: &Value, schema: Schema) -> Value {
     let empty = Map::new();
     let map = |value: &'_ Value| value.as_object().cloned().unwrap_or_default();
     let modified = modified.as_object().unwrap_or(&empty);
-    Value::Object(maps(Some(&map(original)), modified, Some(&map(current)), schema))
+    Value::Object(maps(Some(&map(original)), modified, Some(&map(current)), Of::message(schema)))
 }
 
 /// The patch that turns one state of an object into another.
@@ -64,13 +88,14 @@ fn compact_sorted(value: &Value) -> String {
 
 type Fields = Map<String, Value>;
 
-fn maps(original: Option<&Fields>, modified: &Fields, current: Option<&Fields>, schema: Schema) -> Fields {
+fn maps(original: Option<&Fields>, modified: &Fields, current: Option<&Fields>, of: Of) -> Fields {
     let mut patch = Fields::new();
     for (key, wanted) in modified {
-        let field = schema.and_then(|schema| schema.find(key)).map(|found| found.1);
+        let field = of.field(key);
+        let inside = matches!(of, Of::Values(_));
         let before = original.and_then(|original| original.get(key));
         let live = current.and_then(|current| current.get(key)).filter(|live| !live.is_null());
-        value(&mut patch, key, before, wanted, live, field);
+        value(&mut patch, key, before, wanted, live, field, inside);
     }
     for key in original.into_iter().flatten().map(|(key, _)| key) {
         if !modified.contains_key(key) && current.is_some_and(|current| current.contains_key(key)) {
@@ -80,17 +105,21 @@ fn maps(original: Option<&Fields>, modified: &Fields, current: Option<&Fields>, 
     patch
 }
 
-fn value(patch: &mut Fields, key: &str, before: Option<&Value>, wanted: &Value, live: Option<&Value>, field: Option<&'static FieldInfo>) {
+fn value(patch: &mut Fields, key: &str, before: Option<&Value>, wanted: &Value, live: Option<&Value>, field: Option<&'static FieldInfo>, inside: bool) {
+    let is_map = !inside && field.is_some_and(|field| field.label == Label::Map);
     match (wanted, live) {
         (Value::Null, None) => {}
         // Written by tools into manifests they make; it means nothing.
         (Value::Null, Some(_)) if key == "creationTimestamp" => {}
         (Value::Array(items), None) if items.is_empty() => {}
-        (Value::Object(map), None) if map.is_empty() && field.is_some_and(|field| field.label == Label::Map) => {}
+        (Value::Object(map), None) if map.is_empty() && is_map => {}
         (wanted, None) => drop(patch.insert(key.to_owned(), without_nulls(wanted))),
         (Value::Object(wanted), Some(Value::Object(live))) => {
-            let schema = field.and_then(FieldInfo::message);
-            let mut inner = maps(before.and_then(Value::as_object), wanted, Some(live), schema);
+            let of = match field {
+                Some(field) if is_map => Of::Values(field),
+                field => Of::message(field.and_then(FieldInfo::message)),
+            };
+            let mut inner = maps(before.and_then(Value::as_object), wanted, Some(live), of);
             let dropped = field.is_some_and(FieldInfo::retains_keys) && live.keys().any(|key| !wanted.contains_key(key));
             if field.is_some_and(FieldInfo::retains_keys) && !inner.is_empty() && dropped {
                 let mut keys: Vec<&String> = wanted.keys().collect();
@@ -140,7 +169,7 @@ fn lists(patch: &mut Fields, key: &str, before: &[Value], wanted: &[Value], live
         match find(live, item).map(|at| &live[at]) {
             None => changes.push(without_nulls(item)),
             Some(live) => {
-                let mut inner = maps(before, item.as_object().unwrap_or(&Fields::new()), live.as_object(), field.message());
+                let mut inner = maps(before, item.as_object().unwrap_or(&Fields::new()), live.as_object(), Of::message(field.message()));
                 if !inner.is_empty() {
                     inner.insert(field.patch_merge_key.to_owned(), item[field.patch_merge_key].clone());
                     changes.push(Value::Object(inner));
@@ -169,7 +198,7 @@ fn lists(patch: &mut Fields, key: &str, before: &[Value], wanted: &[Value], live
 fn replace(patch: &mut Fields, key: &str, wanted: &[Value], live: &[Value], field: &'static FieldInfo) {
     let covers = |wanted: &Value, live: &Value| {
         let wanted = wanted.as_object().cloned().unwrap_or_default();
-        maps(None, &wanted, live.as_object(), field.message()).is_empty()
+        maps(None, &wanted, live.as_object(), Of::message(field.message())).is_empty()
     };
     if wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| covers(wanted, live)) {
         return;
@@ -218,7 +247,7 @@ fn same_list(wanted: &[Value], live: &[Value], field: Option<&'static FieldInfo>
     let message = field.and_then(FieldInfo::message);
     let item = |wanted: &Value, live: &Value| match (wanted.as_object(), live.as_object(), message) {
         // The live item may hold defaults that the manifest leaves out.
-        (Some(wanted), Some(live), Some(message)) => maps(None, wanted, Some(live), Some(message)).is_empty(),
+        (Some(wanted), Some(live), Some(message)) => maps(None, wanted, Some(live), Of::Message(message)).is_empty(),
         _ => wanted == live,
     };
     wanted.len() == live.len() && wanted.iter().zip(live).all(|(wanted, live)| item(wanted, live))

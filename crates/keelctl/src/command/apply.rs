@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::target::namespace_of;
+use super::target::{namespace_of, resource_of};
 use super::{DryRun, Files};
 use crate::cli::Global;
 use crate::manifest::{self, Document, Problems};
@@ -71,6 +71,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             Ok(done) if args.output.is_none() => println!("{} {}{}", done.name, done.verb, args.dry_run.suffix()),
             Ok(done) if format == Format::Name => println!("{}{}", done.name, ""),
             Ok(done) => printed.push(done.object),
+            Err(problem) if problem.is::<Problems>() => failed.push(problem),
             Err(problem) => failed.push(problem.context(format!("when applying {}", place(document)))),
         }
     }
@@ -151,7 +152,7 @@ struct Done {
 impl Run<'_> {
     async fn apply(&self, document: &Document) -> anyhow::Result<Done> {
         let mut wanted = document.value.clone();
-        let resource = self.catalog.of_kind(document.api_version(), document.kind())?;
+        let resource = resource_of(self.catalog, document)?;
         let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         if name.is_empty() {
             let generated = wanted.pointer("/metadata/generateName").is_some();

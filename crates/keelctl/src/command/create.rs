@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::target::namespace_of;
+use super::target::{namespace_of, resource_of};
 use super::{DryRun, Files, apply};
 use crate::cli::Global;
 use crate::merge;
@@ -182,6 +182,9 @@ async fn from_files(global: &Global, files: &Files, common: &Common) -> anyhow::
     let remote = Remote::connect(global)?;
     let catalog = remote.catalog().await?;
     let mut failed = Vec::new();
+    for document in &documents {
+        resource_of(&catalog, document)?;
+    }
     for document in documents {
         let place = format!("when creating {}:{}", document.file, document.node.mark.line);
         match create(&remote, &catalog, global, document.value, common).await {

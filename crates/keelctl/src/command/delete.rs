@@ -7,7 +7,7 @@ use futures::StreamExt;
 use proto::keelson::api::v1::DeleteOptions;
 use serde_json::Value;
 
-use super::target::{Target, Which, find, namespace_of};
+use super::target::{Target, Which, find, namespace_of, resource_of};
 use super::{DryRun, Files};
 use crate::cli::Global;
 use crate::remote::{Change, Query, Remote};
@@ -141,7 +141,7 @@ async fn targets(remote: &Remote, catalog: &Catalog, global: &Global, args: &Arg
         Err(problem) => absent.push(problem),
     };
     for document in args.files.read()? {
-        let resource = catalog.of_kind(document.api_version(), document.kind())?;
+        let resource = resource_of(catalog, &document)?;
         let namespace = namespace_of(&document.value, resource, global, &remote.namespace)?;
         let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         single(remote.get(resource, &namespace, name).await, resource, &namespace);

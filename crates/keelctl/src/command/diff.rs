@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
-use super::target::namespace_of;
+use super::target::{namespace_of, resource_of};
 use super::{Files, apply};
 use crate::cli::Global;
 use crate::error::{self, Exit};
@@ -48,7 +48,7 @@ async fn differences(global: &Global, args: &Args) -> anyhow::Result<String> {
     let write = Write::dry(true);
     let mut out = String::new();
     for document in documents {
-        let resource = catalog.of_kind(document.api_version(), document.kind())?;
+        let resource = resource_of(&catalog, &document)?;
         let mut wanted = document.value.clone();
         let namespace = namespace_of(&wanted, resource, global, &remote.namespace)?;
         if resource.namespaced {

@@ -188,7 +188,7 @@ mod tests {
     fn a_path_of_fields_is_followed() {
         let text = pod(&["spec", "containers"]).unwrap();
         assert!(text.contains("KIND:       Pod") && text.contains("FIELD: containers <[]Container> -required-"), "{text}");
-        assert!(text.contains("imagePullPolicy   <string>\n      enum: Always, IfNotPresent, Never"), "{text}");
+        assert!(text.contains("imagePullPolicy   <string>\n    enum: Always, IfNotPresent, Never"), "{text}");
         assert!(pod(&["spec", "containers", "ports", "protocol"]).unwrap().contains("FIELD: protocol <string>"));
     }
 

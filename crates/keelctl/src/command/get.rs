@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Files;
-use super::target::namespace_of;
+use super::target::{namespace_of, resource_of};
 use crate::cli::Global;
 use crate::error;
 use crate::output::table::{Options, Table};
@@ -39,6 +39,9 @@ pub struct Args {
     /// Show changes only
     #[arg(long)]
     pub watch_only: bool,
+    /// With --watch: tell whether an object was added, modified or deleted
+    #[arg(long)]
+    pub output_watch_events: bool,
     /// Sort by a path: .metadata.creationTimestamp
     #[arg(long, value_name = "PATH")]
     pub sort_by: Option<String>,
@@ -101,7 +104,7 @@ async fn collect(global: &Global, args: &Args, remote: &Remote, catalog: &Catalo
     let subresource = args.subresource.as_deref().unwrap_or_default();
     let mut wanted: Vec<(Resource, String, Option<String>)> = Vec::new();
     for document in args.files.read()? {
-        let resource = catalog.of_kind(document.api_version(), document.kind())?.clone();
+        let resource = resource_of(catalog, &document)?.clone();
         let namespace = namespace_of(&document.value, &resource, global, &remote.namespace)?;
         let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         wanted.push((resource, namespace, Some(name)));
@@ -207,7 +210,6 @@ fn options(args: &Args, format: &Format, group: &Group, several: bool) -> Option
         show_labels: args.show_labels,
         label_columns: args.label_columns.clone(),
         with_kind: several.then(|| group.resource.singular_group()),
-        no_color: false,
     }
 }
 
@@ -243,16 +245,17 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
     let table = Table::new(&group.resource.group, &group.resource.plural, &options);
     let mut widths = Widths::default();
     let mut headed = args.no_headers;
-    let mut show = |objects: &[Value]| -> anyhow::Result<()> {
+    let told = |change: &'static str| if args.output_watch_events { format!("{change}\t") } else { String::new() };
+    let mut show = |objects: &[Value], change: &'static str| -> anyhow::Result<()> {
         match format {
             Format::Table | Format::Wide => {
                 let now = Timestamp::now();
                 let mut lines = Vec::new();
                 if !headed && !objects.is_empty() {
                     headed = true;
-                    lines.push(table.header());
+                    lines.push(told("EVENT") + &table.header());
                 }
-                lines.extend(objects.iter().map(|object| table.row(object, now)));
+                lines.extend(objects.iter().map(|object| told(change) + &table.row(object, now)));
                 Ok(print(&widths.align(&lines))?)
             }
             Format::Name => Ok(print(&objects.iter().map(|object| group.resource.display(name_of(object)) + "\n").collect::<String>())?),
@@ -260,6 +263,9 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
                 for object in objects {
                     let mut object = object.clone();
                     hide_managed_fields(&mut object);
+                    if args.output_watch_events {
+                        object = serde_json::json!({"type": change, "object": object});
+                    }
                     let begin = if *format == Format::Yaml { "---\n" } else { "" };
                     print(&format!("{begin}{}", format.object(&object)?.unwrap_or_default()))?;
                 }
@@ -268,7 +274,7 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
         }
     };
     if !args.watch_only {
-        show(&group.objects)?;
+        show(&group.objects, "ADDED")?;
     }
     let query = match &group.name {
         Some(name) => Query::name(name),
@@ -295,7 +301,12 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
             if event.change != Change::Deleted && seen.insert(key("/metadata/uid"), version.clone()).as_ref() == Some(&version) {
                 continue;
             }
-            show(std::slice::from_ref(&event.object))?;
+            let change = match event.change {
+                Change::Added => "ADDED",
+                Change::Deleted => "DELETED",
+                _ => "MODIFIED",
+            };
+            show(std::slice::from_ref(&event.object), change)?;
         };
         match ended {
             Some(problem) if error::reason(&problem) == Some("Expired") => revision = 0,

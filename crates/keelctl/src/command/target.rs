@@ -4,6 +4,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use crate::cli::Global;
+use crate::manifest::{Document, Problems};
 use crate::remote::{Query, Remote};
 use crate::resource::{Catalog, Resource};
 
@@ -54,12 +55,20 @@ pub fn namespace_of(object: &Value, resource: &Resource, global: &Global, defaul
     }
 }
 
+/// The resource of a manifest; where there is none, the place of its kind is told.
+pub fn resource_of<'a>(catalog: &'a Catalog, document: &Document) -> anyhow::Result<&'a Resource> {
+    catalog.of_kind(document.api_version(), document.kind()).map_err(|problem| {
+        let node = document.node.get("kind").unwrap_or(&document.node);
+        Problems(vec![document.problem(node, problem.to_string())]).into()
+    })
+}
+
 /// Reads the objects; naming none is an error where the words leave it open.
 pub async fn find(remote: &Remote, catalog: &Catalog, global: &Global, which: &Which<'_>) -> anyhow::Result<Vec<Target>> {
     let mut found = Vec::new();
     if let Some(files) = which.files.filter(|files| !files.filenames.is_empty()) {
         for document in files.read()? {
-            let resource = catalog.of_kind(document.api_version(), document.kind())?.clone();
+            let resource = resource_of(catalog, &document)?.clone();
             let namespace = namespace_of(&document.value, &resource, global, &remote.namespace)?;
             let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let object = remote.get(&resource, &namespace, name).await?;

@@ -61,10 +61,11 @@ impl Goal {
             }
             ("jsonpath", Some(rest)) => {
                 let end = rest.rfind('}').map_or(rest.len(), |end| end + 1);
-                let value = match rest[end..].strip_prefix('=') {
+                let after = rest[end..].trim_start_matches(['"', '\'']);
+                let value = match after.strip_prefix('=') {
                     Some("") => bail!("jsonpath wait value cannot be empty"),
                     Some(value) => Some(value.trim_matches(['"', '\'']).to_owned()),
-                    None if rest[end..].is_empty() => None,
+                    None if after.is_empty() => None,
                     None => bail!("jsonpath wait format must be --for=jsonpath='{{.path}}'=value or --for=jsonpath='{{.path}}'"),
                 };
                 Ok(Self::Path(Template::parse(rest[..end].trim_matches(['"', '\'']))?, value))

@@ -41,7 +41,7 @@ pub fn containers(out: &mut Text, indent: usize, label: &str, containers: &[Valu
         // In a template names stand one column in, in a pod two.
         let space = if template { " " } else { "  " };
         out.line(0, format!("{pad}{space}{name}:"));
-        container_lines(out, indent + usize::from(!template) + usize::from(template), container, status);
+        container_lines(out, 1, container, status);
     }
 }
 

@@ -13,7 +13,7 @@ pub fn volumes(out: &mut Text, indent: usize, volumes: &[Value]) {
     let space = if indent == 0 { "  " } else { " " };
     for volume in volumes {
         out.line(0, format!("{}{space}{}:", "  ".repeat(indent), str_at(volume, "/name").unwrap_or_default()));
-        source(out, indent + 2, volume);
+        source(out, 2, volume);
     }
 }
 

@@ -94,6 +94,7 @@ fn write_inline(out: &mut String, value: &Value, indent: usize) {
 /// Texts of several lines read best as blocks, where a block can hold them.
 fn is_block(text: &str) -> bool {
     text.contains('\n')
+        && !text.ends_with("\n\n")
         && !text.starts_with([' ', '\n', '\t'])
         && text.chars().all(|c| c == '\n' || c == '\t' || is_printable(c))
         && !text.lines().any(|line| line.ends_with([' ', '\t']) || line.starts_with('\t'))
@@ -104,12 +105,7 @@ fn is_block(text: &str) -> bool {
 
 fn write_block(out: &mut String, text: &str, indent: usize) {
     let body = text.trim_end_matches('\n');
-    let newlines = text.len() - body.len();
-    out.push_str(match newlines {
-        0 => "|-",
-        1 => "|",
-        _ => "|+",
-    });
+    out.push_str(if body.len() == text.len() { "|-" } else { "|" });
     for line in body.split('\n') {
         out.push('\n');
         if !line.is_empty() {
@@ -117,7 +113,6 @@ fn write_block(out: &mut String, text: &str, indent: usize) {
             out.push_str(line);
         }
     }
-    out.extend(std::iter::repeat_n('\n', newlines.saturating_sub(1)));
 }
 
 fn write_text(out: &mut String, text: &str) {

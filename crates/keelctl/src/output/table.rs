@@ -19,7 +19,6 @@ pub struct Options {
     pub label_columns: Vec<String>,
     /// `pod/NAME` rather than `NAME`.
     pub with_kind: Option<String>,
-    pub no_color: bool,
 }
 
 /// A table that grows row by row.

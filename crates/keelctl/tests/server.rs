@@ -1,0 +1,224 @@
+//! Commands against a real store and a real API server: what users type, and what they read.
+//!
+//! Needs the programs keelson-store and keelson-apiserver (`cargo build -p store -p apiserver`, or a release build, or
+//! a folder named by KEELSON_PROGRAMS). Everything listens on loopback and lies in a folder of its own.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use testkit::cluster::Cluster;
+use testkit::settings::{Daemon, Node, Settings};
+
+struct Server {
+    cluster: Cluster,
+    dir: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("keelctl-").tempdir().unwrap();
+        let node = Node { name: "local".into(), address: [127, 0, 0, 1].into(), network: None };
+        let mut settings = Settings::new(dir.path().canonicalize().unwrap(), programs(), node);
+        settings.daemons = vec![Daemon::Store, Daemon::Apiserver];
+        let free = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = free.each_ref().map(|listener| listener.local_addr().unwrap().port());
+        (settings.ports.store, settings.ports.store_peer, settings.ports.apiserver) = (ports[0], ports[1], ports[2]);
+        drop(free);
+        let cluster = Cluster::new(settings);
+        cluster.prepare().unwrap();
+        let server = Self { cluster, dir };
+        server.cluster.start(&mut |_| {}).unwrap();
+        server
+    }
+
+    /// Standard output, standard error and exit code.
+    fn run(&self, args: &[&str]) -> (String, String, i32) {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keelctl"))
+            .args(args)
+            .env("KUBECONFIG", self.cluster.layout().admin_kubeconfig())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+    }
+
+    #[track_caller]
+    fn prints(&self, args: &[&str], want: &str) {
+        let (out, err, code) = self.run(args);
+        assert_eq!((out.as_str(), code), (want, 0), "{args:?}: {err}");
+    }
+
+    #[track_caller]
+    fn refuses(&self, args: &[&str], want: &str) {
+        let (out, err, code) = self.run(args);
+        assert_eq!(code, 1, "{args:?}: {out}{err}");
+        assert!(err.contains(want), "{args:?}: {err}");
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        let (out, err, code) = self.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(code, 0, "{args:?}: {err}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.cluster.stop(&mut |_| {}) {
+            eprintln!("the cluster did not stop cleanly: {error:#}");
+        }
+    }
+}
+
+/// Where the daemons' programs lie.
+fn programs() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_keelctl")).parent().unwrap().to_owned();
+    let release = beside.parent().unwrap().join("release");
+    let named = std::env::var_os("KEELSON_PROGRAMS").map(PathBuf::from);
+    let whole = |folder: &PathBuf| [Daemon::Store, Daemon::Apiserver].iter().all(|daemon| folder.join(daemon.program()).is_file());
+    named.into_iter().chain([beside, release]).find(whole).expect("keelson-store and keelson-apiserver are missing: cargo build -p store -p apiserver")
+}
+
+const WEB: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  labels: &labels {app: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: *labels}
+  template:
+    metadata: {labels: *labels}
+    spec:
+      containers:
+      - name: c
+        image: registry.example/app:1
+        resources: {limits: {cpu: 1000m}}
+        volumeMounts: [{name: v, mountPath: /v}]
+      volumes:
+      - name: v
+        configMap: {name: x, defaultMode: 0644}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 80}]
+";
+
+#[test]
+fn commands_work_against_a_real_server() {
+    let server = Server::start();
+    apply(&server);
+    get(&server);
+    changes(&server);
+    create(&server);
+    refusals(&server);
+    nodes(&server);
+    delete(&server);
+}
+
+fn apply(server: &Server) {
+    let file = server.file("web.yaml", WEB);
+    server.prints(&["apply", "-f", &file, "--dry-run=server"], "deployment.apps/web created (server dry run)\nservice/web created (server dry run)\n");
+    server.prints(&["apply", "-f", &file], "deployment.apps/web created\nservice/web created\n");
+    // Nothing differs: not the quantity that the server wrote anew, not its defaults.
+    server.prints(&["apply", "-f", &file], "deployment.apps/web unchanged\nservice/web unchanged\n");
+    assert_eq!(server.json(&["get", "deploy", "web"])["spec"]["template"]["spec"]["volumes"][0]["configMap"]["defaultMode"], 420);
+    server.prints(&["diff", "-f", &file], "");
+    // What another wrote stays; what the manifest drops goes.
+    server.prints(&["annotate", "deploy", "web", "other=kept"], "deployment.apps/web annotated\n");
+    let changed = server.file("web.yaml", &WEB.replace("replicas: 2", "replicas: 3").replace("        resources: {limits: {cpu: 1000m}}\n", ""));
+    let (out, _, code) = server.run(&["diff", "-f", &changed]);
+    assert!(code == 1 && out.contains("-  replicas: 2\n+  replicas: 3\n"), "{out}");
+    server.prints(&["apply", "-f", &changed], "deployment.apps/web configured\nservice/web unchanged\n");
+    let object = server.json(&["get", "deploy/web"]);
+    assert_eq!((&object["spec"]["replicas"], &object["metadata"]["annotations"]["other"]), (&json!(3), &json!("kept")));
+    assert_eq!(object["spec"]["template"]["spec"]["containers"][0]["resources"], json!({}));
+}
+
+fn get(server: &Server) {
+    server.prints(&["get", "deploy,svc", "-l", "app=web", "-o", "name"], "deployment.apps/web\n");
+    server.prints(&["get", "deploy", "web", "-o", "jsonpath={.spec.replicas} {.metadata.labels.app}"], "3 web");
+    server.prints(&["get", "deploy", "-o", "custom-columns=N:.metadata.name,R:.spec.replicas", "--no-headers"], "web   3\n");
+    let (out, _, _) = server.run(&["get", "services", "--sort-by=.metadata.name"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[0].starts_with("NAME         TYPE        CLUSTER-IP") && lines[1].starts_with("kubernetes   ClusterIP") && lines[2].starts_with("web "), "{out}");
+    let (_, err, code) = server.run(&["get", "pods"]);
+    assert_eq!((err.as_str(), code), ("No resources found in default namespace.\n", 0));
+    let (out, _, _) = server.run(&["get", "service", "web", "-o", "yaml"]);
+    assert!(out.starts_with("apiVersion: v1\nkind: Service\n") && !out.contains("managedFields"), "{out}");
+    let (out, _, _) = server.run(&["describe", "deploy", "web"]);
+    assert!(out.contains("Replicas:               3 desired | 0 updated | 0 total | 0 available | 0 unavailable\n"), "{out}");
+    server.prints(&["wait", "deploy/web", "--for=jsonpath={.spec.replicas}=3"], "deployment.apps/web condition met\n");
+    let (out, _, code) = server.run(&["api-resources", "--api-group=apps", "-o", "name"]);
+    assert!(code == 0 && out.contains("deployments.apps\n"), "{out}");
+    let (out, _, _) = server.run(&["version"]);
+    assert!(out.contains("Server Version: v1."), "{out}");
+}
+
+fn changes(server: &Server) {
+    server.prints(&["scale", "deploy/web", "--replicas=1"], "deployment.apps/web scaled\n");
+    server.prints(&["label", "deploy", "web", "tier=x"], "deployment.apps/web labeled\n");
+    server.refuses(&["label", "deploy", "web", "tier=y"], "error: 'tier' already has a value (x), and --overwrite is false");
+    server.prints(&["label", "deploy", "web", "tier-"], "deployment.apps/web unlabeled\n");
+    server.prints(&["patch", "deploy", "web", "-p", "spec: {paused: true}"], "deployment.apps/web patched\n");
+    server.prints(&["patch", "deploy", "web", "--type=merge", "-p", "{\"spec\":{\"paused\":true}}"], "deployment.apps/web patched (no change)\n");
+    server.refuses(&["rollout", "pause", "deploy/web"], "deployments.apps \"web\" is already paused");
+    server.prints(&["rollout", "resume", "deploy/web"], "deployment.apps/web resumed\n");
+    server.prints(&["rollout", "restart", "deploy/web"], "deployment.apps/web restarted\n");
+    server.refuses(&["rollout", "status", "deploy/web", "--timeout=1s"], "timed out waiting for the condition");
+}
+
+fn create(server: &Server) {
+    server.prints(&["create", "namespace", "one"], "namespace/one created\n");
+    server.prints(&["-n", "one", "create", "configmap", "c", "--from-literal=a=1"], "configmap/c created\n");
+    server.prints(&["-n", "one", "create", "secret", "generic", "s", "--from-literal=a=b"], "secret/s created\n");
+    server.prints(&["-n", "one", "get", "secret", "s", "-o", "jsonpath={.data.a}"], "Yg==");
+    server.prints(&["-n", "one", "create", "serviceaccount", "bot"], "serviceaccount/bot created\n");
+    let (token, err, code) = server.run(&["-n", "one", "create", "token", "bot"]);
+    assert!(code == 0 && token.split('.').count() == 3, "{err}");
+    let (out, _, _) = server.run(&["auth", "whoami"]);
+    assert!(out.contains("Username    kubernetes-admin"), "{out}");
+    server.prints(&["auth", "can-i", "create", "pods"], "yes\n");
+}
+
+fn refusals(server: &Server) {
+    server.refuses(&["create", "namespace", "one"], "Error from server (AlreadyExists): namespaces \"one\" already exists");
+    server.refuses(&["get", "pod", "nope"], "Error from server (NotFound): pods \"nope\" not found");
+    server.refuses(&["get", "deploymnets"], "did you mean \"deployments\"?");
+    let file = server.file("kind.yaml", "apiVersion: v1\nkind: Deployment\nmetadata: {name: x}\n");
+    server.refuses(&["apply", "-f", &file], "kind Deployment is in apps/v1");
+    let file = server.file("name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n");
+    server.refuses(&["apply", "-f", &file], "Error from server (Invalid)");
+    server.refuses(&["--server", "https://127.0.0.1:1", "get", "pods"], "The connection to the server 127.0.0.1:1 was refused");
+    server.refuses(&["apply", "--server-side", "-f", &file], "--server-side is not served yet");
+}
+
+fn nodes(server: &Server) {
+    let file = server.file("node.yaml", "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n");
+    server.prints(&["create", "-f", &file], "node/n1 created\n");
+    server.prints(&["cordon", "n1"], "node/n1 cordoned\n");
+    server.prints(&["cordon", "n1"], "node/n1 already cordoned\n");
+    server.prints(&["taint", "nodes", "n1", "a=b:NoSchedule"], "node/n1 tainted\n");
+    server.prints(&["taint", "nodes", "n1", "a-"], "node/n1 untainted\n");
+    server.prints(&["uncordon", "n1"], "node/n1 uncordoned\n");
+    server.prints(&["delete", "node", "n1"], "node \"n1\" deleted\n");
+}
+
+fn delete(server: &Server) {
+    server.prints(&["-n", "one", "delete", "configmap", "c"], "configmap \"c\" deleted from one namespace\n");
+    server.refuses(&["-n", "one", "delete", "configmap", "c"], "configmaps \"c\" not found");
+    server.prints(&["-n", "one", "delete", "configmap", "c", "--ignore-not-found"], "");
+    let file = server.file("web.yaml", WEB);
+    server.prints(&["delete", "-f", &file], "deployment.apps \"web\" deleted from default namespace\nservice \"web\" deleted from default namespace\n");
+}
