@@ -34,6 +34,8 @@ impl Machine {
         let machine = Self::bare(name, address)?;
         machine.ip(&["link", "add", UPLINK, "type", "bridge"])?;
         machine.configure_uplink()?;
+        // Without a default route the kernel refuses ClusterIPs before any rule sees them.
+        machine.ip(&["route", "add", "default", "dev", UPLINK])?;
         Ok(machine)
     }
 

@@ -49,24 +49,35 @@ pub async fn run(containerd: Containerd, tx: mpsc::Sender<TaskEvent>) {
 
 /// Follows one stream to its end and says why it ended.
 async fn follow(containerd: &Containerd, tx: &mpsc::Sender<TaskEvent>, told: &mut Option<String>) -> String {
-    // A lazy channel answers a subscription only with the first event: ask something that answers at once.
-    if let Err(error) = containerd.version().await {
-        return error.to_string();
-    }
     let subscribe = api::SubscribeRequest {
         filters: ["/tasks/exit", "/tasks/oom"]
             .map(|topic| format!("namespace=={NAMESPACE},topic==\"{topic}\""))
             .to_vec(),
     };
     let mut client = containerd.events();
-    let mut stream = match client.subscribe(request(subscribe)).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => return status.to_string(),
+    let mut subscription = std::pin::pin!(client.subscribe(request(subscribe)));
+    // containerd answers a subscription only with the first event, which may be hours away. So it is asked something
+    // that it answers at once, after the subscription on the same connection.
+    let early = tokio::select! {
+        biased;
+        answer = &mut subscription => Some(answer),
+        version = containerd.version() => match version {
+            Ok(_) => None,
+            Err(error) => return error.to_string(),
+        },
     };
     *told = None;
     if tx.send(TaskEvent::Connected).await.is_err() {
         return String::new();
     }
+    let answer = match early {
+        Some(answer) => answer,
+        None => subscription.await,
+    };
+    let mut stream = match answer {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return status.to_string(),
+    };
     loop {
         match stream.message().await {
             Ok(Some(envelope)) => {
