@@ -27,3 +27,10 @@ pub trait Values {
     fn read(&self, loc: Loc) -> io::Result<Bytes>;
 }
 
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod tests;

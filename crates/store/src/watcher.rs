@@ -419,3 +419,6 @@ impl Drop for WatchStream {
     }
 }
 
+
+#[cfg(test)]
+mod tests;

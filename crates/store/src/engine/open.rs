@@ -12,6 +12,9 @@ use crate::state::State;
 /// Names the generation in use.
 const CURRENT: &str = "CURRENT";
 
+/// Where replay begins without a checkpoint: the first segment's header.
+const BEGINNING: Position = Position { segment: 1, offset: 0 };
+
 /// What was read back.
 pub struct Opened {
     pub state: State,
@@ -102,7 +105,7 @@ fn read_checkpoint(engine: &Engine) -> io::Result<(State, Position, u64)> {
                 .ok_or_else(|| io::Error::other("the engine's checkpoint is damaged"))?;
             Ok((state, position, bytes.len() as u64))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((State::default(), Position::default(), 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((State::default(), BEGINNING, 0)),
         Err(error) => Err(error),
     }
 }
@@ -146,7 +149,7 @@ fn replay(engine: &Arc<Engine>, state: &mut State, from: Position) -> io::Result
     }
     match writer {
         Some(writer) => Ok(writer),
-        None => Writer::create(engine.clone(), from.segment.max(1)),
+        None => Writer::create(engine.clone(), from.segment),
     }
 }
 

@@ -1,0 +1,236 @@
+//! Three members in a simulated world, one of them cut off: it comes back through a snapshot, and all agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::type_config::alias::SnapshotOf;
+use proto::etcdserverpb as etcd;
+use proto::keelson::raft::v1::Command;
+use store::env::sim::{SimClock, SimDisk, SimRandom};
+use store::env::{Env, Sizes, runtime};
+use store::member::{Limits, Member};
+use store::peer::Transport;
+use store::propose::Unproposed;
+use store::raft::types::{Peer, TypeConfig, Vote};
+use store::read_index;
+use store::refused::Refused;
+use store::reply::Outcome;
+use store::run::{Tuning, build};
+use store::snapshot::{RECEIVED, SnapshotData};
+use store::wal::Owner;
+
+const CLUSTER: u64 = 7;
+
+/// Every member, and which of them are cut off.
+#[derive(Clone, Default)]
+struct Net {
+    members: Arc<Mutex<BTreeMap<u64, Arc<Member>>>>,
+    cut: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Net {
+    fn reach(&self, from: u64, to: u64) -> Option<Arc<Member>> {
+        let cut = self.cut.lock().unwrap();
+        if cut.contains(&from) || cut.contains(&to) {
+            return None;
+        }
+        self.members.lock().unwrap().get(&to).cloned()
+    }
+}
+
+struct Wire {
+    net: Net,
+    from: u64,
+}
+
+struct Link {
+    net: Net,
+    from: u64,
+    to: u64,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Wire {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, _node: &Peer) -> Link {
+        Link { net: self.net.clone(), from: self.from, to: target }
+    }
+}
+
+fn cut_off() -> Unreachable<TypeConfig> {
+    Unreachable::new(&io::Error::other("cut off"))
+}
+
+fn failed(error: impl ToString) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&io::Error::other(error.to_string())))
+}
+
+impl Link {
+    fn reach(&self) -> Result<Arc<Member>, RPCError<TypeConfig>> {
+        self.net.reach(self.from, self.to).ok_or_else(|| RPCError::Unreachable(cut_off()))
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.reach()?.raft.append_entries(rpc).await.map_err(failed)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.reach()?.raft.vote(rpc).await.map_err(failed)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<TypeConfig>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        self.reach()?.raft.pre_vote(rpc).await.map_err(failed)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let Some(to) = self.net.reach(self.from, self.to) else { return Err(StreamingError::Unreachable(cut_off())) };
+        let SnapshotData::Taken(taken) = snapshot.snapshot else { panic!("only taken snapshots are sent") };
+        let file = to.env.disk.open(RECEIVED, true).unwrap();
+        file.set_size(0).unwrap();
+        let mut blocks = taken.blocks();
+        let mut offset = 0;
+        while let Some(bytes) = blocks.next().unwrap() {
+            file.write_at(offset, &bytes).unwrap();
+            offset += bytes.len() as u64;
+        }
+        let snapshot = openraft::Snapshot { meta: snapshot.meta, snapshot: SnapshotData::Received };
+        let rsp = to.raft.install_full_snapshot(vote, snapshot).await;
+        rsp.map_err(|error| StreamingError::Unreachable(Unreachable::new(&io::Error::other(error.to_string()))))
+    }
+}
+
+#[async_trait]
+impl Transport for Wire {
+    async fn read_index(&self, leader: u64) -> Result<Option<u64>, Refused> {
+        let to = self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?;
+        Ok(read_index::confirm(&to.raft).await?.1)
+    }
+
+    async fn forward(&self, leader: u64, command: Command) -> Result<Outcome, Unproposed> {
+        let to = self.net.reach(self.from, leader).ok_or(Unproposed::NotLeader)?;
+        to.proposer.propose(command).await
+    }
+
+    async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
+        Ok(self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.renew(lease))
+    }
+
+    async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
+        Ok(self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.lease_left(lease))
+    }
+}
+
+async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
+    let env = Env {
+        disk: Arc::new(disk.clone()),
+        clock: Arc::new(SimClock::new()),
+        random: Arc::new(SimRandom::new(seed + id)),
+        threads: false,
+        sizes: Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096 },
+    };
+    let owner = Owner { cluster_id: CLUSTER, member_id: id };
+    let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
+    let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
+    let wire = || Wire { net: net.clone(), from: id };
+    let built = build(env, owner, limits, tuning, wire(), Arc::new(wire())).await.expect("a member");
+    tokio::spawn(built.batching.run());
+    tokio::spawn(built.rounds.run());
+    net.members.lock().unwrap().insert(id, built.member.clone());
+    built.member
+}
+
+fn put(key: String, value: String) -> etcd::PutRequest {
+    etcd::PutRequest { key: key.into(), value: value.into(), ..Default::default() }
+}
+
+async fn contents(member: &Member) -> Vec<(Bytes, Bytes, i64, i64)> {
+    let all = etcd::RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() };
+    let rsp = member.range(&all).await.expect("a range");
+    rsp.kvs.into_iter().map(|kv| (kv.key, kv.value, kv.mod_revision, kv.version)).collect()
+}
+
+/// The run's trace: the hash of every disk.
+fn run(seed: u64) -> Vec<u64> {
+    runtime::seed_thread(seed);
+    let world = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    world.block_on(async {
+        let net = Net::default();
+        let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
+        let mut members = Vec::new();
+        for id in 1..=3 {
+            members.push(start(&net, id, &disks[id as usize - 1], seed).await);
+        }
+        let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
+        for member in &members {
+            let _begun = member.raft.initialize(peers.clone()).await;
+        }
+        for count in 0..5 {
+            members[count % 3].put(put(format!("before{count}"), "x".into())).await.expect("a write");
+        }
+        // A follower goes; the log that it needs is cut meanwhile.
+        let lost = members.iter().position(|member| !member.is_leader()).expect("a follower");
+        net.cut.lock().unwrap().insert(lost as u64 + 1);
+        let writer = &members[(lost + 1) % 3];
+        for count in 0..60 {
+            writer.put(put(format!("key{}", count % 7), format!("value {count}"))).await.expect("a write");
+            if count == 40 {
+                let revision = writer.shared.revision();
+                writer.compact(etcd::CompactionRequest { revision, physical: true }).await.expect("a compaction");
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let leader = members.iter().find(|member| member.is_leader() && member.owner.member_id != lost as u64 + 1);
+        let (purged, _) = leader.expect("a leader").wal.state();
+        assert!(purged.is_some_and(|id| id.index > 20), "seed {seed}: the log was cut behind the lost member: {purged:?}");
+        net.cut.lock().unwrap().clear();
+        let back = &members[lost];
+        let expect = contents(writer).await;
+        assert_eq!(contents(back).await, expect, "seed {seed}: the member that came back agrees");
+        assert!(disks[lost].dump().iter().any(|(name, _)| name.starts_with("engine-2/")), "seed {seed}: by a snapshot");
+        // It takes part again, and its versions go on from where the others' are.
+        back.put(put("key1".into(), "after".into())).await.expect("a write");
+        assert_eq!(contents(writer).await, contents(back).await, "seed {seed}");
+        disks.iter().map(SimDisk::trace).collect()
+    })
+}
+
+#[test]
+fn a_member_that_was_cut_off_comes_back_by_a_snapshot() {
+    for seed in 1..=8 {
+        run(seed);
+    }
+}
+
+#[test]
+fn three_members_run_the_same_way_from_the_same_seed() {
+    assert_eq!(run(3), run(3));
+}
