@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub cluster_domain: String,
     pub cgroup_root: String,
     pub log_limits: logs::Limits,
+    /// The program that is started as a log writer: this one.
+    pub program: PathBuf,
 }
 
 /// The pods' network of this node.
@@ -113,6 +116,11 @@ impl Node {
 
     pub fn set_pod_network(&self, network: PodNetwork) {
         *self.network.write() = Some(Arc::new(network));
+    }
+
+    /// The log writer of a pod.
+    pub fn log_writer(&self, uid: &str) -> logs::Writer {
+        logs::Writer::new(self.paths.pod(uid).log_socket(), self.settings.program.clone())
     }
 
     /// What environment and downward API may name.

@@ -63,7 +63,7 @@ fn full_hostname(pod: &Pod, node: &Node) -> Option<String> {
 pub async fn create(node: &Node, pod: &Pod) -> Result<Option<Ipv4Addr>, Error> {
     let paths = node.paths.pod(&pod.metadata.uid);
     io("make directory", &paths.dir, fs::create_dir_all(paths.pipes()))?;
-    let writer = crate::logs::Writer::at(paths.log_socket());
+    let writer = node.log_writer(&pod.metadata.uid);
     io("start the log writer", &paths.log_socket(), writer.ensure().await)?;
     let (address, ()) = tokio::try_join!(network(node, pod, &paths), groups(node, pod))?;
     let ip = address.map_or(node.ip, IpAddr::V4);
@@ -142,7 +142,7 @@ pub fn exists(pod: &Pod, paths: &PodPaths) -> bool {
 pub async fn remove(node: &Node, pod: &Pod) -> Result<(), Error> {
     let paths = node.paths.pod(&pod.metadata.uid);
     let group = crate::resources::cgroup(&node.settings.cgroup_root, pod);
-    crate::logs::Writer::at(paths.log_socket()).stop().await;
+    node.log_writer(&pod.metadata.uid).stop().await;
     if let Some(pods) = node.pod_network().filter(|_| !pod.spec.host_network) {
         pods.ipam.lock().release(&pod.metadata.uid);
     }

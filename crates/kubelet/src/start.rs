@@ -246,7 +246,7 @@ impl Starter<'_> {
             stderr: (!tty).then(|| streams.stderr.clone()),
             limits: self.node.settings.log_limits,
         };
-        let writer = logs::Writer::at(self.paths.log_socket());
+        let writer = self.node.log_writer(&meta.uid);
         if writer.open(open.clone()).await.is_err() {
             writer.spawn()?;
             writer.open(open).await?;

@@ -17,12 +17,13 @@ pub const SUBCOMMAND: &str = "log-writer";
 #[derive(Clone, Debug)]
 pub struct Writer {
     socket: PathBuf,
+    program: PathBuf,
 }
 
 impl Writer {
     /// The writer whose socket is at `socket`; it may not run.
-    pub fn at(socket: PathBuf) -> Self {
-        Self { socket }
+    pub fn new(socket: PathBuf, program: PathBuf) -> Self {
+        Self { socket, program }
     }
 
     /// Starts the writer unless it runs.
@@ -36,7 +37,7 @@ impl Writer {
     /// Starts a writer. It need not have come up for calls to be made: the socket listens already.
     pub fn spawn(&self) -> io::Result<()> {
         let listener = super::writer::listen(&self.socket)?;
-        let mut child = tokio::process::Command::new(program()?)
+        let mut child = tokio::process::Command::new(&self.program)
             .arg(SUBCOMMAND)
             // Only so that people see whose writer it is.
             .arg(&self.socket)
@@ -98,10 +99,10 @@ impl Writer {
     }
 }
 
-/// This program, also when its file was replaced while it runs.
-fn program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    if path.exists() { Ok(path) } else { Ok(Path::new("/proc/self/exe").to_owned()) }
+/// This program, also when its file is replaced while it runs.
+pub fn own_program() -> PathBuf {
+    let path = std::env::current_exe().ok().filter(|path| path.exists());
+    path.unwrap_or_else(|| Path::new("/proc/self/exe").to_owned())
 }
 
 /// The streams of an attached run.

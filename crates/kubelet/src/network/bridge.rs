@@ -82,7 +82,6 @@ impl Bridge {
             .address(hardware_address(address).to_vec())
             .mtu(self.mtu)
             .setns_by_fd(file.as_raw_fd())
-            .up()
             .build();
         let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(name.clone())
@@ -123,8 +122,14 @@ async fn configure(inside: &Handle, address: Ipv4Addr, range: Ipv4Net, gateway: 
     let loopback = LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build();
     inside.link().set(loopback).execute().await.map_err(Error::netlink("set up", "lo"))?;
     let index = index_of(inside, INSIDE).await?;
+    // Only now: while the pair is made, its inner end has no other end yet and refuses to go up.
+    let up = LinkUnspec::new_with_index(index).up().build();
+    inside.link().set(up).execute().await.map_err(Error::netlink("set up", INSIDE))?;
     let added = inside.address().add(index, address.into(), range.prefix_len()).replace().execute().await;
     added.map_err(Error::netlink("give the pod", address))?;
+    // Not at its creation: the kernel refuses to open one end before it knows the other.
+    let up = LinkUnspec::new_with_index(index).up().build();
+    inside.link().set(up).execute().await.map_err(Error::netlink("set up", INSIDE))?;
     let default = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
     match inside.route().add(default).execute().await {
         Err(error) if !is_exists(&error) => Err(Error::netlink("add default route via", gateway)(error)),

@@ -70,7 +70,8 @@ fn range_of(node: &NodeObject) -> Option<Ipv4Net> {
     all.filter_map(|text| text.parse().ok()).next()
 }
 
-async fn set_up(node: &Node, range: Ipv4Net, outside: &[Ipv4Net]) -> Result<Handle, Error> {
+/// Makes bridge and rules, and notes the addresses that are held.
+pub async fn set_up(node: &Node, range: Ipv4Net, outside: &[Ipv4Net]) -> Result<Handle, Error> {
     let handle = bridge::open()?;
     let link = routes::default_link(&handle).await;
     let mtu = match link {

@@ -13,7 +13,6 @@ use tonic::{Status, Streaming};
 
 use super::exec::{failed, first};
 use super::{ANSWERS_MAX, Answers, NodeService, container};
-use crate::logs::Writer;
 use crate::logs::format::Stream;
 use crate::runtime::Containerd;
 
@@ -26,7 +25,7 @@ impl NodeService {
         if start.stdin && !container.stdin {
             return Err(Status::failed_precondition(format!("container {} has no standard input (spec.containers[].stdin)", container.name)));
         }
-        let writer = Writer::at(self.node.paths.pod(&uid).log_socket());
+        let writer = self.node.log_writer(&uid);
         let mut attached = writer.attach(&id).await.map_err(|error| failed("attach", &error))?;
         let (tx, rx) = mpsc::channel(ANSWERS_MAX);
         let stdin = start.stdin.then(|| pipes.join(format!("{}-in", &id[..id.len().min(12)])));

@@ -22,7 +22,7 @@ use crate::start::{self, Run};
 use crate::stop;
 use crate::time::{self, SECOND};
 use crate::volume::prepare::Source;
-use crate::{cluster, logs, sandbox};
+use crate::{cluster, sandbox};
 
 impl Worker {
     pub(super) fn begin(&mut self, action: Action) {
@@ -305,7 +305,7 @@ impl Worker {
             return;
         }
         self.watching_writer = true;
-        let writer = logs::Writer::at(self.node.paths.pod(self.desired.uid()).log_socket());
+        let writer = self.node.log_writer(self.desired.uid());
         let tx = self.outcomes.0.clone();
         self.tasks.spawn(async move {
             writer.gone().await;

@@ -107,7 +107,7 @@ impl Worker {
             });
         }
         self.watching_writer = true;
-        let (writer, tx) = (logs::Writer::at(paths.log_socket()), self.outcomes.0.clone());
+        let (writer, tx) = (self.node.log_writer(&meta.uid), self.outcomes.0.clone());
         self.tasks.spawn(async move {
             if let Err(error) = writer.ensure().await {
                 tracing::warn!(%error, "the log writer cannot be started");

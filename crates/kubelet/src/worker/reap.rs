@@ -48,7 +48,7 @@ impl Worker {
         self.tasks.spawn(async move {
             let paths = node.paths.pod(&pod.metadata.uid);
             let group = crate::resources::cgroup(&node.settings.cgroup_root, &pod);
-            let exit = explain(&node, &paths, &format!("{group}/{}", exit.id), exit).await;
+            let exit = explain(&node, &pod.metadata.uid, &format!("{group}/{}", exit.id), exit).await;
             let meta = &pod.metadata;
             let log = node.paths.log(&meta.namespace, &meta.name, &meta.uid, &name, attempt);
             let container = crate::pod::find(&pod, &name).map(|(_, container)| container).unwrap_or_default();
@@ -63,8 +63,8 @@ impl Worker {
 }
 
 /// Waits for the log, and finds out why the process ended.
-async fn explain(node: &Node, paths: &PodPaths, cgroup: &str, exit: Exit) -> Exit {
-    let writer = logs::Writer::at(paths.log_socket());
+async fn explain(node: &Node, uid: &str, cgroup: &str, exit: Exit) -> Exit {
+    let writer = node.log_writer(uid);
     let drained = tokio::time::timeout(DRAIN_TIMEOUT, writer.drained(&exit.id)).await;
     if !matches!(drained, Ok(Ok(()))) {
         tracing::debug!(id = exit.id, "the end of the log may be missing");
