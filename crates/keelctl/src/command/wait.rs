@@ -123,7 +123,6 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             }
         };
         match done {
-            Ok(()) if goal == Goal::Delete => println!("{} deleted", target.display()),
             Ok(()) => println!("{} condition met", target.display()),
             Err(problem) => failed.push(problem),
         }
