@@ -84,6 +84,8 @@ enum Outcome {
     TornDown(Result<(), String>),
     Finalized(Result<(), String>),
     WriterGone,
+    /// The pause after a failure is over.
+    TryAgain(Work),
 }
 
 /// Shared by workers: which pod a container belongs to.
@@ -314,6 +316,7 @@ impl Worker {
                     }
                 }
             }
+            Outcome::TryAgain(work) => drop(self.observed.busy.remove(&work)),
             Outcome::WriterGone => {
                 self.watching_writer = false;
                 self.revive_writer();
@@ -327,11 +330,7 @@ impl Worker {
         let tx = self.outcomes.0.clone();
         self.tasks.spawn(async move {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            let again = match work {
-                Work::TearDown => Outcome::TornDown(Err("trying again".into())),
-                _ => Outcome::Finalized(Err("trying again".into())),
-            };
-            drop(tx.send(again).await);
+            drop(tx.send(Outcome::TryAgain(work)).await);
         });
     }
 

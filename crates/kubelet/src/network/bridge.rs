@@ -122,9 +122,6 @@ async fn configure(inside: &Handle, address: Ipv4Addr, range: Ipv4Net, gateway: 
     let loopback = LinkUnspec::new_with_index(LOOPBACK_INDEX).up().build();
     inside.link().set(loopback).execute().await.map_err(Error::netlink("set up", "lo"))?;
     let index = index_of(inside, INSIDE).await?;
-    // Only now: while the pair is made, its inner end has no other end yet and refuses to go up.
-    let up = LinkUnspec::new_with_index(index).up().build();
-    inside.link().set(up).execute().await.map_err(Error::netlink("set up", INSIDE))?;
     let added = inside.address().add(index, address.into(), range.prefix_len()).replace().execute().await;
     added.map_err(Error::netlink("give the pod", address))?;
     // Not at its creation: the kernel refuses to open one end before it knows the other.

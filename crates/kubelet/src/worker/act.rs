@@ -344,13 +344,14 @@ async fn remove_all(node: &Arc<Node>, pod: &Pod) -> Result<(), String> {
     const PAUSE: Duration = Duration::from_millis(20);
     let listed = node.containerd.list_containers(label::POD_UID, &pod.metadata.uid).await;
     let removals = listed.map_err(|error| chain(&error))?.into_iter().map(|container| async move {
-        node.containerd.kill_task(&container.id, 9, true).await?;
-        // A process that was just killed is gone in a moment; its task cannot be deleted before.
+        // A process that was just killed is gone in a moment; its task cannot be deleted before. And another deletion of
+        // the same container may be under way, whose shim ends while we speak with it.
         for _ in 0..TRIES {
-            match node.containerd.delete_container(&container.id).await {
-                Err(error) if error.code() == Some(tonic::Code::FailedPrecondition) => tokio::time::sleep(PAUSE).await,
-                other => return other,
+            let killed = node.containerd.kill_task(&container.id, 9, true).await;
+            if killed.is_ok() && node.containerd.delete_container(&container.id).await.is_ok() {
+                return Ok(());
             }
+            tokio::time::sleep(PAUSE).await;
         }
         node.containerd.delete_container(&container.id).await
     });

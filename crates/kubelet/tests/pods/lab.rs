@@ -34,6 +34,9 @@ pub fn on_lab(test: impl AsyncFn(&Lab)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The runtime's threads and everything they start are born in the namespace of this thread.
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("needs root (CAP_SYS_ADMIN)");
+    // RUST_LOG=kubelet=debug shows what the kubelet thinks.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let lab = Lab::start().await;
@@ -390,6 +393,10 @@ impl Lab {
         }
         for event in &state.events {
             eprintln!("{event:?}");
+        }
+        for uid in kubelet::record::list(&self.root.join("k/pods")) {
+            let record = std::fs::read_to_string(self.root.join("k/pods").join(uid).join("record.json"));
+            eprintln!("{}", record.unwrap_or_default());
         }
     }
 

@@ -47,7 +47,7 @@ fn is_ready(pod: &Pod) -> bool {
 #[test]
 fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
     on_lab(async |lab: &Lab| {
-        let mut server = shell("echo hello; mkdir /www; echo page > /www/index.html; exec httpd -f -p 8080 -h /www");
+        let mut server = shell("echo hello; mkdir /w; echo page > /w/index.html; exec httpd -f -p 8080 -h /w");
         server.env = vec![EnvVar {
             name: "A".into(),
             value: "1".into(),
