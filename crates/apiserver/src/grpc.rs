@@ -5,6 +5,7 @@ mod discovery;
 mod encode;
 mod list_stream;
 mod resources;
+mod shared;
 pub mod status;
 mod streams;
 mod watch_stream;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use daemon::tls::Peer;
 use proto::keelson::api::v1::auth_server::AuthServer;
 use proto::keelson::api::v1::discovery_server::DiscoveryServer;
-use proto::keelson::api::v1::resources_server::ResourcesServer;
 use proto::keelson::api::v1::streams_server::StreamsServer;
 use proto::keelson::api::v1::{ResourceRef, Selectors};
 use tonic::metadata::MetadataMap;
@@ -46,7 +46,7 @@ impl Grpc {
     /// Every service, ready to be mounted.
     pub fn routes(server: Arc<Server>) -> Routes {
         let door = Self { server };
-        Routes::new(ResourcesServer::new(door.clone()).max_decoding_message_size(REQUEST_BYTES_MAX).max_encoding_message_size(usize::MAX))
+        Routes::new(shared::SharedResources::new(door.clone()))
             .add_service(StreamsServer::new(door.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
             .add_service(AuthServer::new(door.clone()))
             .add_service(DiscoveryServer::new(door))

@@ -2,6 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use prost::Message;
 use proto::keelson::api::v1::patch_request::Type as PatchKind;
 use proto::keelson::api::v1::resources_server::Resources;
 use proto::keelson::api::v1::{
@@ -11,6 +12,7 @@ use proto::keelson::api::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use super::shared::RawChunk;
 use super::{Grpc, encode, list_stream, selectors, status, watch_stream};
 use crate::status::{Failure, Result};
 use crate::verbs::list::ListOptions;
@@ -55,23 +57,13 @@ impl Resources for Grpc {
 
     type WatchStream = BoxStream<'static, std::result::Result<WatchChunk, Status>>;
 
+    /// Answered by [`super::shared`] before it comes here; the same chunks, decoded again.
     async fn watch(&self, request: Request<WatchRequest>) -> Answer<Self::WatchStream> {
-        let run = async {
-            let (_, target) = self.admit("watch", &request, request.get_ref().r#ref.as_ref()).await?;
-            let asked = request.into_inner();
-            let (labels, fields) = selectors(asked.selectors);
-            let options = WatchOptions {
-                labels,
-                fields,
-                resource_version: asked.resource_version,
-                bookmarks: asked.allow_bookmarks,
-                initial_events: asked.send_initial_events,
-                timeout_s: asked.timeout_seconds,
-            };
-            let watching = watch::watch(&self.server, &target, &options).await?;
-            Ok(watch_stream::chunks(target.resource.kind, watching).boxed())
+        let decoded = |chunk: RawChunk| {
+            WatchChunk::decode(chunk.parts.concat().as_slice()).map_err(|error| Status::internal(error.to_string()))
         };
-        respond(run.await)
+        let chunks = self.watch_raw(request).await?;
+        Ok(Response::new(chunks.map(move |chunk| chunk.and_then(decoded)).boxed()))
     }
 
     async fn create(&self, request: Request<CreateRequest>) -> Answer<Object> {
@@ -134,6 +126,31 @@ impl Resources for Grpc {
             Ok(DeleteCollectionResponse { count })
         };
         respond(run.await)
+    }
+}
+
+impl Grpc {
+    /// Begins a watch; its events come encoded.
+    pub(super) async fn watch_raw(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> std::result::Result<BoxStream<'static, std::result::Result<RawChunk, Status>>, Status> {
+        let run = async {
+            let (_, target) = self.admit("watch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.into_inner();
+            let (labels, fields) = selectors(asked.selectors);
+            let options = WatchOptions {
+                labels,
+                fields,
+                resource_version: asked.resource_version,
+                bookmarks: asked.allow_bookmarks,
+                initial_events: asked.send_initial_events,
+                timeout_s: asked.timeout_seconds,
+            };
+            let watching = watch::watch(&self.server, &target, &options).await?;
+            Ok(watch_stream::chunks(target.resource.kind, watching).boxed())
+        };
+        run.await.map_err(status::of)
     }
 }
 

