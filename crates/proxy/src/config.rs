@@ -32,7 +32,13 @@ pub struct Config {
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u8).range(0..32), alias = "nftables-masquerade-bit", help_heading = "Rules")]
     pub iptables_masquerade_bit: u8,
     /// Addresses on which node ports are served: ranges, or primary for the Node's own addresses. Never loopback.
-    #[arg(long, value_name = "CIDR,...|primary", value_delimiter = ',', default_value = "primary", help_heading = "Rules")]
+    #[arg(
+        long,
+        value_name = "CIDR,...|primary",
+        value_delimiter = ',',
+        default_value = "primary",
+        help_heading = "Rules"
+    )]
     pub nodeport_addresses: Vec<String>,
     /// Only nftables is there.
     #[arg(long, default_value = "nftables", value_parser = ["nftables"], help_heading = "Rules")]
@@ -79,7 +85,12 @@ impl Config {
             return Ok(None);
         }
         let parse = |value: &String| value.parse().map_err(|_| BadNodePortAddress { value: value.clone() });
-        let ranges = self.nodeport_addresses.iter().filter(|value| !value.is_empty()).map(parse).collect::<Result<Vec<IpNet>, _>>()?;
+        let ranges = self
+            .nodeport_addresses
+            .iter()
+            .filter(|value| !value.is_empty())
+            .map(parse)
+            .collect::<Result<Vec<IpNet>, _>>()?;
         Ok(Some(if ranges.is_empty() { NodePortAddresses::All } else { NodePortAddresses::Within(ranges) }))
     }
 }

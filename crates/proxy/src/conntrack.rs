@@ -64,13 +64,24 @@ impl StaleFlow {
 
 /// Runs `conntrack` for each flow. What it cannot do is logged: the flow then ends by its timeout.
 pub async fn forget(program: &[String], flows: &[StaleFlow]) {
-    let Some((name, before)) = program.split_first() else { return };
+    let Some((name, before)) = program.split_first() else {
+        return;
+    };
     for flow in flows {
-        let run = Command::new(name).args(before).args(flow.arguments()).stdin(Stdio::null()).kill_on_drop(true).output().await;
+        let run = Command::new(name)
+            .args(before)
+            .args(flow.arguments())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await;
         match run {
             // It exits with 1 when there was no such flow.
-            Ok(output) if output.status.success() || String::from_utf8_lossy(&output.stderr).contains(" 0 flow entries") => {}
-            Ok(output) => tracing::warn!(flow = ?flow, "conntrack: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            Ok(output)
+                if output.status.success() || String::from_utf8_lossy(&output.stderr).contains(" 0 flow entries") => {}
+            Ok(output) => {
+                tracing::warn!(flow = ?flow, "conntrack: {}", String::from_utf8_lossy(&output.stderr).trim())
+            }
             Err(error) => {
                 tracing::warn!("cannot run {name}: {error}; UDP flows to endpoints that are gone end by their timeout");
                 return;
@@ -91,14 +102,17 @@ mod tests {
         let part = |endpoints: &[&str]| {
             let mut text = "service a/dns 10.96.0.10\nport - udp 53\nport tcp tcp 53\n".to_owned();
             for endpoint in endpoints {
-                text += &format!("endpoint a/dns - udp {endpoint}:53 node-1\nendpoint a/dns tcp tcp {endpoint}:53 node-1\n");
+                text += &format!(
+                    "endpoint a/dns - udp {endpoint}:53 node-1\nendpoint a/dns tcp tcp {endpoint}:53 node-1\n"
+                );
             }
             let (services, endpoints) = parse_script(&text);
             let name = ServiceName::new("a", "dns");
             fragment(&services[&name], &endpoints.get(&name).cloned().unwrap_or_default(), &settings())
         };
         let flows = stale(&part(old), &part(new));
-        let text: Vec<_> = flows.iter().map(|flow| (flow.key.to_string(), flow.endpoint.map(|ip| ip.to_string()))).collect();
+        let text: Vec<_> =
+            flows.iter().map(|flow| (flow.key.to_string(), flow.endpoint.map(|ip| ip.to_string()))).collect();
         let expect: Vec<_> = expect.iter().map(|(key, ip)| ((*key).to_owned(), ip.map(str::to_owned))).collect();
         assert_eq!(text, expect);
     }

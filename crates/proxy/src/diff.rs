@@ -42,7 +42,12 @@ impl Ruleset {
         let gone_chains: Vec<_> = old.chains.keys().filter(|key| !new.chains.contains_key(*key)).collect();
         let written: Vec<_> = new.chains.iter().filter(|(key, rules)| old.chains.get(*key) != Some(*rules)).collect();
         // A set whose timeout changed is made anew; the chains that use it are then written anew as well.
-        let remade: BTreeSet<_> = old.sets.iter().filter(|(key, s)| new.sets.get(*key).is_some_and(|new| new != *s)).map(|(key, _)| key).collect();
+        let remade: BTreeSet<_> = old
+            .sets
+            .iter()
+            .filter(|(key, s)| new.sets.get(*key).is_some_and(|new| new != *s))
+            .map(|(key, _)| key)
+            .collect();
         let rewritten: Vec<_> = if remade.is_empty() { written } else { new.chains.iter().collect() };
 
         for ((family, chain), _) in rewritten.iter().filter(|(key, _)| old.chains.contains_key(*key)) {
@@ -65,7 +70,9 @@ impl Ruleset {
             steps.extend(rules.map(|rule| Op::AddRule { family: *family, chain: chain.clone(), rule }));
         }
         self.exchange_elements(name, old, &new, &mut steps);
-        steps.extend(gone_chains.into_iter().map(|(family, name)| Op::DeleteChain { family: *family, name: name.clone() }));
+        steps.extend(
+            gone_chains.into_iter().map(|(family, name)| Op::DeleteChain { family: *family, name: name.clone() }),
+        );
         let gone_sets = old.sets.keys().filter(|key| !new.sets.contains_key(*key));
         steps.extend(gone_sets.map(|(family, name)| Op::DeleteSet { family: *family, name: name.clone() }));
         self.keep(name, new);

@@ -48,8 +48,12 @@ impl Endpoints {
         let mut joined = Self::default();
         for slice in slices.into_iter().filter(|slice| slice.address_type != "FQDN") {
             for port in &slice.ports {
-                let Some(protocol) = Protocol::parse(port.protocol.as_deref().unwrap_or_default()) else { continue };
-                let Some(number) = port.port.and_then(|port| u16::try_from(port).ok()) else { continue };
+                let Some(protocol) = Protocol::parse(port.protocol.as_deref().unwrap_or_default()) else {
+                    continue;
+                };
+                let Some(number) = port.port.and_then(|port| u16::try_from(port).ok()) else {
+                    continue;
+                };
                 let key = (port.name.clone().unwrap_or_default(), protocol);
                 let found = slice.endpoints.iter().filter_map(|endpoint| read(endpoint, number));
                 joined.by_port.entry(key).or_default().extend(found);
@@ -128,16 +132,19 @@ mod tests {
     fn slice(endpoints: &[(&str, &str, &str)]) -> discovery::EndpointSlice {
         discovery::EndpointSlice {
             address_type: "IPv4".into(),
-            endpoints: endpoints.iter().map(|(address, flags, node)| discovery::Endpoint {
-                addresses: vec![(*address).into()],
-                conditions: discovery::EndpointConditions {
-                    ready: Some(flags.contains('r')),
-                    serving: Some(flags.contains('s')),
-                    terminating: Some(flags.contains('t')),
-                },
-                node_name: Some((*node).into()),
-                ..Default::default()
-            }).collect(),
+            endpoints: endpoints
+                .iter()
+                .map(|(address, flags, node)| discovery::Endpoint {
+                    addresses: vec![(*address).into()],
+                    conditions: discovery::EndpointConditions {
+                        ready: Some(flags.contains('r')),
+                        serving: Some(flags.contains('s')),
+                        terminating: Some(flags.contains('t')),
+                    },
+                    node_name: Some((*node).into()),
+                    ..Default::default()
+                })
+                .collect(),
             ports: vec![discovery::EndpointPort { port: Some(80), ..Default::default() }],
             ..Default::default()
         }
@@ -148,15 +155,19 @@ mod tests {
         let place = Place { node: "here".into(), zone: None };
         let chosen = Endpoints::from_slices([&slice(endpoints)]).choose("", Protocol::Tcp, true, &place);
         let text = |addresses: &[SocketAddr]| addresses.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>();
-        assert_eq!((text(&chosen.cluster), text(&chosen.local)), (
-            cluster.iter().map(|a| (*a).to_owned()).collect(),
-            local.iter().map(|a| (*a).to_owned()).collect(),
-        ));
+        assert_eq!(
+            (text(&chosen.cluster), text(&chosen.local)),
+            (cluster.iter().map(|a| (*a).to_owned()).collect(), local.iter().map(|a| (*a).to_owned()).collect(),)
+        );
     }
 
     #[test]
     fn ready_endpoints_take_the_traffic() {
-        check(&[("10.0.0.1", "rs", "here"), ("10.0.0.2", "", "here"), ("10.0.0.3", "rs", "there")], &["10.0.0.1", "10.0.0.3"], &["10.0.0.1"]);
+        check(
+            &[("10.0.0.1", "rs", "here"), ("10.0.0.2", "", "here"), ("10.0.0.3", "rs", "there")],
+            &["10.0.0.1", "10.0.0.3"],
+            &["10.0.0.1"],
+        );
     }
 
     #[test]
@@ -177,12 +188,16 @@ mod tests {
     fn hints_count_only_when_every_endpoint_has_one() {
         let place = Place { node: "here".into(), zone: Some("a".into()) };
         let mut all = slice(&[("10.0.0.1", "rs", "n1"), ("10.0.0.2", "rs", "n2")]);
-        let hint = |zone: &str| Some(discovery::EndpointHints {
-            for_zones: vec![discovery::ForZone { name: zone.into() }],
-            ..Default::default()
-        });
+        let hint = |zone: &str| {
+            Some(discovery::EndpointHints {
+                for_zones: vec![discovery::ForZone { name: zone.into() }],
+                ..Default::default()
+            })
+        };
         all.endpoints[0].hints = hint("a");
-        let count = |all: &discovery::EndpointSlice| Endpoints::from_slices([all]).choose("", Protocol::Tcp, true, &place).cluster.len();
+        let count = |all: &discovery::EndpointSlice| {
+            Endpoints::from_slices([all]).choose("", Protocol::Tcp, true, &place).cluster.len()
+        };
         assert_eq!(count(&all), 2);
         all.endpoints[1].hints = hint("b");
         assert_eq!(count(&all), 1);
@@ -192,7 +207,8 @@ mod tests {
 
     #[test]
     fn ports_are_joined_by_name_and_protocol() {
-        let joined = Endpoints::from_slices([&slice(&[("10.0.0.1", "rs", "here")]), &slice(&[("10.0.0.2", "rs", "here")])]);
+        let joined =
+            Endpoints::from_slices([&slice(&[("10.0.0.1", "rs", "here")]), &slice(&[("10.0.0.2", "rs", "here")])]);
         assert_eq!(joined.of("", Protocol::Tcp).count(), 2);
         assert_eq!(joined.of("", Protocol::Udp).count(), 0);
         assert_eq!(joined.of("http", Protocol::Tcp).count(), 0);

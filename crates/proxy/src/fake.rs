@@ -98,11 +98,17 @@ impl Tables {
             Op::AddSet { family, name, timeout_s } => {
                 self.table(*family)?;
                 let before = self.sets.insert((*family, name.clone()), *timeout_s);
-                before.is_none_or(|before| before == *timeout_s).then_some(()).ok_or("set exists with another timeout")?;
+                before
+                    .is_none_or(|before| before == *timeout_s)
+                    .then_some(())
+                    .ok_or("set exists with another timeout")?;
             }
             Op::DeleteSet { family, name } => {
                 self.sets.remove(&(*family, name.clone())).ok_or("no such set")?;
-                self.unused(*family, |rule| matches!(rule, Rule::Sticky { set, .. } | Rule::Remember { set } if set == name))?;
+                self.unused(
+                    *family,
+                    |rule| matches!(rule, Rule::Sticky { set, .. } | Rule::Remember { set } if set == name),
+                )?;
             }
             Op::AddChain { family, name } => {
                 self.table(*family)?;
@@ -113,7 +119,9 @@ impl Tables {
                 let rules = self.chains.remove(&(*family, name.clone())).ok_or("no such chain")?;
                 rules.is_empty().then_some(()).ok_or("chain has rules")?;
                 self.unused(*family, |rule| jumps(rule).contains(&name.as_str()))?;
-                let used = |((of, ..), target): (&(Family, Map, Key), &Target)| of == family && *target == Target::Goto(name.clone());
+                let used = |((of, ..), target): (&(Family, Map, Key), &Target)| {
+                    of == family && *target == Target::Goto(name.clone())
+                };
                 (!self.elements.iter().any(used)).then_some(()).ok_or("chain is the target of an element")?;
             }
             Op::AddRule { family, chain, rule } => {
@@ -128,7 +136,10 @@ impl Tables {
             Op::AddElement { family, map, key, target } => {
                 self.table(*family)?;
                 let before = self.elements.insert((*family, *map, *key), target.clone());
-                before.is_none_or(|before| before == *target).then_some(()).ok_or("element exists with another target")?;
+                before
+                    .is_none_or(|before| before == *target)
+                    .then_some(())
+                    .ok_or("element exists with another target")?;
             }
             Op::DeleteElement { family, map, key } => {
                 self.elements.remove(&(*family, *map, *key)).ok_or("no such element")?;
@@ -152,7 +163,9 @@ impl Tables {
 
     fn consistent(&self) -> Result<(), String> {
         for ((family, _, key), target) in &self.elements {
-            let Target::Goto(chain) = target else { continue };
+            let Target::Goto(chain) = target else {
+                continue;
+            };
             if chain != REJECT_CHAIN && !self.chains.contains_key(&(*family, chain.clone())) {
                 return Err(format!("{key} goes to {chain}, which is not there"));
             }
@@ -163,7 +176,10 @@ impl Tables {
 
 fn jumps(rule: &Rule) -> Vec<&str> {
     match rule {
-        Rule::Goto(chain) | Rule::FromGoto { chain, .. } | Rule::FromNodeGoto { chain } | Rule::Sticky { chain, .. } => vec![chain],
+        Rule::Goto(chain)
+        | Rule::FromGoto { chain, .. }
+        | Rule::FromNodeGoto { chain }
+        | Rule::Sticky { chain, .. } => vec![chain],
         Rule::Spread { chains } => chains.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     }

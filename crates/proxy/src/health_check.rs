@@ -67,7 +67,9 @@ impl Drop for HealthChecks {
 
 async fn serve(listener: TcpListener, service: ServiceName, local: Arc<AtomicUsize>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
         let text = answer(&service, local.load(Ordering::Relaxed));
         // One check at a time: they are short, and a slow one is cut.
         let _cut = timeout(CHECK_MAX, reply(stream, text)).await;
@@ -76,7 +78,8 @@ async fn serve(listener: TcpListener, service: ServiceName, local: Arc<AtomicUsi
 
 async fn reply(mut stream: TcpStream, text: String) -> std::io::Result<()> {
     let mut request = [0; REQUEST_MAX];
-    stream.read(&mut request).await?;
+    // Every request gets the same answer, so how much of it has come does not matter.
+    let _some = stream.read(&mut request).await?;
     stream.write_all(text.as_bytes()).await?;
     stream.shutdown().await
 }
@@ -87,7 +90,8 @@ fn answer(service: &ServiceName, local: usize) -> String {
         "service": { "namespace": service.namespace, "name": service.name },
         "localEndpoints": local,
         "serviceProxyHealthy": true,
-    }).to_string();
+    })
+    .to_string();
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Load-Balancing-Endpoint-Weight: {local}\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -27,9 +27,21 @@ impl Metrics {
             endpoints: Gauge::default(),
         };
         metrics.with(|registry| {
-            registry.register("kubeproxy_sync_proxy_rules_duration_seconds", "Time of one transaction", this.sync_s.clone());
-            registry.register("kubeproxy_sync_full_proxy_rules_duration_seconds", "Time of a reconciliation", this.full_sync_s.clone());
-            registry.register("kubeproxy_sync_proxy_rules_nftables_sync_failures", "Failed transactions", this.failures.clone());
+            registry.register(
+                "kubeproxy_sync_proxy_rules_duration_seconds",
+                "Time of one transaction",
+                this.sync_s.clone(),
+            );
+            registry.register(
+                "kubeproxy_sync_full_proxy_rules_duration_seconds",
+                "Time of a reconciliation",
+                this.full_sync_s.clone(),
+            );
+            registry.register(
+                "kubeproxy_sync_proxy_rules_nftables_sync_failures",
+                "Failed transactions",
+                this.failures.clone(),
+            );
             registry.register("keelson_proxy_services", "Services that are served", this.services.clone());
             registry.register("keelson_proxy_endpoints", "Endpoints in all slices", this.endpoints.clone());
         });

@@ -11,7 +11,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use nftables::expr::Expression;
-use nftables::schema::{Chain, Element, FlushObject, NfCmd, NfListObject, NfObject, Rule as NfRule, Set, SetFlag, SetType, SetTypeValue, Table};
+use nftables::schema::{
+    Chain, Element, FlushObject, NfCmd, NfListObject, NfObject, Rule as NfRule, Set, SetFlag, SetType, SetTypeValue,
+    Table,
+};
 use nftables::stmt::Statement;
 use nftables::types::NfFamily;
 use serde_json::Value;
@@ -58,11 +61,19 @@ impl Renderer {
     fn step(&self, op: &Op) -> Vec<Value> {
         match op {
             Op::Base(family) => self.base(*family),
-            Op::DeleteTable(family) => vec![cmd(NfCmd::Delete(NfListObject::Table(table(*family))))],
-            Op::AddSet { family, name, timeout_s } => vec![add(NfListObject::Set(Box::new(client_set(*family, name, Some(*timeout_s)))))],
-            Op::DeleteSet { family, name } => vec![cmd(NfCmd::Delete(NfListObject::Set(Box::new(client_set(*family, name, None)))))],
+            Op::DeleteTable(family) => {
+                vec![cmd(NfCmd::Delete(NfListObject::Table(table(*family))))]
+            }
+            Op::AddSet { family, name, timeout_s } => {
+                vec![add(NfListObject::Set(Box::new(client_set(*family, name, Some(*timeout_s)))))]
+            }
+            Op::DeleteSet { family, name } => {
+                vec![cmd(NfCmd::Delete(NfListObject::Set(Box::new(client_set(*family, name, None)))))]
+            }
             Op::AddChain { family, name } => vec![add(NfListObject::Chain(chain(*family, name)))],
-            Op::FlushChain { family, name } => vec![cmd(NfCmd::Flush(FlushObject::Chain(chain(*family, name))))],
+            Op::FlushChain { family, name } => {
+                vec![cmd(NfCmd::Flush(FlushObject::Chain(chain(*family, name))))]
+            }
             Op::DeleteChain { family, name } => vec![cmd(NfCmd::Delete(NfListObject::Chain(chain(*family, name))))],
             Op::AddRule { family, chain, rule: what } => vec![rule(*family, chain, self.statements(*family, what))],
             // Rendered by `elements`.
@@ -80,10 +91,16 @@ impl Renderer {
             }
             Rule::Masquerade => vec![self.mark()],
             Rule::Goto(chain) => vec![goto(chain)],
-            Rule::FromGoto { inside, chain } => vec![equal(saddr(family), ranges(inside)), goto(chain)],
+            Rule::FromGoto { inside, chain } => {
+                vec![equal(saddr(family), ranges(inside)), goto(chain)]
+            }
             Rule::FromNodeGoto { chain } => vec![local_address(true), self.mark(), goto(chain)],
-            Rule::Balance { protocol, endpoints } => vec![equal(l4proto(), string(protocol.as_str())), dnat(family, endpoints)],
-            Rule::Sticky { set, chain } => vec![equal(saddr(family), string(format!("@{set}"))), goto(chain)],
+            Rule::Balance { protocol, endpoints } => {
+                vec![equal(l4proto(), string(protocol.as_str())), dnat(family, endpoints)]
+            }
+            Rule::Sticky { set, chain } => {
+                vec![equal(saddr(family), string(format!("@{set}"))), goto(chain)]
+            }
             Rule::Spread { chains } => vec![spread(chains)],
             Rule::Remember { set } => vec![remember(family, set)],
             Rule::DropOutside { inside } => {
@@ -108,11 +125,14 @@ fn elements(steps: &[Op]) -> Option<(Value, usize)> {
     };
     let (adds, family, map) = kind(steps.first()?)?;
     let taken = steps.iter().take_while(|op| kind(op) == Some((adds, family, map))).count();
-    let values: Vec<_> = steps[..taken].iter().filter_map(|op| match op {
-        Op::AddElement { key, target, .. } => Some(element(map, *key, Some(target))),
-        Op::DeleteElement { key, .. } => Some(element(map, *key, None)),
-        _ => None,
-    }).collect();
+    let values: Vec<_> = steps[..taken]
+        .iter()
+        .filter_map(|op| match op {
+            Op::AddElement { key, target, .. } => Some(element(map, *key, Some(target))),
+            Op::DeleteElement { key, .. } => Some(element(map, *key, None)),
+            _ => None,
+        })
+        .collect();
     let object = NfListObject::Element(Element {
         family: nf_family(family),
         table: TABLE.into(),
@@ -124,7 +144,9 @@ fn elements(steps: &[Op]) -> Option<(Value, usize)> {
 
 fn element(map: Map, key: Key, target: Option<&Target>) -> Expression<'static> {
     let key = match key {
-        Key::Address(ip, protocol, port) => concat(vec![string(ip), string(protocol.as_str()), Expression::Number(port.into())]),
+        Key::Address(ip, protocol, port) => {
+            concat(vec![string(ip), string(protocol.as_str()), Expression::Number(port.into())])
+        }
         Key::Port(protocol, port) => concat(vec![string(protocol.as_str()), Expression::Number(port.into())]),
         Key::Ip(ip) if map == Map::Hairpin => concat(vec![string(ip), string(ip)]),
         Key::Ip(ip) => string(ip),

@@ -245,7 +245,9 @@ fn is_chain(target: &Target) -> bool {
 pub fn udp_flows(part: &Fragment) -> BTreeMap<Key, Vec<SocketAddr>> {
     let mut flows = BTreeMap::new();
     for ((family, _, key), target) in &part.elements {
-        let (Key::Address(_, Protocol::Udp, _) | Key::Port(Protocol::Udp, _)) = key else { continue };
+        let (Key::Address(_, Protocol::Udp, _) | Key::Port(Protocol::Udp, _)) = key else {
+            continue;
+        };
         let endpoints = match target {
             Target::Goto(chain) => reachable(part, *family, chain),
             Target::Drop | Target::Member => Vec::new(),
@@ -264,7 +266,10 @@ fn reachable(part: &Fragment, family: Family, chain: &str) -> Vec<SocketAddr> {
     for rule in part.chains.get(&(family, chain.to_owned())).into_iter().flatten() {
         match rule {
             Rule::Balance { endpoints, .. } => found.extend(endpoints),
-            Rule::Goto(next) | Rule::FromGoto { chain: next, .. } | Rule::FromNodeGoto { chain: next } | Rule::Sticky { chain: next, .. } => {
+            Rule::Goto(next)
+            | Rule::FromGoto { chain: next, .. }
+            | Rule::FromNodeGoto { chain: next }
+            | Rule::Sticky { chain: next, .. } => {
                 found.extend(reachable(part, family, next));
             }
             _ => {}

@@ -23,8 +23,8 @@ use tokio::time::Instant;
 use crate::config::{Config, listen_address};
 use crate::conntrack;
 use crate::diff::Found;
-use crate::health_check::HealthChecks;
 use crate::endpoint::Place;
+use crate::health_check::HealthChecks;
 use crate::kernel::{Kernel, KernelError};
 use crate::metrics::Metrics;
 use crate::nft::Nft;
@@ -97,7 +97,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         synced: health.flag("sync", Scope::Ready, "the tables are not written yet"),
         fixed_node_ports: node_ports.is_some(),
         next_full: Some(Instant::now()),
-        period: (config.nftables_sync_period_seconds > 0).then(|| Duration::from_secs(config.nftables_sync_period_seconds)),
+        period: (config.nftables_sync_period_seconds > 0)
+            .then(|| Duration::from_secs(config.nftables_sync_period_seconds)),
         pause: RETRY_FIRST,
         conntrack: vec!["conntrack".to_owned()],
         health_checks: HealthChecks::default(),
@@ -202,8 +203,10 @@ impl<K: Kernel> Proxy<K> {
         let Some(node) = &change.new else { return };
         self.state.zone_changed(node.metadata.labels.get(ZONE_LABEL).cloned());
         let internal = node.status.addresses.iter().filter(|address| address.r#type == "InternalIP");
-        let ranges: Vec<IpNet> = internal.filter_map(|address| Some(IpNet::from(address.address.parse::<IpAddr>().ok()?))).collect();
-        if !self.fixed_node_ports && !ranges.is_empty() && self.kernel.set_node_ports(NodePortAddresses::Within(ranges)) {
+        let ranges: Vec<IpNet> =
+            internal.filter_map(|address| Some(IpNet::from(address.address.parse::<IpAddr>().ok()?))).collect();
+        if !self.fixed_node_ports && !ranges.is_empty() && self.kernel.set_node_ports(NodePortAddresses::Within(ranges))
+        {
             self.next_full = Some(Instant::now());
         }
     }
@@ -290,4 +293,3 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-

@@ -117,7 +117,11 @@ impl Service {
             cluster_ips,
             external_ips: addresses(&spec.external_ips),
             load_balancer_ips: balancer_ips.filter_map(|ingress| ingress.ip.parse().ok()).collect(),
-            source_ranges: spec.load_balancer_source_ranges.iter().filter_map(|range| range.trim().parse().ok()).collect(),
+            source_ranges: spec
+                .load_balancer_source_ranges
+                .iter()
+                .filter_map(|range| range.trim().parse().ok())
+                .collect(),
             internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
             external_local: spec.external_traffic_policy == "Local",
             affinity_s: (spec.session_affinity == "ClientIP").then(|| affinity_seconds(spec)),
@@ -178,9 +182,8 @@ mod tests {
         let mut sticky = service("10.96.0.1");
         sticky.spec.session_affinity = "ClientIP".into();
         assert_eq!(Service::from_api(&sticky).unwrap().affinity_s, Some(10_800));
-        sticky.spec.session_affinity_config = Some(core::SessionAffinityConfig {
-            client_ip: Some(core::ClientIpConfig { timeout_seconds: Some(7) }),
-        });
+        sticky.spec.session_affinity_config =
+            Some(core::SessionAffinityConfig { client_ip: Some(core::ClientIpConfig { timeout_seconds: Some(7) }) });
         assert_eq!(Service::from_api(&sticky).unwrap().affinity_s, Some(7));
     }
 

@@ -48,7 +48,11 @@ impl State {
     }
 
     /// An EndpointSlice came, changed, or is gone (`old` is what it was). It may have moved to another Service.
-    pub fn slice_changed(&mut self, old: Option<&discovery::EndpointSlice>, new: Option<Arc<discovery::EndpointSlice>>) {
+    pub fn slice_changed(
+        &mut self,
+        old: Option<&discovery::EndpointSlice>,
+        new: Option<Arc<discovery::EndpointSlice>>,
+    ) {
         if let Some((slice, name)) = old.and_then(|slice| Some((slice, owner(slice)?))) {
             if let Some(slices) = self.slices.get_mut(&name) {
                 slices.remove(&slice.metadata.name);
@@ -117,10 +121,12 @@ impl State {
     /// For each Service with a health check node port: the port and how many endpoints are ready here.
     pub fn health_checks(&self) -> BTreeMap<u16, (ServiceName, usize)> {
         let with_port = self.services.values().filter(|service| service.external_local);
-        with_port.filter_map(|service| {
-            let local = self.endpoints(&service.name).local_ready(&self.settings.place);
-            Some((service.health_check_node_port?, (service.name.clone(), local)))
-        }).collect()
+        with_port
+            .filter_map(|service| {
+                let local = self.endpoints(&service.name).local_ready(&self.settings.place);
+                Some((service.health_check_node_port?, (service.name.clone(), local)))
+            })
+            .collect()
     }
 
     fn endpoints(&self, name: &ServiceName) -> Endpoints {
@@ -157,8 +163,12 @@ mod tests {
         slice.metadata.namespace = "n".into();
         slice.metadata.name = name.into();
         slice.metadata.labels.insert(SERVICE_LABEL.into(), of.into());
-        slice.ports = vec![discovery::EndpointPort { port: Some(80), protocol: Some("UDP".into()), ..Default::default() }];
-        slice.endpoints = addresses.iter().map(|a| discovery::Endpoint { addresses: vec![(*a).into()], ..Default::default() }).collect();
+        slice.ports =
+            vec![discovery::EndpointPort { port: Some(80), protocol: Some("UDP".into()), ..Default::default() }];
+        slice.endpoints = addresses
+            .iter()
+            .map(|a| discovery::Endpoint { addresses: vec![(*a).into()], ..Default::default() })
+            .collect();
         Arc::new(slice)
     }
 

@@ -144,15 +144,44 @@ pub enum Op {
     /// Removes the table with everything in it.
     DeleteTable(Family),
     /// A set of client addresses that forgets each after `timeout_s`.
-    AddSet { family: Family, name: String, timeout_s: u32 },
-    DeleteSet { family: Family, name: String },
-    AddChain { family: Family, name: String },
+    AddSet {
+        family: Family,
+        name: String,
+        timeout_s: u32,
+    },
+    DeleteSet {
+        family: Family,
+        name: String,
+    },
+    AddChain {
+        family: Family,
+        name: String,
+    },
     /// Removes the rules of a chain, not the chain.
-    FlushChain { family: Family, name: String },
-    DeleteChain { family: Family, name: String },
-    AddRule { family: Family, chain: String, rule: Rule },
-    AddElement { family: Family, map: Map, key: Key, target: Target },
-    DeleteElement { family: Family, map: Map, key: Key },
+    FlushChain {
+        family: Family,
+        name: String,
+    },
+    DeleteChain {
+        family: Family,
+        name: String,
+    },
+    AddRule {
+        family: Family,
+        chain: String,
+        rule: Rule,
+    },
+    AddElement {
+        family: Family,
+        map: Map,
+        key: Key,
+        target: Target,
+    },
+    DeleteElement {
+        family: Family,
+        map: Map,
+        key: Key,
+    },
 }
 
 /// Steps that the kernel makes all at once or not at all.
@@ -181,8 +210,12 @@ impl fmt::Display for Target {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MasqueradeOffCluster { to, inside } if inside.is_empty() => write!(f, "to {to} masquerade"),
-            Self::MasqueradeOffCluster { to, inside } => write!(f, "to {to} not from {} masquerade", list(inside)),
+            Self::MasqueradeOffCluster { to, inside } if inside.is_empty() => {
+                write!(f, "to {to} masquerade")
+            }
+            Self::MasqueradeOffCluster { to, inside } => {
+                write!(f, "to {to} not from {} masquerade", list(inside))
+            }
             Self::Masquerade => write!(f, "masquerade"),
             Self::Goto(chain) => write!(f, "goto {chain}"),
             Self::FromGoto { inside, chain } => write!(f, "from {} goto {chain}", list(inside)),
@@ -201,16 +234,24 @@ impl fmt::Display for Op {
         match self {
             Self::Base(family) => write!(f, "add base {}", family.as_str()),
             Self::DeleteTable(family) => write!(f, "delete table {}", family.as_str()),
-            Self::AddSet { family, name, timeout_s } => write!(f, "add set {} {name} timeout {timeout_s}s", family.as_str()),
+            Self::AddSet { family, name, timeout_s } => {
+                write!(f, "add set {} {name} timeout {timeout_s}s", family.as_str())
+            }
             Self::DeleteSet { family, name } => write!(f, "delete set {} {name}", family.as_str()),
             Self::AddChain { family, name } => write!(f, "add chain {} {name}", family.as_str()),
-            Self::FlushChain { family, name } => write!(f, "flush chain {} {name}", family.as_str()),
-            Self::DeleteChain { family, name } => write!(f, "delete chain {} {name}", family.as_str()),
+            Self::FlushChain { family, name } => {
+                write!(f, "flush chain {} {name}", family.as_str())
+            }
+            Self::DeleteChain { family, name } => {
+                write!(f, "delete chain {} {name}", family.as_str())
+            }
             Self::AddRule { family, chain, rule } => write!(f, "add rule {} {chain}: {rule}", family.as_str()),
             Self::AddElement { family, map, key, target } => {
                 write!(f, "add element {} {} {key}{target}", family.as_str(), map.as_str())
             }
-            Self::DeleteElement { family, map, key } => write!(f, "delete element {} {} {key}", family.as_str(), map.as_str()),
+            Self::DeleteElement { family, map, key } => {
+                write!(f, "delete element {} {} {key}", family.as_str(), map.as_str())
+            }
         }
     }
 }

@@ -7,6 +7,8 @@
 //! endpoint NAMESPACE/NAME PORTNAME PROTOCOL ADDRESS NODE [ready|serving-terminating|not-ready]
 //! ```
 
+#![allow(clippy::unwrap_used)] // only tests use it; a bad script must stop them
+
 use proto::discovery::v1 as discovery;
 
 use crate::endpoint::{Endpoints, Place};
@@ -39,7 +41,12 @@ pub fn parse_script(text: &str) -> (Services, EndpointsOf) {
                 let service = services.get_mut(current.as_ref().unwrap()).unwrap();
                 let port = words[3].parse().unwrap();
                 let node_port = node_ports.iter().find(|(of, _)| *of == port).map(|(_, node)| *node);
-                service.ports.push(ServicePort { name: dashed(words[1]), protocol: protocol(words[2]), port, node_port });
+                service.ports.push(ServicePort {
+                    name: dashed(words[1]),
+                    protocol: protocol(words[2]),
+                    port,
+                    node_port,
+                });
             }
             "endpoint" => slices.entry(name(words[1])).or_default().push(slice(&words[2..])),
             other => panic!("unknown word {other}"),

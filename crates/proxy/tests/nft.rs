@@ -34,8 +34,8 @@ fn kernel(net: &Net) -> Nft {
 
 /// Replaces the rules of the node by those of a script.
 async fn set(kernel: &Nft, script: &str) {
-    let found = kernel.read().await.unwrap();
-    kernel.apply(&reconcile(&found, &rules(script))).await.unwrap();
+    let found = kernel.read().await.expect("the tables can be read");
+    kernel.apply(&reconcile(&found, &rules(script))).await.expect("the tables can be written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,8 @@ async fn a_refused_transaction_changes_nothing_and_names_the_command() {
     let kernel = kernel(&net);
     let good = rules("service a/web 10.96.0.1\nport - tcp 80\nendpoint a/web - tcp 10.244.0.2:80 node-1\n");
     kernel.apply(&good.build()).await.unwrap();
-    let mut steps = rules("service a/new 10.96.0.2\nport - tcp 80\nendpoint a/new - tcp 10.244.0.2:80 node-1\n").build();
+    let mut steps =
+        rules("service a/new 10.96.0.2\nport - tcp 80\nendpoint a/new - tcp 10.244.0.2:80 node-1\n").build();
     steps.insert(steps.len() - 1, Op::AddRule { family: Family::V4, chain: "nowhere".into(), rule: Rule::Masquerade });
     let error = kernel.apply(&steps).await.unwrap_err().to_string();
     assert!(error.contains("add rule ip nowhere: masquerade"), "{error}");
@@ -86,12 +87,16 @@ async fn services_carry_traffic() {
     for pod in ["a", "b"] {
         net.serve_tcp(pod, 8080);
     }
-    set(&kernel, "service n/web 10.96.0.1 node-port=80:30080 external-ip=203.0.113.5\nport - tcp 80\n\
+    set(
+        &kernel,
+        "service n/web 10.96.0.1 node-port=80:30080 external-ip=203.0.113.5\nport - tcp 80\n\
                   endpoint n/web - tcp 10.244.0.2:8080 node-1\nendpoint n/web - tcp 10.244.0.3:8080 node-1\n\
                   service n/hairpin 10.96.0.2\nport - tcp 80\nendpoint n/hairpin - tcp 10.244.0.2:8080 node-1\n\
                   service n/sticky 10.96.0.3 affinity=60\nport - tcp 80\n\
                   endpoint n/sticky - tcp 10.244.0.2:8080 node-1\nendpoint n/sticky - tcp 10.244.0.3:8080 node-1\n\
-                  service n/empty 10.96.0.4 node-port=80:30081\nport - tcp 80\n").await;
+                  service n/empty 10.96.0.4 node-port=80:30081\nport - tcp 80\n",
+    )
+    .await;
 
     for from in ["a", "b", "node", "client"] {
         let answers: std::collections::BTreeSet<String> = (0..24).map(|_| net.ask(from, "10.96.0.1", 80)).collect();
@@ -143,12 +148,17 @@ async fn off_cluster_clients_are_masqueraded_and_pods_are_not() {
     let net = Net::with_pods("masq");
     let kernel = kernel(&net);
     net.serve_tcp("a", 8080);
-    set(&kernel, "service n/web 10.96.0.1 node-port=80:30080\nport - tcp 80\nendpoint n/web - tcp 10.244.0.2:8080 node-1\n").await;
+    set(
+        &kernel,
+        "service n/web 10.96.0.1 node-port=80:30080\nport - tcp 80\nendpoint n/web - tcp 10.244.0.2:8080 node-1\n",
+    )
+    .await;
     net.ask("b", "10.96.0.1", 80);
     net.ask("client", "192.0.2.1", 30080);
     let flows = net.run(&net.node, &["conntrack", "-L", "-p", "tcp"]);
     let reply_to = |original: &str, to: &str| {
-        let flow = flows.lines().find(|line| line.contains(original)).unwrap_or_else(|| panic!("no {original} in {flows}"));
+        let flow =
+            flows.lines().find(|line| line.contains(original)).unwrap_or_else(|| panic!("no {original} in {flows}"));
         assert!(flow.contains(&format!("src=10.244.0.2 dst={to} ")), "{flow}");
     };
     reply_to("src=10.244.0.3 dst=10.96.0.1 ", "10.244.0.3");
@@ -189,5 +199,8 @@ async fn a_restart_cuts_no_connection() {
     for _ in 0..20 {
         set(&kernel, script).await;
     }
-    assert!(asking.await.unwrap().iter().all(|answer| answer == "a"), "no request fails while the tables are reconciled");
+    assert!(
+        asking.await.unwrap().iter().all(|answer| answer == "a"),
+        "no request fails while the tables are reconciled"
+    );
 }

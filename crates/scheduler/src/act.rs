@@ -24,7 +24,8 @@ impl Actor {
         binding.metadata.namespace.clone_from(&pod.namespace);
         binding.metadata.name.clone_from(&pod.name);
         binding.metadata.uid.clone_from(&pod.uid);
-        binding.target = core::ObjectReference { kind: "Node".to_owned(), name: pod.node.clone(), ..Default::default() };
+        binding.target =
+            core::ObjectReference { kind: "Node".to_owned(), name: pod.node.clone(), ..Default::default() };
         self.pods.create_subresource(&pod.namespace, &pod.name, "binding", &binding).await.map(|_answer| ())
     }
 
@@ -32,7 +33,7 @@ impl Actor {
     pub async fn say_unschedulable(&self, pod: &PodInfo, message: &str, nominated: Option<&str>) -> Result<(), Error> {
         let condition = json!({
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
-            "lastProbeTime": null, "lastTransitionTime": now(),
+            "observedGeneration": pod.generation, "lastProbeTime": null, "lastTransitionTime": now(),
         });
         let mut status = json!({ "conditions": [condition] });
         if let Some(node) = nominated {
@@ -46,7 +47,7 @@ impl Actor {
         let condition = json!({
             "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
             "message": format!("{}: preempting to accommodate a higher priority pod", self.scheduler),
-            "lastProbeTime": null, "lastTransitionTime": now(),
+            "observedGeneration": victim.generation, "lastProbeTime": null, "lastTransitionTime": now(),
         });
         self.patch(victim, json!({ "conditions": [condition] })).await?;
         let params = DeleteParams::with_uid(&victim.uid);

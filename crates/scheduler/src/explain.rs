@@ -37,7 +37,9 @@ impl Explain for ExplainService {
     async fn explain_pod(&self, request: Request<ExplainPodRequest>) -> Result<Response<ExplainPodResponse>, Status> {
         let peer = request.extensions().get::<Peer>();
         if !peer.is_some_and(|peer| peer.organizations.iter().any(|group| group == ADMINISTRATORS)) {
-            return Err(Status::permission_denied(format!("Explain answers clients with a certificate of the group {ADMINISTRATORS}")));
+            return Err(Status::permission_denied(format!(
+                "Explain answers clients with a certificate of the group {ADMINISTRATORS}"
+            )));
         }
         let ExplainPodRequest { namespace, name } = request.into_inner();
         let (tx, rx) = oneshot::channel();

@@ -23,7 +23,8 @@ pub fn alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Vec<Reason> {
 
 /// Every plugin's reasons, for explanations.
 pub fn all_alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Vec<Reason> {
-    let mut all: Vec<Reason> = [unschedulable, taints, node_affinity, ports].iter().filter_map(|plugin| plugin(snapshot, ix, shape)).collect();
+    let mut all: Vec<Reason> =
+        [unschedulable, taints, node_affinity, ports].iter().filter_map(|plugin| plugin(snapshot, ix, shape)).collect();
     all.extend(fit(snapshot, ix, shape));
     all
 }
@@ -45,7 +46,8 @@ pub fn taints(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Option<Reason> 
 /// Node selector and required node affinity.
 pub fn node_affinity(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Option<Reason> {
     let (name, labels) = (&snapshot.names[ix], &snapshot.labels[ix]);
-    let required = shape.required_nodes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)));
+    let required =
+        shape.required_nodes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.matches(name, labels)));
     (!required || !shape.node_selector.matches(labels)).then_some(Reason::NodeAffinity)
 }
 

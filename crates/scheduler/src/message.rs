@@ -25,9 +25,13 @@ pub fn unschedulable(decision: &Decision, preemption: &Preemption) -> String {
     match preemption {
         // A node was found and its pods are going: the sentence ends here.
         Preemption::Nominated { .. } => first,
-        Preemption::Never => format!("{first} no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never."),
+        Preemption::Never => {
+            format!("{first} no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.")
+        }
         Preemption::Waiting => {
-            format!("{first} no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node.")
+            format!(
+                "{first} no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node."
+            )
         }
         Preemption::Useless => {
             let helpless = histogram(refusals(decision).map(|reasons| helpless(reasons).to_owned())).join(", ");
@@ -72,7 +76,12 @@ pub fn explain(snapshot: &Snapshot, pod: &PodInfo) -> ExplainPodResponse {
         NodeVerdict {
             node: snapshot.names[*ix].to_string(),
             reasons: reasons.iter().map(Reason::to_string).collect(),
-            scores: scores.into_iter().flatten().zip(PLUGINS).map(|(score, (name, _))| (name.to_owned(), *score)).collect(),
+            scores: scores
+                .into_iter()
+                .flatten()
+                .zip(PLUGINS)
+                .map(|(score, (name, _))| (name.to_owned(), *score))
+                .collect(),
             total: scores.map_or(0, score::total),
         }
     });
@@ -82,7 +91,11 @@ pub fn explain(snapshot: &Snapshot, pod: &PodInfo) -> ExplainPodResponse {
     ExplainPodResponse {
         node: String::new(),
         nodes,
-        message: if decision.node.is_some() { String::new() } else { unschedulable(&decision, &Preemption::of(snapshot, pod, &decision)) },
+        message: if decision.node.is_some() {
+            String::new()
+        } else {
+            unschedulable(&decision, &Preemption::of(snapshot, pod, &decision))
+        },
         nearest_miss: nearest.map(|(ix, reasons)| nearest_miss(snapshot, *ix, pod, reasons)).unwrap_or_default(),
         ..Default::default()
     }
@@ -134,9 +147,10 @@ mod tests {
         snapshot.unschedulable[1] = true;
         let big = pod("p", "2", "1Gi");
         let decision = plan::schedule(&snapshot, &big, 0);
-        assert!(unschedulable(&decision, &Preemption::Useless).starts_with(
-            "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. "
-        ));
+        assert!(
+            unschedulable(&decision, &Preemption::Useless)
+                .starts_with("0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable. ")
+        );
     }
 
     #[test]

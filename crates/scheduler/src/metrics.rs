@@ -44,14 +44,22 @@ impl Metrics {
             preemptions: Counter::default(),
         };
         metrics.with(|registry| {
-            registry.register("scheduler_schedule_attempts", "Attempts to schedule pods, by result", this.attempts.clone());
+            registry.register(
+                "scheduler_schedule_attempts",
+                "Attempts to schedule pods, by result",
+                this.attempts.clone(),
+            );
             registry.register("scheduler_pending_pods", "Waiting pods by queue", this.pending.clone());
             registry.register(
                 "scheduler_scheduling_algorithm_duration_seconds",
                 "Time to decide for one pod",
                 this.decision_s.clone(),
             );
-            registry.register("scheduler_preemption_attempts", "Pods for which others were evicted", this.preemptions.clone());
+            registry.register(
+                "scheduler_preemption_attempts",
+                "Pods for which others were evicted",
+                this.preemptions.clone(),
+            );
         });
         this
     }

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::filter;
 use crate::filter::pod_affinity::PodAffinity;
 use crate::filter::spread::Spreads;
-use crate::filter;
 use crate::pod::{PodInfo, Shape};
 use crate::reason::{Plugins, Reason};
 use crate::score::{self, PLUGINS, Range, Raw};
@@ -39,7 +39,8 @@ pub struct Decision {
 /// Decides for one pod. `seed` breaks ties between nodes of equal score.
 pub fn schedule(snapshot: &Snapshot, pod: &PodInfo, seed: u64) -> Decision {
     let context = Context::prepare(snapshot, pod);
-    let verdicts: Vec<_> = snapshot.nodes().map(|ix| (ix, context.complete(ix, verdict_alone(snapshot, ix, &pod.shape)))).collect();
+    let verdicts: Vec<_> =
+        snapshot.nodes().map(|ix| (ix, context.complete(ix, verdict_alone(snapshot, ix, &pod.shape)))).collect();
     Decision { node: best(&verdicts, seed), verdicts }
 }
 
@@ -82,7 +83,9 @@ impl<'a> Context<'a> {
         if let Some(reason) = filter::node_name(self.snapshot, ix, self.pod) {
             return Verdict::Refused(vec![reason]);
         }
-        let (Verdict::Fits(raw), Some((spreads, affinity))) = (&verdict, &self.others) else { return verdict };
+        let (Verdict::Fits(raw), Some((spreads, affinity))) = (&verdict, &self.others) else {
+            return verdict;
+        };
         if let Some(reason) = spreads.refuses(self.snapshot, ix).or_else(|| affinity.refuses(self.snapshot, ix)) {
             return Verdict::Refused(vec![reason]);
         }
@@ -95,7 +98,8 @@ impl<'a> Context<'a> {
 /// Whether one node could take the pod now: the exact answer to "is it worth trying again".
 pub fn fits(snapshot: &Snapshot, ix: NodeIx, pod: &PodInfo) -> bool {
     let verdict = verdict_alone(snapshot, ix, &pod.shape);
-    matches!(verdict, Verdict::Fits(_)) && matches!(Context::prepare(snapshot, pod).complete(ix, verdict), Verdict::Fits(_))
+    matches!(verdict, Verdict::Fits(_))
+        && matches!(Context::prepare(snapshot, pod).complete(ix, verdict), Verdict::Fits(_))
 }
 
 /// Every reason of every plugin against a node, for explanations.
@@ -175,17 +179,20 @@ impl Memo {
         let context = Context::prepare(snapshot, pod);
         let known = self.refresh(snapshot, pod);
         if context.others.is_none() && pod.node.is_empty() {
-            let fits = || snapshot.nodes().filter_map(|ix| match &known[ix].verdict {
-                Verdict::Fits(raw) => Some((ix, raw)),
-                Verdict::Refused(_) => None,
-            });
+            let fits = || {
+                snapshot.nodes().filter_map(|ix| match &known[ix].verdict {
+                    Verdict::Fits(raw) => Some((ix, raw)),
+                    Verdict::Refused(_) => None,
+                })
+            };
             let mut range = Range::default();
             fits().for_each(|(_, raw)| range.include(raw));
             if let Some(ix) = best_of(fits(), &range, seed) {
                 return Choice::Node(ix);
             }
         }
-        let verdicts: Vec<_> = snapshot.nodes().map(|ix| (ix, context.complete(ix, known[ix].verdict.clone()))).collect();
+        let verdicts: Vec<_> =
+            snapshot.nodes().map(|ix| (ix, context.complete(ix, known[ix].verdict.clone()))).collect();
         match best(&verdicts, seed) {
             Some(ix) => Choice::Node(ix),
             None => Choice::Refused(Decision { node: None, verdicts }),

@@ -57,8 +57,12 @@ impl Toleration {
         match self.operator.as_str() {
             "Exists" => true,
             "" | "Equal" => !self.key.is_empty() && self.value == taint.value,
-            "Lt" => matches!((number(&taint.value), number(&self.value)), (Some(taint), Some(mine)) if taint < mine),
-            "Gt" => matches!((number(&taint.value), number(&self.value)), (Some(taint), Some(mine)) if taint > mine),
+            "Lt" => {
+                matches!((number(&taint.value), number(&self.value)), (Some(taint), Some(mine)) if taint < mine)
+            }
+            "Gt" => {
+                matches!((number(&taint.value), number(&self.value)), (Some(taint), Some(mine)) if taint > mine)
+            }
             _ => false,
         }
     }
@@ -112,6 +116,7 @@ pub struct PodInfo {
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    pub generation: i64,
     pub labels: Labels,
     /// The node it is bound to; empty while it waits.
     pub node: String,
@@ -159,6 +164,7 @@ impl PodInfo {
             namespace: meta.namespace.clone(),
             name: meta.name.clone(),
             uid: meta.uid.clone(),
+            generation: meta.generation,
             labels: meta.labels.clone(),
             node: spec.node_name.clone(),
             scheduler: spec.scheduler_name.clone(),
@@ -171,9 +177,17 @@ impl PodInfo {
             shape: Arc::new(shape),
             spreads: spec.topology_spread_constraints.iter().map(|s| spread(s, meta)).collect(),
             affinity: to.required_during_scheduling_ignored_during_execution.iter().map(|t| term(0, t)).collect(),
-            anti_affinity: away.required_during_scheduling_ignored_during_execution.iter().map(|t| term(0, t)).collect(),
+            anti_affinity: away
+                .required_during_scheduling_ignored_during_execution
+                .iter()
+                .map(|t| term(0, t))
+                .collect(),
             preferred_affinity: to.preferred_during_scheduling_ignored_during_execution.iter().map(weighted).collect(),
-            preferred_anti_affinity: away.preferred_during_scheduling_ignored_during_execution.iter().map(weighted).collect(),
+            preferred_anti_affinity: away
+                .preferred_during_scheduling_ignored_during_execution
+                .iter()
+                .map(weighted)
+                .collect(),
         }
     }
 
@@ -215,11 +229,14 @@ fn toleration(toleration: &core::Toleration) -> Toleration {
 fn host_ports(spec: &core::PodSpec) -> Vec<HostPort> {
     let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let ports = spec.containers.iter().chain(sidecars).flat_map(|container| &container.ports);
-    let mut all: Vec<HostPort> = ports.filter(|port| port.host_port > 0).map(|port| HostPort {
-        ip: port.host_ip.clone(),
-        protocol: if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.clone() },
-        port: port.host_port,
-    }).collect();
+    let mut all: Vec<HostPort> = ports
+        .filter(|port| port.host_port > 0)
+        .map(|port| HostPort {
+            ip: port.host_ip.clone(),
+            protocol: if port.protocol.is_empty() { "TCP".to_owned() } else { port.protocol.clone() },
+            port: port.host_port,
+        })
+        .collect();
     all.sort();
     all.dedup();
     all
@@ -268,7 +285,8 @@ mod tests {
     #[track_caller]
     fn check(key: &str, operator: &str, value: &str, effect: &str, expect: bool) {
         let taint = Taint { key: "k".into(), value: "v".into(), effect: "NoSchedule".into() };
-        let toleration = Toleration { key: key.into(), operator: operator.into(), value: value.into(), effect: effect.into() };
+        let toleration =
+            Toleration { key: key.into(), operator: operator.into(), value: value.into(), effect: effect.into() };
         assert_eq!(toleration.tolerates(&taint), expect, "{toleration:?}");
     }
 

@@ -29,16 +29,27 @@ impl Preemption {
         if pod.never_preempts {
             return Self::Never;
         }
-        let open = decision.verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Refused(reasons) if reasons.iter().all(Reason::resolvable)));
+        let open = decision.verdicts.iter().filter(
+            |(_, verdict)| matches!(verdict, Verdict::Refused(reasons) if reasons.iter().all(Reason::resolvable)),
+        );
         let mut candidates: Vec<(NodeIx, Vec<Arc<PodInfo>>)> = Vec::new();
+        // Pods that look at others need all nodes to be tried out; the copy is made once, and only then.
+        let needs_all = pod.looks_at_pods() || snapshot.has_terms();
+        let mut all: Option<Snapshot> = None;
         for (ix, _) in open {
             let lower = |other: &&Arc<PodInfo>| other.priority < pod.priority;
             if snapshot.pods[*ix].iter().any(|other| lower(&other) && other.terminating) {
                 return Self::Waiting;
             }
-            if let Some(victims) = victims(snapshot, *ix, pod) {
-                candidates.push((*ix, victims));
+            if !snapshot.pods[*ix].iter().any(|other| lower(&other)) {
+                continue;
             }
+            let found = if needs_all {
+                victims(all.get_or_insert_with(|| snapshot.clone()), *ix, pod)
+            } else {
+                victims(&mut snapshot.excerpt(*ix), 0, pod)
+            };
+            candidates.extend(found.map(|victims| (*ix, victims)));
             if candidates.len() >= CANDIDATES_MAX {
                 break;
             }
@@ -47,7 +58,8 @@ impl Preemption {
         let cost = |victims: &[Arc<PodInfo>]| {
             let highest = victims.iter().map(|v| v.priority).max().unwrap_or(i32::MIN);
             let sum: i64 = victims.iter().map(|v| i64::from(v.priority) - i64::from(i32::MIN)).sum();
-            let youngest_first = std::cmp::Reverse(victims.iter().filter(|v| v.priority == highest).map(|v| v.created).min());
+            let youngest_first =
+                std::cmp::Reverse(victims.iter().filter(|v| v.priority == highest).map(|v| v.created).min());
             (highest, sum, victims.len(), youngest_first)
         };
         let best = candidates.into_iter().min_by_key(|(ix, victims)| (cost(victims), *ix));
@@ -55,28 +67,29 @@ impl Preemption {
     }
 }
 
-/// The fewest pods of lower priority whose eviction makes the node fit; the most important ones are spared first.
-fn victims(snapshot: &Snapshot, ix: NodeIx, pod: &PodInfo) -> Option<Vec<Arc<PodInfo>>> {
-    let mut lower: Vec<Arc<PodInfo>> = snapshot.pods[ix].iter().filter(|other| other.priority < pod.priority).cloned().collect();
-    if lower.is_empty() {
-        return None;
-    }
-    let mut trial = snapshot.clone();
+/// The fewest pods of lower priority whose eviction makes the node fit; the most important ones are spared first. Leaves `trial` as
+/// it was.
+fn victims(trial: &mut Snapshot, ix: NodeIx, pod: &PodInfo) -> Option<Vec<Arc<PodInfo>>> {
+    let mut lower: Vec<Arc<PodInfo>> =
+        trial.pods[ix].iter().filter(|other| other.priority < pod.priority).cloned().collect();
     for other in &lower {
         trial.forget(&other.key());
     }
-    if !plan::fits(&trial, ix, pod) {
+    let fits_without_all = plan::fits(trial, ix, pod);
+    if !fits_without_all {
+        lower.into_iter().for_each(|other| trial.place(other));
         return None;
     }
     lower.sort_by_key(|other| (std::cmp::Reverse(other.priority), other.created));
     lower.retain(|other| {
         trial.place(other.clone());
-        if plan::fits(&trial, ix, pod) {
+        if plan::fits(trial, ix, pod) {
             return false;
         }
         trial.forget(&other.key());
         true
     });
+    lower.iter().for_each(|other| trial.place(other.clone()));
     Some(lower)
 }
 

@@ -21,8 +21,13 @@ const UNSCHEDULABLE_MAX_MS: Millis = 5 * 60 * 1000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Active,
-    Backoff { until: Millis },
-    Unschedulable { since: Millis, plugins: Plugins },
+    Backoff {
+        until: Millis,
+    },
+    Unschedulable {
+        since: Millis,
+        plugins: Plugins,
+    },
     Gated,
     /// Taken out to be decided or bound.
     Underway,
@@ -98,7 +103,16 @@ impl Queue {
         self.remove(&key);
         self.arrivals += 1;
         let place = if pod.gated { Place::Gated } else { Place::Active };
-        self.pods.insert(key.clone(), Waiting { rank: (Reverse(pod.priority), now, self.arrivals), pod, place: Place::Underway, attempts: 0, since: now });
+        self.pods.insert(
+            key.clone(),
+            Waiting {
+                rank: (Reverse(pod.priority), now, self.arrivals),
+                pod,
+                place: Place::Underway,
+                attempts: 0,
+                since: now,
+            },
+        );
         self.move_to(&key, place);
     }
 
@@ -145,19 +159,25 @@ impl Queue {
 
     /// Something went wrong that time may mend.
     pub fn failed(&mut self, key: &PodKey, now: Millis) {
-        self.to_backoff(key, now);
+        self.back_off(key, now);
     }
 
-    /// Something happened that concerns these plugins: wakes the pods that they refused, where `helps` says that it may.
-    pub fn happened(&mut self, concerns: Plugins, now: Millis, helps: impl Fn(&PodInfo) -> bool) {
-        let woken: Vec<PodKey> = self.unschedulable.iter().filter(|key| {
-            self.pods.get(*key).is_some_and(|waiting| match waiting.place {
-                Place::Unschedulable { plugins, .. } => plugins.meets(concerns) && helps(&waiting.pod),
-                _ => false,
+    /// Something happened that concerns these plugins: wakes the pods that they refused, where `helps` (told who refused the
+    /// pod) says that it may.
+    pub fn happened(&mut self, concerns: Plugins, now: Millis, helps: impl Fn(&PodInfo, Plugins) -> bool) {
+        let woken: Vec<PodKey> = self
+            .unschedulable
+            .iter()
+            .filter(|key| {
+                self.pods.get(*key).is_some_and(|waiting| match waiting.place {
+                    Place::Unschedulable { plugins, .. } => plugins.meets(concerns) && helps(&waiting.pod, plugins),
+                    _ => false,
+                })
             })
-        }).cloned().collect();
+            .cloned()
+            .collect();
         for key in woken {
-            self.to_backoff(&key, now);
+            self.back_off(&key, now);
         }
     }
 
@@ -168,18 +188,25 @@ impl Queue {
             }
             self.move_to(&key, Place::Active);
         }
-        let stale: Vec<PodKey> = self.unschedulable.iter().filter(|key| {
-            let place = self.pods.get(*key).map(|waiting| waiting.place);
-            matches!(place, Some(Place::Unschedulable { since, .. }) if since + UNSCHEDULABLE_MAX_MS <= now)
-        }).cloned().collect();
+        let stale: Vec<PodKey> = self
+            .unschedulable
+            .iter()
+            .filter(|key| {
+                let place = self.pods.get(*key).map(|waiting| waiting.place);
+                matches!(place, Some(Place::Unschedulable { since, .. }) if since + UNSCHEDULABLE_MAX_MS <= now)
+            })
+            .cloned()
+            .collect();
         for key in stale {
             self.move_to(&key, Place::Active);
         }
     }
 
     /// To backoff for what is left of it, counted from the decision that failed.
-    fn to_backoff(&mut self, key: &PodKey, now: Millis) {
-        let Some(waiting) = self.pods.get(key) else { return };
+    fn back_off(&mut self, key: &PodKey, now: Millis) {
+        let Some(waiting) = self.pods.get(key) else {
+            return;
+        };
         let from = match waiting.place {
             Place::Unschedulable { since, .. } => since,
             _ => now,
@@ -192,7 +219,9 @@ impl Queue {
 
     fn move_to(&mut self, key: &PodKey, place: Place) {
         self.unlink(key);
-        let Some(waiting) = self.pods.get_mut(key) else { return };
+        let Some(waiting) = self.pods.get_mut(key) else {
+            return;
+        };
         waiting.place = place;
         match place {
             Place::Active => {
@@ -209,7 +238,9 @@ impl Queue {
     }
 
     fn unlink(&mut self, key: &PodKey) {
-        let Some(waiting) = self.pods.get(key) else { return };
+        let Some(waiting) = self.pods.get(key) else {
+            return;
+        };
         match waiting.place {
             Place::Active => {
                 self.active.remove(&(waiting.rank, key.clone()));

@@ -47,7 +47,10 @@ pub enum Reason {
     Ports,
     TooManyPods,
     /// `whole`: even an empty node would not do.
-    Insufficient { resource: Arc<str>, whole: bool },
+    Insufficient {
+        resource: Arc<str>,
+        whole: bool,
+    },
     Spread,
     SpreadLabel,
     PodAffinity,
@@ -74,7 +77,12 @@ impl Reason {
         match self {
             Self::Ports | Self::TooManyPods | Self::Spread | Self::PodAntiAffinity | Self::ExistingAntiAffinity => true,
             Self::Insufficient { whole, .. } => !whole,
-            Self::Unschedulable | Self::NodeName | Self::Taints | Self::NodeAffinity | Self::SpreadLabel | Self::PodAffinity => false,
+            Self::Unschedulable
+            | Self::NodeName
+            | Self::Taints
+            | Self::NodeAffinity
+            | Self::SpreadLabel
+            | Self::PodAffinity => false,
         }
     }
 }

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     fn quantity(text: &str) -> Quantity {
-        Quantity { string: text.into(), ..Default::default() }
+        Quantity { string: text.into() }
     }
 
     fn container(cpu: &str, policy: Option<&str>) -> core::Container {

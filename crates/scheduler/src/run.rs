@@ -34,6 +34,8 @@ use crate::state::{Action, State};
 const CALLS_MAX: usize = 128;
 /// Pods decided before events are looked at again.
 const DECISIONS_A_TURN: usize = 16;
+/// For giving up the lead at the end.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
 /// Annotation of the lease under which Explain is found.
 const EXPLAIN_ANNOTATION: &str = "keelson.io/explain-address";
 
@@ -79,7 +81,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let (questions_tx, questions) = mpsc::channel(QUESTIONS_MAX);
     serve(&config, health, registry, questions_tx, &shutdown, &mut tasks).await?;
     let (lead_tx, lead) = oneshot::channel();
-    let election = elect(&config, &client, explain_address(&config, &servers), lead_tx);
+    let election = elect(&config, &client, explain_address(&config, &servers), lead_tx, shutdown.clone());
 
     let queue = Queue::new(config.pod_initial_backoff_seconds * 1000, config.pod_max_backoff_seconds * 1000);
     let scheduling = Scheduling {
@@ -90,7 +92,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         started: Instant::now(),
         calls: JoinSet::new(),
     };
-    let drain = shutdown.drain.clone();
     let ready = async move {
         stores.0.wait_synced().await;
         stores.1.wait_synced().await;
@@ -101,7 +102,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::select! {
         () = scheduling.run(changes, questions, ready) => Ok(()),
         result = election => result,
-        () = drain.cancelled() => Ok(()),
     }
 }
 
@@ -136,12 +136,19 @@ async fn serve(
     Ok(())
 }
 
-/// Stands for election and holds the lead; sends on `lead` once it leads. Ends when the lead is lost.
-async fn elect(config: &Config, client: &Client, explain: Option<String>, lead: oneshot::Sender<()>) -> Result<(), RunError> {
+/// Stands for election and holds the lead; sends on `lead` once it leads. Ends when the lead is lost, or gives it up at shutdown.
+async fn elect(
+    config: &Config,
+    client: &Client,
+    explain: Option<String>,
+    lead: oneshot::Sender<()>,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
     if !config.leader_elect {
         // The receiver waits only for this; nobody else can end the election.
         let _waiting = lead.send(());
-        return std::future::pending().await;
+        shutdown.drain.cancelled().await;
+        return Ok(());
     }
     let mut options = leader::Options::new(
         &config.leader_elect_resource_namespace,
@@ -153,10 +160,18 @@ async fn elect(config: &Config, client: &Client, explain: Option<String>, lead: 
     options.retry_period = Duration::from_secs(config.leader_elect_retry_period);
     options.annotations = explain.map(|address| (EXPLAIN_ANNOTATION.to_owned(), address)).into_iter().collect();
     let mut elector = Elector::new(client.api(), options);
-    elector.acquire().await;
+    tokio::select! {
+        () = elector.acquire() => {}
+        () = shutdown.drain.cancelled() => return Ok(()),
+    }
     let _waiting = lead.send(());
-    elector.hold().await;
-    Err(RunError::LostLead)
+    tokio::select! {
+        () = elector.hold() => return Err(RunError::LostLead),
+        () = shutdown.drain.cancelled() => {}
+    }
+    // The next scheduler need not wait for the lease to end; a server that is away must not hold up the end.
+    let _away = tokio::time::timeout(RELEASE_MAX, elector.release()).await;
+    Ok(())
 }
 
 /// Where clients reach Explain: the flag, the bind address, or the address of this machine towards the API server.
@@ -164,7 +179,11 @@ fn explain_address(config: &Config, servers: &[String]) -> Option<String> {
     if config.explain_address.is_some() || config.secure_port == 0 || config.tls_cert_file.is_none() {
         return config.explain_address.clone();
     }
-    let ip = if config.bind_address.is_unspecified() { servers.iter().find_map(|server| towards(server)) } else { Some(config.bind_address) };
+    let ip = if config.bind_address.is_unspecified() {
+        servers.iter().find_map(|server| towards(server))
+    } else {
+        Some(config.bind_address)
+    };
     ip.map(|ip| SocketAddr::new(ip, config.secure_port).to_string())
 }
 
@@ -204,7 +223,12 @@ struct Scheduling {
 
 impl Scheduling {
     /// Decides from the moment `ready` ends on; follows changes at once.
-    async fn run<L>(mut self, mut changes: Changes, mut questions: mpsc::Receiver<Question>, ready: impl Future<Output = L>) {
+    async fn run<L>(
+        mut self,
+        mut changes: Changes,
+        mut questions: mpsc::Receiver<Question>,
+        ready: impl Future<Output = L>,
+    ) {
         let mut ready = std::pin::pin!(ready);
         let mut leads = false;
         loop {
@@ -291,7 +315,11 @@ impl Scheduling {
                     self.calls.spawn(async move {
                         match actor.say_unschedulable(&pod, &message, nominated.as_deref()).await {
                             Err(error) if !error.is_not_found() => {
-                                tracing::warn!("the condition of {}/{} cannot be written: {error}", pod.namespace, pod.name);
+                                tracing::warn!(
+                                    "the condition of {}/{} cannot be written: {error}",
+                                    pod.namespace,
+                                    pod.name
+                                );
                                 Outcome::NotSaid(pod.key())
                             }
                             _ => Outcome::Done,

@@ -52,20 +52,26 @@ pub fn alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Raw {
 fn resources(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> (i64, i64) {
     let has = [snapshot.allocatable[ix].cpu_m, snapshot.allocatable[ix].memory];
     let used = [snapshot.scored[ix][0] + shape.scored[0], snapshot.scored[ix][1] + shape.scored[1]];
-    let left = |kind: usize| if has[kind] <= 0 || used[kind] > has[kind] { 0 } else { (has[kind] - used[kind]) * SCORE_MAX / has[kind] };
+    let left = |kind: usize| {
+        if has[kind] <= 0 || used[kind] > has[kind] { 0 } else { (has[kind] - used[kind]) * SCORE_MAX / has[kind] }
+    };
     // Balance counts what is really asked for: a pod without requests does not change it.
     let real = [
         snapshot.requested[ix].cpu_m + shape.requests.cpu_m,
         snapshot.requested[ix].memory.saturating_add(shape.requests.memory),
     ];
-    let share = |kind: usize| if has[kind] <= 0 { 1.0 } else { (real[kind] as f64 / has[kind] as f64).min(1.0) };
+    let share = |kind: usize| {
+        if has[kind] <= 0 { 1.0 } else { (real[kind] as f64 / has[kind] as f64).min(1.0) }
+    };
     let apart = (share(0) - share(1)).abs() / 2.0;
     ((left(0) + left(1)) / 2, ((1.0 - apart) * SCORE_MAX as f64) as i64)
 }
 
 /// Pods of the same controller on the node: upstream's default spreading by node, without its maximum skew.
 fn siblings(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> i64 {
-    let Some(controller) = &shape.siblings else { return 0 };
+    let Some(controller) = &shape.siblings else {
+        return 0;
+    };
     let same = snapshot.pods[ix].iter().filter(|other| other.shape.siblings.as_ref() == Some(controller));
     i64::try_from(same.count()).unwrap_or(i64::MAX)
 }
@@ -109,7 +115,9 @@ pub struct Range {
 
 impl Range {
     pub fn include(&mut self, raw: &Raw) {
-        let widen = |range: (i64, i64), value: i64, seen: bool| if seen { (range.0.min(value), range.1.max(value)) } else { (value, value) };
+        let widen = |range: (i64, i64), value: i64, seen: bool| {
+            if seen { (range.0.min(value), range.1.max(value)) } else { (value, value) }
+        };
         self.taints_max = self.taints_max.max(raw.taints);
         self.affinity_max = self.affinity_max.max(raw.affinity);
         self.crowd = widen(self.crowd, raw.crowd, self.seen);

@@ -74,7 +74,8 @@ impl Selector {
     /// `None` selects nothing; an empty selector selects everything.
     pub fn from_api(selector: Option<&LabelSelector>) -> Option<Self> {
         let selector = selector?;
-        let mut all: Vec<_> = selector.match_labels.iter().map(|(key, value)| Requirement::equals(key, value)).collect();
+        let mut all: Vec<_> =
+            selector.match_labels.iter().map(|(key, value)| Requirement::equals(key, value)).collect();
         all.extend(selector.match_expressions.iter().map(|e| Requirement::new(&e.key, &e.operator, &e.values)));
         Some(Self(all))
     }
@@ -133,7 +134,11 @@ mod tests {
     fn check(operator: &str, values: &[&str], label: Option<&str>, expect: bool) {
         let values: Vec<String> = values.iter().map(|v| (*v).to_owned()).collect();
         let labels: Labels = label.map(|value| ("k".to_owned(), value.to_owned())).into_iter().collect();
-        assert_eq!(Requirement::new("k", operator, &values).matches(&labels), expect, "{operator} {values:?} {label:?}");
+        assert_eq!(
+            Requirement::new("k", operator, &values).matches(&labels),
+            expect,
+            "{operator} {values:?} {label:?}"
+        );
     }
 
     #[test]

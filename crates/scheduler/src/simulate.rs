@@ -75,7 +75,8 @@ fn pending(snapshot: &Snapshot, pod: &PodInfo, decision: &plan::Decision, name: 
         }
     }
     if let Preemption::Nominated { node, victims } = preemption {
-        let victims: Vec<String> = victims.iter().map(|victim| format!("{}/{}", victim.namespace, victim.name)).collect();
+        let victims: Vec<String> =
+            victims.iter().map(|victim| format!("{}/{}", victim.namespace, victim.name)).collect();
         let _infallible = writeln!(out, "  would preempt on {}: {}", snapshot.names[node], victims.join(", "));
     }
     out
@@ -84,7 +85,8 @@ fn pending(snapshot: &Snapshot, pod: &PodInfo, decision: &plan::Decision, name: 
 fn objects(text: &str) -> Result<Vec<Value>, SimulateError> {
     let mut all = Vec::new();
     for (number, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let value = Value::deserialize(document).map_err(|source| SimulateError::Yaml { number: number + 1, source })?;
+        let value =
+            Value::deserialize(document).map_err(|source| SimulateError::Yaml { number: number + 1, source })?;
         match value.get("items").and_then(Value::as_array) {
             Some(items) => all.extend(items.iter().cloned().map(|item| typed(item, &value))),
             None if value.is_null() => {}

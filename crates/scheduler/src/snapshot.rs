@@ -84,6 +84,22 @@ impl Snapshot {
         self.with_terms > 0
     }
 
+    /// One node alone, with index 0: enough to try things out for pods that do not look at other nodes' pods.
+    pub fn excerpt(&self, ix: NodeIx) -> Self {
+        let mut one = Self::default();
+        one.slot(&self.names[ix]);
+        one.alive[0] = self.alive[ix];
+        one.allocatable[0] = self.allocatable[ix].clone();
+        one.pods_max[0] = self.pods_max[ix];
+        one.unschedulable[0] = self.unschedulable[ix];
+        one.taints[0].clone_from(&self.taints[ix]);
+        one.labels[0].clone_from(&self.labels[ix]);
+        for pod in &self.pods[ix] {
+            one.place(pod.clone());
+        }
+        one
+    }
+
     /// Adds a node, or takes over its new state; says what changed.
     pub fn set_node(&mut self, node: &core::Node) -> NodeChange {
         let ix = self.slot(&node.metadata.name);

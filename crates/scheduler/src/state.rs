@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proto::core::v1 as core;
 use proto::keelson::scheduler::v1::ExplainPodResponse;
 
+use crate::filter;
 use crate::message;
 use crate::plan::{self, Choice, Memo};
 use crate::pod::{PodInfo, PodKey};
@@ -84,7 +85,19 @@ impl State {
                 concerns = plugins.iter().fold(concerns, |set, plugin| set.with(*plugin));
             }
         };
-        concern(change.added, &[NodeUnschedulable, NodeName, TaintToleration, NodeAffinity, NodePorts, NodeResourcesFit, PodTopologySpread, InterPodAffinity]);
+        concern(
+            change.added,
+            &[
+                NodeUnschedulable,
+                NodeName,
+                TaintToleration,
+                NodeAffinity,
+                NodePorts,
+                NodeResourcesFit,
+                PodTopologySpread,
+                InterPodAffinity,
+            ],
+        );
         concern(change.allocatable, &[NodeResourcesFit]);
         concern(change.labels, &[NodeAffinity, PodTopologySpread, InterPodAffinity]);
         concern(change.taints, &[TaintToleration, NodeUnschedulable, PodTopologySpread]);
@@ -95,13 +108,13 @@ impl State {
 
     pub fn node_gone(&mut self, name: &str, now: Millis) {
         self.snapshot.remove_node(name);
-        self.queue.happened(Plugins::of(&[Plugin::PodTopologySpread]), now, |_| true);
+        self.queue.happened(Plugins::of(&[Plugin::PodTopologySpread]), now, |_, _| true);
     }
 
     pub fn namespace_changed(&mut self, namespace: &core::Namespace, now: Millis) {
         let (name, labels) = (namespace.metadata.name.clone(), namespace.metadata.labels.clone());
         if self.snapshot.namespaces.insert(name, labels.clone()).as_ref() != Some(&labels) {
-            self.queue.happened(Plugins::of(&[Plugin::InterPodAffinity]), now, |_| true);
+            self.queue.happened(Plugins::of(&[Plugin::InterPodAffinity]), now, |_, _| true);
         }
     }
 
@@ -193,7 +206,7 @@ impl State {
         let same_labels = before.as_ref().is_some_and(|before| before.labels == labels);
         if !same_labels {
             let about_pods = Plugins::of(&[Plugin::InterPodAffinity, Plugin::PodTopologySpread]);
-            self.queue.happened(about_pods, now, PodInfo::looks_at_pods);
+            self.queue.happened(about_pods, now, |pod, _| pod.looks_at_pods());
         }
         if before.is_some_and(|before| before.shape != shape) {
             self.room_made(&node, now);
@@ -207,7 +220,8 @@ impl State {
         } else if self.assumed.get(&key) == Some(&info.uid) {
             // An older state of a pod that is being bound.
         } else {
-            let condition = pod.status.conditions.iter().find(|c| c.r#type == "PodScheduled" && c.reason == "Unschedulable");
+            let condition =
+                pod.status.conditions.iter().find(|c| c.r#type == "PodScheduled" && c.reason == "Unschedulable");
             if let Some(condition) = condition {
                 self.said.entry(key).or_insert_with(|| condition.message.clone());
             }
@@ -220,15 +234,20 @@ impl State {
         let concerns = Plugins::of(&[NodeResourcesFit, NodePorts, PodTopologySpread, InterPodAffinity]);
         match self.snapshot.index(node) {
             Some(ix) => self.wake(concerns, ix, now),
-            None => self.queue.happened(Plugins::of(&[PodTopologySpread, InterPodAffinity]), now, PodInfo::looks_at_pods),
+            None => self
+                .queue
+                .happened(Plugins::of(&[PodTopologySpread, InterPodAffinity]), now, |pod, _| pod.looks_at_pods()),
         }
     }
 
-    /// Something changed at one node: wakes the pods that it could now take. Pods that look at other pods may gain on other nodes as well.
+    /// Something changed at one node: wakes the pods that it could now take, and those of which it refuses for another reason than
+    /// their condition says. Pods that look at other pods may gain on other nodes as well.
     fn wake(&mut self, concerns: Plugins, ix: NodeIx, now: Millis) {
         let snapshot = &self.snapshot;
-        self.queue.happened(concerns, now, |pod| {
-            pod.looks_at_pods() || snapshot.has_terms() || plan::fits(snapshot, ix, pod) || could_preempt(snapshot, ix, pod)
+        self.queue.happened(concerns, now, |pod, refused_by| {
+            let reasons = filter::alone(snapshot, ix, &pod.shape);
+            let as_before = reasons.iter().any(|reason| refused_by.meets(Plugins::of(&[reason.plugin()])));
+            !as_before || pod.looks_at_pods() || snapshot.has_terms() || could_preempt(snapshot, ix, pod)
         });
     }
 }

@@ -1,20 +1,21 @@
 //! Nodes and pods for tests.
 
-use proto::core::v1 as core;
 use proto::Quantity;
+use proto::core::v1 as core;
 
 use crate::pod::PodInfo;
 use crate::snapshot::Snapshot;
 
 fn quantity(text: &str) -> Quantity {
-    Quantity { string: text.into(), ..Default::default() }
+    Quantity { string: text.into() }
 }
 
 /// A node with room for 110 pods.
 pub fn node(name: &str, cpu: &str, memory: &str) -> core::Node {
     let mut node = core::Node::default();
     node.metadata.name = name.into();
-    node.status.allocatable = [("cpu", cpu), ("memory", memory), ("pods", "110")].map(|(k, v)| (k.to_owned(), quantity(v))).into();
+    node.status.allocatable =
+        [("cpu", cpu), ("memory", memory), ("pods", "110")].map(|(k, v)| (k.to_owned(), quantity(v))).into();
     node
 }
 

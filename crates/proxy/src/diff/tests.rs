@@ -30,23 +30,31 @@ fn nothing_changed_means_no_step() {
 fn a_new_endpoint_touches_only_its_service() {
     let other = "service a/other 10.96.0.9\nport - tcp 80\nendpoint a/other - tcp 10.244.0.9:80 node-1\n";
     let more = "endpoint a/web - tcp 10.244.0.3:80 node-1\n";
-    check(&format!("{WEB}{other}"), &format!("{WEB}{other}{more}"), &[
-        "flush chain ip svc/a/web/tcp/",
-        "add rule ip svc/a/web/tcp/: to 10.96.0.1 not from 10.244.0.0/16 masquerade",
-        "add rule ip svc/a/web/tcp/: tcp dnat one of 10.244.0.2:80, 10.244.0.3:80",
-        "add element ip hairpin-connections 10.244.0.3",
-    ]);
+    check(
+        &format!("{WEB}{other}"),
+        &format!("{WEB}{other}{more}"),
+        &[
+            "flush chain ip svc/a/web/tcp/",
+            "add rule ip svc/a/web/tcp/: to 10.96.0.1 not from 10.244.0.0/16 masquerade",
+            "add rule ip svc/a/web/tcp/: tcp dnat one of 10.244.0.2:80, 10.244.0.3:80",
+            "add element ip hairpin-connections 10.244.0.3",
+        ],
+    );
 }
 
 #[test]
 fn the_last_endpoint_gone_turns_the_element_into_a_rejection() {
-    check(WEB, "service a/web 10.96.0.1\nport - tcp 80\n", &[
-        "flush chain ip svc/a/web/tcp/",
-        "delete element ip service-ips 10.96.0.1 . tcp . 80",
-        "add element ip no-endpoint-services 10.96.0.1 . tcp . 80 : goto reject",
-        "delete element ip hairpin-connections 10.244.0.2",
-        "delete chain ip svc/a/web/tcp/",
-    ]);
+    check(
+        WEB,
+        "service a/web 10.96.0.1\nport - tcp 80\n",
+        &[
+            "flush chain ip svc/a/web/tcp/",
+            "delete element ip service-ips 10.96.0.1 . tcp . 80",
+            "add element ip no-endpoint-services 10.96.0.1 . tcp . 80 : goto reject",
+            "delete element ip hairpin-connections 10.244.0.2",
+            "delete chain ip svc/a/web/tcp/",
+        ],
+    );
 }
 
 #[test]
@@ -73,16 +81,18 @@ fn a_restart_keeps_the_clients_that_a_set_remembers() {
 
 /// A small cluster: up to four Services that share addresses, ports and endpoints.
 fn cluster() -> impl Strategy<Value = String> {
-    let service = (0..4u8, 0..3u8, 0..4u8, 0..4usize, 0..4u8).prop_map(|(ip, affinity, policy, endpoints, external)| {
-        let mut text = format!("10.96.0.{}", ip + 1);
-        match affinity {
-            0 => {}
-            seconds => text += &format!(" affinity={}", u32::from(seconds) * 10),
-        }
-        text += ["", " internal=Local", " external=Local", " internal=Local external=Local"][usize::from(policy)];
-        text += ["", " node-port=80:30080", " external-ip=192.0.2.1", " lb=192.0.2.2 ranges=198.51.100.0/24"][usize::from(external)];
-        (text, endpoints)
-    });
+    let service =
+        (0..4u8, 0..3u8, 0..4u8, 0..4usize, 0..4u8).prop_map(|(ip, affinity, policy, endpoints, external)| {
+            let mut text = format!("10.96.0.{}", ip + 1);
+            match affinity {
+                0 => {}
+                seconds => text += &format!(" affinity={}", u32::from(seconds) * 10),
+            }
+            text += ["", " internal=Local", " external=Local", " internal=Local external=Local"][usize::from(policy)];
+            text += ["", " node-port=80:30080", " external-ip=192.0.2.1", " lb=192.0.2.2 ranges=198.51.100.0/24"]
+                [usize::from(external)];
+            (text, endpoints)
+        });
     proptest::collection::btree_map("[a-d]", (service, any::<bool>()), 0..4).prop_map(|all| {
         let mut text = String::new();
         for (name, ((service, endpoints), udp)) in all {

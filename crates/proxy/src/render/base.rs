@@ -70,13 +70,19 @@ impl Renderer {
             ("services", self.node_port(family, Map::NodePorts)),
             ("filter-prerouting-after-nat", vec![is_new(), jump("leftover")]),
             ("filter-output-after-nat", vec![is_new(), jump("leftover")]),
-            ("leftover", vec![equal(daddr(family), string(format!("@{}", Map::ClusterIps.as_str()))), goto(REJECT_CHAIN)]),
+            (
+                "leftover",
+                vec![equal(daddr(family), string(format!("@{}", Map::ClusterIps.as_str()))), goto(REJECT_CHAIN)],
+            ),
             (REJECT_CHAIN, vec![equal(l4proto(), string("tcp")), reject(true)]),
             (REJECT_CHAIN, vec![reject(false)]),
             (DROP_CHAIN, vec![Statement::Drop(None)]),
         ];
         let hairpin = equal(concat(vec![saddr(family), daddr(family)]), string(format!("@{}", Map::Hairpin.as_str())));
-        rules.push(("nat-postrouting", vec![is_marked(self.masquerade_mark), clear_mark(self.masquerade_mark), masquerade()]));
+        rules.push((
+            "nat-postrouting",
+            vec![is_marked(self.masquerade_mark), clear_mark(self.masquerade_mark), masquerade()],
+        ));
         rules.push(("nat-postrouting", vec![is_dnat(), hairpin, masquerade()]));
         rules
     }
@@ -87,7 +93,11 @@ impl Renderer {
             NodePortAddresses::Within(all) => {
                 let mine: Vec<_> = all.iter().copied().filter(|range| Family::of(range.addr()) == family).collect();
                 // No range of this family: no address can match.
-                if mine.is_empty() { equal(daddr(family), loopback(family)) } else { equal(daddr(family), ranges(&mine)) }
+                if mine.is_empty() {
+                    equal(daddr(family), loopback(family))
+                } else {
+                    equal(daddr(family), ranges(&mine))
+                }
             }
         };
         let not_loopback = unequal(daddr(family), loopback(family));
@@ -106,7 +116,9 @@ fn loopback(family: Family) -> Expr {
 fn declare(family: Family, map: Map) -> Value {
     let ip = address_type(family);
     let key: Vec<SetType> = match map {
-        Map::ServiceIps | Map::NoEndpointIps | Map::FirewallIps => vec![ip, SetType::InetProto, SetType::InetService],
+        Map::ServiceIps | Map::NoEndpointIps | Map::FirewallIps => {
+            vec![ip, SetType::InetProto, SetType::InetService]
+        }
         Map::NodePorts | Map::NoEndpointNodePorts => vec![SetType::InetProto, SetType::InetService],
         Map::ClusterIps => vec![ip],
         Map::Hairpin => vec![ip, ip],
@@ -117,7 +129,13 @@ fn declare(family: Family, map: Map) -> Value {
     };
     let (family, name) = (nf_family(family), map.as_str().into());
     if map.is_set() {
-        return add(NfListObject::Set(Box::new(Set { family, table: TABLE.into(), name, set_type, ..Default::default() })));
+        return add(NfListObject::Set(Box::new(Set {
+            family,
+            table: TABLE.into(),
+            name,
+            set_type,
+            ..Default::default()
+        })));
     }
     let map = NfMap { family, table: TABLE.into(), name, map: set_type.clone(), set_type, ..Default::default() };
     let mut command = add(NfListObject::Map(Box::new(map)));

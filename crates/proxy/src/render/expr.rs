@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use nftables::expr::{
-    BinaryOperation, CT, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, NgMode, Numgen, Payload,
-    PayloadField, Prefix, SetItem, Verdict,
+    BinaryOperation, CT, Expression, Fib, FibFlag, FibResult, Map, Meta, MetaKey, NamedExpression, NgMode, Numgen,
+    Payload, PayloadField, Prefix, SetItem, Verdict,
 };
-use nftables::stmt::{JumpTarget, Mangle, Match, NAT, NATFamily, NATFlag, Operator, Reject, RejectType, Set, SetOp, Statement, VerdictMap};
+use nftables::stmt::{
+    JumpTarget, Mangle, Match, NAT, NATFamily, NATFlag, Operator, Reject, RejectType, Set, SetOp, Statement, VerdictMap,
+};
 
 use crate::table::Family;
 
@@ -28,7 +30,10 @@ pub fn concat(parts: Vec<Expr>) -> Expr {
 }
 
 fn payload(protocol: &'static str, field: &'static str) -> Expr {
-    named(NamedExpression::Payload(Payload::PayloadField(PayloadField { protocol: protocol.into(), field: field.into() })))
+    named(NamedExpression::Payload(Payload::PayloadField(PayloadField {
+        protocol: protocol.into(),
+        field: field.into(),
+    })))
 }
 
 pub fn saddr(family: Family) -> Expr {
@@ -126,7 +131,12 @@ pub fn is_marked(bit: u32) -> Stmt {
 }
 
 pub fn masquerade() -> Stmt {
-    Statement::Masquerade(Some(NAT { addr: None, family: None, port: None, flags: Some(HashSet::from([NATFlag::FullyRandom])) }))
+    Statement::Masquerade(Some(NAT {
+        addr: None,
+        family: None,
+        port: None,
+        flags: Some(HashSet::from([NATFlag::FullyRandom])),
+    }))
 }
 
 pub fn reject(tcp_reset: bool) -> Stmt {
@@ -154,7 +164,12 @@ pub fn dnat(family: Family, endpoints: &[SocketAddr]) -> Stmt {
         Family::V6 => NATFamily::IP6,
     };
     let nat = match endpoints {
-        [one] => NAT { addr: Some(string(one.ip())), port: Some(Expression::Number(one.port().into())), family: None, flags: None },
+        [one] => NAT {
+            addr: Some(string(one.ip())),
+            port: Some(Expression::Number(one.port().into())),
+            family: None,
+            flags: None,
+        },
         many => {
             let pair = |(index, endpoint): (usize, &SocketAddr)| {
                 let to = concat(vec![string(endpoint.ip()), Expression::Number(endpoint.port().into())]);

@@ -66,8 +66,8 @@ fn udp_flows_name_every_key_and_endpoint() {
     let flows = udp_flows(&fragment(&services[&name], &endpoints[&name], &settings()));
     let endpoint: SocketAddr = "10.244.0.2:53".parse().unwrap();
     let keys: Vec<_> = flows.iter().map(|(key, to)| (key.to_string(), to.clone())).collect();
-    assert_eq!(keys, [
-        ("10.96.0.10 . udp . 53".to_owned(), vec![endpoint]),
-        ("udp . 30053".to_owned(), vec![endpoint]),
-    ]);
+    assert_eq!(
+        keys,
+        [("10.96.0.10 . udp . 53".to_owned(), vec![endpoint]), ("udp . 30053".to_owned(), vec![endpoint]),]
+    );
 }

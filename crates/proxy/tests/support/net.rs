@@ -1,5 +1,7 @@
 //! A node, two pods and a client outside, as network namespaces that are removed with the value.
 
+#![allow(clippy::unwrap_used)] // test support
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -84,7 +86,9 @@ impl Net {
     #[track_caller]
     fn host(&self, command: &[&str]) -> String {
         let output = Command::new(command[0]).args(&command[1..]).output();
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}; install it (apt install nftables iproute2 procps util-linux conntrack)", command[0]));
+        let output = output.unwrap_or_else(|error| {
+            panic!("{}: {error}; install it (apt install nftables iproute2 procps util-linux conntrack)", command[0])
+        });
         assert!(output.status.success(), "{command:?}: {} (root is needed)", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -131,7 +135,10 @@ impl Net {
     /// This test binary again, in a namespace, as [`helper`].
     fn helper(&self, space: &str, order: &str) -> Command {
         let myself = std::env::current_exe().unwrap();
-        let command = self.enter(&self.space(space), &[myself.to_str().unwrap(), "--exact", "net::helper", "--ignored", "--nocapture"]);
+        let command = self.enter(
+            &self.space(space),
+            &[myself.to_str().unwrap(), "--exact", "net::helper", "--ignored", "--nocapture"],
+        );
         let mut helper = Command::new(&command[0]);
         helper.args(&command[1..]).env(ORDER, order).stdin(Stdio::null()).stderr(Stdio::null());
         helper
@@ -146,7 +153,9 @@ const ANSWER: &str = "ANSWER ";
 #[test]
 #[ignore = "the servers and clients of the other tests"]
 fn helper() {
-    let Ok(order) = std::env::var(ORDER) else { return };
+    let Ok(order) = std::env::var(ORDER) else {
+        return;
+    };
     let words: Vec<&str> = order.split(' ').collect();
     let any = |port: &str| std::net::SocketAddr::from(([0, 0, 0, 0], port.parse().unwrap()));
     let answer = match words[..] {

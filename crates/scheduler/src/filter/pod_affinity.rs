@@ -37,7 +37,8 @@ impl<'a> PodAffinity<'a> {
             closed: HashMap::new(),
             liked: HashMap::new(),
         };
-        this.may_be_first = this.wanted.iter().all(HashSet::is_empty) && pod.affinity.iter().all(|term| selects(snapshot, term, pod));
+        this.may_be_first =
+            this.wanted.iter().all(HashSet::is_empty) && pod.affinity.iter().all(|term| selects(snapshot, term, pod));
         this.own_preferences(snapshot);
         if snapshot.has_terms() {
             this.terms_of_others(snapshot);
@@ -58,7 +59,8 @@ impl<'a> PodAffinity<'a> {
         if avoided.any(|(term, domains)| value(term).is_some_and(|v| domains.contains(v))) {
             return Some(Reason::PodAntiAffinity);
         }
-        let closed = self.closed.iter().any(|(key, values)| labels.get(*key).is_some_and(|v| values.contains_key(v.as_str())));
+        let closed =
+            self.closed.iter().any(|(key, values)| labels.get(*key).is_some_and(|v| values.contains_key(v.as_str())));
         closed.then_some(Reason::ExistingAntiAffinity)
     }
 
@@ -80,10 +82,13 @@ impl<'a> PodAffinity<'a> {
         }
         for ix in snapshot.nodes() {
             for (term, weight) in &terms {
-                let Some(value) = snapshot.labels[ix].get(&term.key) else { continue };
+                let Some(value) = snapshot.labels[ix].get(&term.key) else {
+                    continue;
+                };
                 let count = snapshot.pods[ix].iter().filter(|other| selects(snapshot, term, other)).count();
                 if count > 0 {
-                    *self.liked.entry(&term.key).or_default().entry(value).or_default() += weight * i64::try_from(count).unwrap_or(i64::MAX);
+                    *self.liked.entry(&term.key).or_default().entry(value).or_default() +=
+                        weight * i64::try_from(count).unwrap_or(i64::MAX);
                 }
             }
         }
@@ -120,7 +125,9 @@ fn domains<'a>(snapshot: &'a Snapshot, term: &PodTerm) -> HashSet<&'a str> {
 fn selects(snapshot: &Snapshot, term: &PodTerm, pod: &PodInfo) -> bool {
     let by_label = || {
         let selector = term.namespace_selector.as_ref();
-        selector.is_some_and(|s| s.is_empty() || snapshot.namespaces.get(&pod.namespace).is_some_and(|labels| s.matches(labels)))
+        selector.is_some_and(|s| {
+            s.is_empty() || snapshot.namespaces.get(&pod.namespace).is_some_and(|labels| s.matches(labels))
+        })
     };
     (term.namespaces.contains(&pod.namespace) || by_label())
         && term.selector.as_ref().is_some_and(|selector| selector.matches(&pod.labels))

@@ -29,7 +29,9 @@ impl<'a> Spreads<'a> {
     /// The reason against a node.
     pub fn refuses(&self, snapshot: &Snapshot, ix: NodeIx) -> Option<Reason> {
         for counted in self.counted.iter().filter(|counted| counted.constraint.hard) {
-            let Some(domain) = snapshot.labels[ix].get(&counted.constraint.key) else { return Some(Reason::SpreadLabel) };
+            let Some(domain) = snapshot.labels[ix].get(&counted.constraint.key) else {
+                return Some(Reason::SpreadLabel);
+            };
             let count = counted.by_domain.get(domain.as_str()).copied().unwrap_or_default();
             if count + counted.own - counted.least > counted.constraint.max_skew {
                 return Some(Reason::Spread);
@@ -44,7 +46,8 @@ impl<'a> Spreads<'a> {
         soft.filter_map(|counted| {
             let domain = snapshot.labels[ix].get(&counted.constraint.key)?;
             counted.by_domain.get(domain.as_str()).copied()
-        }).sum()
+        })
+        .sum()
     }
 
     pub fn has_soft(&self) -> bool {
@@ -65,14 +68,21 @@ fn count<'a>(snapshot: &'a Snapshot, pod: &PodInfo, constraint: &'a Spread) -> C
         if !keys.iter().all(|key| labels.contains_key(*key)) || !eligible(snapshot, ix, pod, constraint) {
             continue;
         }
-        let Some(domain) = labels.get(&constraint.key) else { continue };
+        let Some(domain) = labels.get(&constraint.key) else {
+            continue;
+        };
         let here = snapshot.pods[ix].iter().filter(|other| matches(other)).count();
         *by_domain.entry(domain).or_default() += i64::try_from(here).unwrap_or(i64::MAX);
     }
     let domains = i64::try_from(by_domain.len()).unwrap_or(i64::MAX);
     let fewest = by_domain.values().copied().min().unwrap_or_default();
     let own = constraint.selector.as_ref().is_some_and(|selector| selector.matches(&pod.labels));
-    Counted { constraint, least: if domains < constraint.min_domains { 0 } else { fewest }, by_domain, own: i64::from(own) }
+    Counted {
+        constraint,
+        least: if domains < constraint.min_domains { 0 } else { fewest },
+        by_domain,
+        own: i64::from(own),
+    }
 }
 
 fn eligible(snapshot: &Snapshot, ix: NodeIx, pod: &PodInfo, constraint: &Spread) -> bool {

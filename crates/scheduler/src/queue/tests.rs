@@ -32,9 +32,10 @@ fn important_pods_go_first_then_those_that_came_first() {
     put(&mut queue, "a", 0, 1);
     put(&mut queue, "b", 0, 2);
     put(&mut queue, "c", 10, 3);
-    assert_eq!([pop(&mut queue, 4), pop(&mut queue, 4), pop(&mut queue, 4), pop(&mut queue, 4)], [
-        Some("c".into()), Some("a".into()), Some("b".into()), None,
-    ]);
+    assert_eq!(
+        [pop(&mut queue, 4), pop(&mut queue, 4), pop(&mut queue, 4), pop(&mut queue, 4)],
+        [Some("c".into()), Some("a".into()), Some("b".into()), None,]
+    );
 }
 
 #[test]
@@ -54,11 +55,11 @@ fn only_events_that_concern_the_refusing_plugin_wake_a_pod() {
     put(&mut queue, "a", 0, 0);
     pop(&mut queue, 0);
     queue.refused(&key("a"), fit(), 0);
-    queue.happened(FIT.with(Plugin::NodeAffinity), 5000, |_| true);
+    queue.happened(FIT.with(Plugin::NodeAffinity), 5000, |_, _| true);
     assert_eq!(pop(&mut queue, 5000), None);
-    queue.happened(fit(), 5000, |_| false);
+    queue.happened(fit(), 5000, |_, _| false);
     assert_eq!(pop(&mut queue, 5000), None);
-    queue.happened(fit(), 5000, |_| true);
+    queue.happened(fit(), 5000, |_, _| true);
     assert_eq!(pop(&mut queue, 5000).as_deref(), Some("a"));
 }
 
@@ -70,7 +71,7 @@ fn backoff_grows_with_attempts_up_to_its_limit() {
     for expect in [1000, 2000, 4000, 8000, 10_000, 10_000] {
         assert!(pop(&mut queue, now).is_some());
         queue.refused(&key("a"), fit(), now);
-        queue.happened(fit(), now, |_| true);
+        queue.happened(fit(), now, |_, _| true);
         assert_eq!(queue.next_wake(), Some(now + expect));
         assert_eq!(pop(&mut queue, now + expect - 1), None);
         now += expect;
@@ -144,7 +145,7 @@ proptest! {
                 Step::Fail(pod) => if queue.get(&key(&pod.to_string())).is_some_and(|w| w.place == Place::Underway) {
                     queue.failed(&key(&pod.to_string()), now);
                 },
-                Step::Happen => queue.happened(fit(), now, |_| true),
+                Step::Happen => queue.happened(fit(), now, |_, _| true),
                 Step::Remove(pod) => { queue.remove(&key(&pod.to_string())); }
                 Step::Wait(ms) => now += Millis::from(ms),
             }

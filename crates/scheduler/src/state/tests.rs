@@ -52,7 +52,10 @@ fn a_failed_binding_frees_the_room_and_tries_again() {
     let mut state = state();
     state.node_changed(&node("a", "1", "1Gi"), 0);
     state.pod_changed(&waiting("one", "1"), 0);
-    let Some([Action::Bind(pod)]) = state.decide(0).as_deref().map(|a| <&[Action; 1]>::try_from(a).unwrap().clone()) else { panic!() };
+    let Some([Action::Bind(pod)]) = state.decide(0).as_deref().map(|a| <&[Action; 1]>::try_from(a).unwrap().clone())
+    else {
+        panic!()
+    };
     state.not_bound(&pod, true, 0);
     assert_eq!(state.snapshot.requested[0].cpu_m, 0);
     assert_eq!(state.decide(0), None, "in backoff");
@@ -104,9 +107,22 @@ fn the_condition_is_written_only_when_it_says_something_new() {
     state.pod_changed(&waiting("one", "1"), 0);
     assert_eq!(refused(state.decide(0)), ("no nodes available to schedule pods".into(), true));
     state.node_changed(&node("a", "0", "1Gi"), 5000);
-    assert_eq!(state.decide(5000), None, "a node that would not do wakes nobody");
-    assert!(refused(state.decide(400_000)).1);
+    assert!(refused(state.decide(5000)).1, "another reason than before");
+    state.node_changed(&node("a", "0.5", "1Gi"), 50_000);
+    assert_eq!(state.decide(60_000), None, "a node that still would not do wakes nobody");
     assert!(!refused(state.decide(900_000)).1);
+}
+
+#[test]
+fn a_taint_removed_from_a_node_that_is_too_small_changes_the_sentence() {
+    let mut state = state();
+    let mut tainted = node("a", "1", "1Gi");
+    tainted.spec.taints = vec![core::Taint { key: "k".into(), effect: "NoSchedule".into(), ..Default::default() }];
+    state.node_changed(&tainted, 0);
+    state.pod_changed(&waiting("big", "8"), 0);
+    assert!(refused(state.decide(0)).0.contains("untolerated"));
+    state.node_changed(&node("a", "1", "1Gi"), 5000);
+    assert!(refused(state.decide(5000)).0.contains("Insufficient cpu"));
 }
 
 #[test]
