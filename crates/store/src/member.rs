@@ -7,6 +7,7 @@ use openraft::rt::WatchReceiver;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::Command;
 use proto::keelson::raft::v1::command::Request;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine::maintain;
 use crate::env::{Env, WorkerHandle};
@@ -47,6 +48,8 @@ pub struct Member {
     pub reads: Reads,
     pub deadlines: Arc<Deadlines>,
     pub limits: Limits,
+    /// Cancelled when the member stops: streams without an end of their own end then.
+    pub stopping: CancellationToken,
 }
 
 /// Where this member stands in the cluster.

@@ -21,6 +21,7 @@ use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::raft_server::RaftServer;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::config::{self, Config, ConfigError, Ids};
@@ -134,6 +135,7 @@ where
         reads,
         deadlines,
         limits,
+        stopping: CancellationToken::new(),
     });
     let expiry = Expiry { member: member.clone() };
     Ok(Built { member, batching, rounds, expiry })
@@ -214,6 +216,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         error = fatal(member.clone()) => Err(RunError::Stopped(error)),
     };
     shutdown.drain.cancel();
+    member.stopping.cancel();
     serving.join_all().await;
     tasks.shutdown().await;
     if tokio::time::timeout(STOP_TIMEOUT, member.raft.shutdown()).await.is_err() {

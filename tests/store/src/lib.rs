@@ -144,6 +144,25 @@ impl Member {
         }
     }
 
+    /// Returns when the process ends by itself.
+    pub fn wait(mut self) -> Result<std::process::ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
+    /// SIGTERM, and how long the process took to end.
+    pub fn stop(mut self) -> Result<Duration> {
+        let start = Instant::now();
+        let sent = Command::new("kill").arg(self.pid().to_string()).status()?;
+        if !sent.success() {
+            bail!("no SIGTERM for {}", self.pid());
+        }
+        let ended = self.child.wait()?;
+        if !ended.success() {
+            bail!("{} ended with {ended}\n{}", self.spec.name, self.log());
+        }
+        Ok(start.elapsed())
+    }
+
     pub async fn status(&self) -> Result<etcd::StatusResponse> {
         let mut client = MaintenanceClient::new(connect(self.spec.client).await?);
         Ok(client.status(etcd::StatusRequest {}).await?.into_inner())

@@ -59,7 +59,8 @@ impl Lease for LeaseService {
                 Ok(etcd::LeaseKeepAliveResponse { header, id, ttl })
             }
         });
-        Ok(Response::new(Box::pin(answers)))
+        let stopping = self.member.stopping.clone();
+        Ok(Response::new(Box::pin(answers.take_until(stopping.cancelled_owned()))))
     }
 
     async fn lease_time_to_live(

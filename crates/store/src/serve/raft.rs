@@ -96,7 +96,8 @@ impl Raft for RaftService {
         })()));
         let answers = self.member.raft.stream_append(requests);
         let answers = answers.map(|answer| answer.map(append_response).map_err(stopped));
-        Ok(Response::new(Box::pin(answers)))
+        let stopping = self.member.stopping.clone();
+        Ok(Response::new(Box::pin(answers.take_until(stopping.cancelled_owned()))))
     }
 
     async fn vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {

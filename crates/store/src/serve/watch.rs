@@ -99,6 +99,8 @@ impl Session {
                     // The client ended its side, or the connection broke: watchers end with it.
                     _ => Err(Gone),
                 },
+                // The client reconnects, to another member where there is one.
+                () = self.member.stopping.cancelled() => Err(Gone),
                 () = outbox.ready() => self.deliver().await,
                 _ = timer.tick() => self.notify_progress().await,
             };
