@@ -10,6 +10,7 @@ mod simple;
 mod workload;
 
 pub use pod::{container_requests, pull_policy};
+pub use simple::claim_sources;
 pub use service::is_reached_from_outside;
 
 use proto::dynamic::DynObject;

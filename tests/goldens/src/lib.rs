@@ -1,5 +1,7 @@
 //! Finds and reads the recorded facts of the Kubernetes API, which lie beside the checkout.
 
+pub mod request;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Events: core/v1 (the stored form) and events.k8s.io/v1 name the same fields differently.
 
+#![allow(deprecated, reason = "deprecated fields travel too")]
+
 use proto::dynamic::DynObject;
 use proto::{core, events};
 

@@ -1,5 +1,7 @@
 //! Defaults of pods, their templates and containers.
 
+#![allow(deprecated, reason = "an older name of the same field")]
+
 use proto::core::v1::{Container, EphemeralContainerCommon, Pod, PodSpec};
 
 use super::shared::{point, set};

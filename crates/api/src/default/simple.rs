@@ -1,6 +1,9 @@
 //! Defaults of kinds that have only a few.
 
-use proto::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Secret};
+use proto::core::v1::{
+    Namespace, Node, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret,
+    TypedLocalObjectReference, TypedObjectReference,
+};
 use proto::batch::v1::Job;
 use proto::scheduling::v1::PriorityClass;
 
@@ -41,6 +44,39 @@ pub fn persistent_volume(volume: &mut PersistentVolume) {
 pub fn persistent_volume_claim(claim: &mut PersistentVolumeClaim) {
     set(&mut claim.status.phase, "Pending");
     volume_mode(&mut claim.spec.volume_mode);
+}
+
+/// The two names of a claim's source say the same: what the older one cannot name is dropped from it, and each is
+/// filled from the other. Done when a claim is made, not when it is read.
+pub fn claim_sources(spec: &mut PersistentVolumeClaimSpec) {
+    if let Some(source) = &spec.data_source {
+        let group = source.api_group.as_deref().unwrap_or_default();
+        let known = matches!(
+            (group, source.kind.as_str()),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        );
+        if !known {
+            spec.data_source = None;
+        }
+    }
+    match (&spec.data_source, &spec.data_source_ref) {
+        (Some(source), None) => {
+            spec.data_source_ref = Some(TypedObjectReference {
+                api_group: source.api_group.clone(),
+                kind: source.kind.clone(),
+                name: source.name.clone(),
+                namespace: None,
+            });
+        }
+        (None, Some(source)) if source.namespace.as_deref().unwrap_or_default().is_empty() => {
+            spec.data_source = Some(TypedLocalObjectReference {
+                api_group: source.api_group.clone(),
+                kind: source.kind.clone(),
+                name: source.name.clone(),
+            });
+        }
+        _ => {}
+    }
 }
 
 /// A job is found by what its pods are found by.

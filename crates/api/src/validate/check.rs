@@ -156,10 +156,3 @@ pub fn label_selector(errors: &mut Errors, path: Path<'_>, selector: &LabelSelec
         }
     }
 }
-
-/// A value that must stay as it is.
-pub fn unchanged<T: PartialEq>(errors: &mut Errors, path: Path<'_>, new: &T, old: &T, shown: &str) {
-    if new != old {
-        errors.push(FieldError::invalid(path, shown, "field is immutable"));
-    }
-}

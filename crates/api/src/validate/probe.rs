@@ -1,5 +1,7 @@
 //! Validation of probes and lifecycle hooks.
 
+#![allow(deprecated, reason = "deprecated fields are judged too")]
+
 use proto::core::v1::{Container, ExecAction, GrpcAction, HttpGetAction, Lifecycle, LifecycleHandler, Probe, TcpSocketAction};
 
 use super::check::{Errors, not_negative, one_of, port, port_or_name, required};

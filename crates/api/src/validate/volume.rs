@@ -3,6 +3,8 @@
 //! Sources that need a storage vendor's driver in the tree (upstream has removed most of those drivers) are judged by
 //! their required fields only.
 
+#![allow(deprecated, reason = "deprecated sources are judged too")]
+
 use proto::core::v1::{
     DownwardApiVolumeFile, HostPathVolumeSource, KeyToPath, NfsVolumeSource, ProjectedVolumeSource, Volume,
     VolumeProjection, VolumeSource,

@@ -17,6 +17,8 @@ impl Strategy for VolumeStrategy {
     fn create(&self, object: &mut dyn DynObject) {
         if let Some(volume) = object.downcast_mut::<PersistentVolume>() {
             volume.status.phase = "Pending".to_owned();
+            let now = proto::time::Time::from_system(std::time::SystemTime::now());
+            volume.status.last_phase_transition_time = Some(now);
         }
     }
 }
@@ -33,6 +35,7 @@ impl Strategy for ClaimStrategy {
     fn create(&self, object: &mut dyn DynObject) {
         if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
             claim.status.phase = "Pending".to_owned();
+            api::default::claim_sources(&mut claim.spec);
         }
     }
 }

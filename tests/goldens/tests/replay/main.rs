@@ -1,0 +1,53 @@
+//! Replays recorded requests over gRPC against the apiserver on an etcd store, and compares the answers.
+//!
+//! Needs Debian's etcd-server. What gRPC cannot say (HTTP methods, headers, malformed query parameters) and what later
+//! parts bring (other kinds, server-side apply, users without certificates here) is counted by reason, never hidden.
+
+#[allow(dead_code, reason = "the apiserver's tests use more of it")]
+#[path = "../../../../crates/apiserver/tests/api/harness.rs"]
+mod harness;
+
+mod compare;
+mod defaulting;
+mod patch;
+mod send;
+mod validation;
+
+/// Says how many cases passed, per kind, and why others were left out; fails when one differs.
+#[track_caller]
+fn report(what: &str, tally: &Tally) {
+    for (kind, (passed, all)) in &tally.kinds {
+        println!("{what}: {kind}: {passed} of {all}");
+    }
+    for (reason, count) in &tally.left_out {
+        println!("{what}: {count} left out: {reason}");
+    }
+    let all: usize = tally.kinds.values().map(|(_, all)| all).sum();
+    println!("{what}: {} of {all}", all - tally.failures.len());
+    let count = tally.failures.len();
+    assert!(tally.failures.is_empty(), "{what}: {count} of {all} differ:\n{}", tally.failures.join("\n"));
+}
+
+/// What came of the cases.
+#[derive(Default)]
+struct Tally {
+    /// Passed and all, by plural name.
+    kinds: std::collections::BTreeMap<String, (usize, usize)>,
+    left_out: std::collections::BTreeMap<String, usize>,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, kind: &str, name: &str, difference: Option<String>) {
+        let entry = self.kinds.entry(kind.to_owned()).or_default();
+        entry.1 += 1;
+        match difference {
+            None => entry.0 += 1,
+            Some(difference) => self.failures.push(format!("{name}: {difference}")),
+        }
+    }
+
+    fn leave_out(&mut self, reason: &str) {
+        *self.left_out.entry(reason.to_owned()).or_default() += 1;
+    }
+}

@@ -1,0 +1,58 @@
+//! Patches and what they made of objects.
+
+use serde_json::Value;
+use test_goldens::request::Target;
+use test_goldens::{cases, json};
+
+use crate::compare::{difference, refusal, without_server_parts};
+use crate::harness::{Cluster, Engine};
+use crate::validation::setup;
+use crate::{Tally, report, send};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_do_what_was_recorded() {
+    let cluster = Cluster::start(Engine::Etcd);
+    let server = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16"]).await;
+    let client = cluster.client(&server, "admin");
+    let mut tally = Tally::default();
+    for name in cases("patch", ".json") {
+        let case = json(&format!("patch/{name}.json"));
+        match replay(&client, &case).await {
+            Ok((kind, difference)) => tally.add(&kind, &name, difference),
+            Err(reason) => tally.leave_out(reason),
+        }
+    }
+    server.stop().await;
+    report("patch", &tally);
+}
+
+async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option<String>), &'static str> {
+    let request = &case["request"];
+    let path = request["path"].as_str().ok_or("a request without a path")?;
+    let target = Target::parse(path).ok_or("a path that names no resource")?;
+    if !target.is_served() {
+        return Err("a kind of a later part");
+    }
+    if !target.namespace.is_empty() {
+        send::namespace(client, &target.namespace).await;
+    }
+    setup(client, case).await?;
+    let answer = send::send(client, request).await?;
+    let code = case["response"]["code"].as_i64().unwrap_or_default();
+    if !(200..300).contains(&code) {
+        let found = if (200..300).contains(&answer.code) {
+            Some(format!("expected {code}, found success"))
+        } else {
+            refusal(&case["response"]["body"], code, &answer.body)
+        };
+        return Ok((target.plural, found));
+    }
+    if !(200..300).contains(&answer.code) {
+        return Ok((target.plural, Some(format!("refused: {}", answer.body["message"]))));
+    }
+    let plain = path.split('?').next().unwrap_or(path).trim_end_matches("/status");
+    let get = serde_json::json!({"method": "GET", "path": plain, "body": Value::Null});
+    let after = send::send(client, &get).await?.body;
+    let found = difference("", &without_server_parts(&case["after"]), &without_server_parts(&after));
+    Ok((target.plural, found))
+}

@@ -1,0 +1,77 @@
+//! Requests that a real API server refused, or let pass against expectation.
+
+use serde_json::Value;
+use test_goldens::request::{Target, causes};
+use test_goldens::{cases, json};
+
+use crate::compare::refusal;
+use crate::harness::{Cluster, Engine};
+use crate::{Tally, report, send};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_answered_as_recorded() {
+    let cluster = Cluster::start(Engine::Etcd);
+    let server = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16"]).await;
+    let client = cluster.client(&server, "admin");
+    let mut tally = Tally::default();
+    for name in cases("validation", ".json") {
+        let case = json(&format!("validation/{name}.json"));
+        match replay(&client, &case).await {
+            Ok((kind, difference)) => tally.add(&kind, &name, difference),
+            Err(reason) => tally.leave_out(reason),
+        }
+    }
+    server.stop().await;
+    report("validation", &tally);
+}
+
+async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option<String>), &'static str> {
+    let request = &case["request"];
+    let path = request["path"].as_str().ok_or("a request without a path")?;
+    let target = Target::parse(path).ok_or("a path that names no resource")?;
+    if !target.is_served() {
+        return Err("a kind of a later part");
+    }
+    if !target.namespace.is_empty() {
+        send::namespace(client, &target.namespace).await;
+    }
+    setup(client, case).await?;
+    let answer = send::send(client, request).await?;
+    let code = case["response"]["code"].as_i64().unwrap_or_default();
+    let expected = &case["response"]["body"];
+    let difference = if (200..300).contains(&code) {
+        (!(200..300).contains(&answer.code)).then(|| format!("expected success, found {}", answer.body))
+    } else if (200..300).contains(&answer.code) {
+        let causes = causes(expected);
+        Some(format!("expected {code} {} {causes:?}, found success", expected["message"]))
+    } else {
+        refusal(expected, code, &answer.body)
+    };
+    Ok((target.plural, difference))
+}
+
+/// Sends what had to be there; a cluster-scoped object of a case before may be there already.
+pub async fn setup(client: &client::Client, case: &Value) -> Result<(), &'static str> {
+    let mut answers: Vec<Value> = Vec::new();
+    for request in case["setup"].as_array().into_iter().flatten() {
+        let mut text = request.to_string();
+        for (index, answer) in answers.iter().enumerate() {
+            for field in ["metadata.uid", "metadata.resourceVersion"] {
+                let value = field.split('.').fold(answer, |value, step| &value[step]);
+                let value = value.as_str().unwrap_or_default();
+                text = text.replace(&format!("${{{index}.{field}}}"), value);
+            }
+        }
+        let request: Value = serde_json::from_str(&text).map_err(|_| "a setup that cannot be filled in")?;
+        let path = request["path"].as_str().unwrap_or_default();
+        let target = Target::parse(path).ok_or("a setup at a path that names no resource")?;
+        if !target.is_served() {
+            return Err("a setup with a kind of a later part");
+        }
+        if !target.namespace.is_empty() {
+            send::namespace(client, &target.namespace).await;
+        }
+        answers.push(send::send(client, &request).await?.body);
+    }
+    Ok(())
+}
