@@ -21,7 +21,7 @@ use crate::params::{ListParams, WatchParams};
 use crate::watch::Event;
 
 const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(15);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// A watch that ends sooner than this counts as a failure: the next one waits.
 const WATCH_LEAST: Duration = Duration::from_secs(1);
 /// A watch is opened again after between this and twice this, so that load spreads over servers.
@@ -93,6 +93,7 @@ impl<T: Object> Informer<T> {
     pub async fn run(self) {
         let mut state = State::List;
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
+        let mut failures = 0_u32;
         loop {
             let started = tokio::time::Instant::now();
             let next = match state {
@@ -101,6 +102,7 @@ impl<T: Object> Informer<T> {
             };
             state = match next {
                 Ok(next) => {
+                    failures = 0;
                     let listed = matches!(state, State::List);
                     if listed || started.elapsed() >= WATCH_LEAST {
                         backoff.reset();
@@ -113,9 +115,12 @@ impl<T: Object> Informer<T> {
                     let plural = &self.api.resource().plural;
                     if error.is_expired() {
                         tracing::debug!("{plural}: the revision is too old, listing again");
+                    } else if failures == 0 {
+                        tracing::warn!("{plural} are not followed, trying again: {error}");
                     } else {
-                        tracing::warn!("{plural}: {error}");
+                        tracing::debug!(failures, "{plural}: {error}");
                     }
+                    failures = failures.saturating_add(1);
                     tokio::time::sleep(backoff.pause()).await;
                     match state {
                         State::Watch(_) if !error.is_expired() => State::Watch(self.store.revision()),

@@ -1,16 +1,17 @@
 //! Starts everything: informers, queues, workers, election, health; and ends it.
 
+mod status;
 mod wiring;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::informer::Key;
 use client::leader::{self, Elector};
 use client::queue::WorkQueue;
 use client::recorder::Recorder;
 use client::{Client, Config};
-use daemon::health::{Health, Scope};
-use daemon::metrics::Metrics;
+use daemon::health::Scope;
 use daemon::serve::{Server, bind};
 use daemon::shutdown::Shutdown;
 use daemon::tls::{ClientCerts, ServerIdentity};
@@ -21,6 +22,10 @@ use crate::execute::Executor;
 use crate::flags::Flags;
 use crate::view::View;
 use crate::write::Plan;
+use status::Status;
+
+/// Pause of a key while the API server is away.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A controller that only plans.
 pub struct Controller {
@@ -47,13 +52,13 @@ pub async fn run(flags: Flags, shutdown: Shutdown) -> Result<(), Error> {
         .map_err(client::Error::from)?
         .user_agent("keelson-controller-manager");
     let client = Client::new(config)?;
-    let health = Health::new();
-    let serving = serve(&flags, health.clone(), shutdown.drain.clone()).await?;
+    let status = Status::new(&flags);
+    let serving = serve(&flags, &status, shutdown.drain.clone()).await?;
 
     let result = if flags.leader_elect {
-        lead(&flags, settings, client, &health, &shutdown).await
+        lead(&flags, settings, client, &status, &shutdown).await
     } else {
-        work(&flags, settings, client, &health, &shutdown).await
+        work(&flags, settings, client, &status, &shutdown).await
     };
     shutdown.drain.cancel();
     if let Some(serving) = serving {
@@ -68,7 +73,7 @@ async fn lead(
     flags: &Flags,
     settings: crate::flags::Settings,
     client: Client,
-    health: &Health,
+    status: &Status,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
     let mut options =
@@ -83,7 +88,7 @@ async fn lead(
     }
     let result = tokio::select! {
         () = elector.hold() => return Err(Error::LeadershipLost),
-        result = work(flags, settings, client, health, shutdown) => result,
+        result = work(flags, settings, client, status, shutdown) => result,
     };
     elector.release().await;
     result
@@ -94,13 +99,13 @@ async fn work(
     flags: &Flags,
     settings: crate::flags::Settings,
     client: Client,
-    health: &Health,
+    status: &Status,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let synced = health.flag("informers", Scope::Ready, "not synced yet");
+    let synced = status.health.flag("informers", Scope::Ready, "not synced yet");
     let view = Arc::new(View::new(settings));
     let (recorder, writer) = Recorder::new(&client, "controller-manager", "");
-    let controllers = wiring::controllers(flags);
+    let controllers = status.controllers.clone();
     let mut tasks = JoinSet::new();
     tasks.spawn(writer.run());
     wiring::informers(&client, &view, &controllers, &mut tasks);
@@ -110,6 +115,7 @@ async fn work(
         () = shutdown.drain.cancelled() => return Ok(()),
     }
     synced.ok();
+    status.leading(true);
     tracing::info!(controllers = controllers.len(), "informers are synced; working");
     for controller in controllers.iter() {
         for _ in 0..controller.workers {
@@ -117,9 +123,11 @@ async fn work(
         }
     }
     wiring::tasks(flags, &client, &view, &controllers, &mut tasks);
-    tokio::select! {
-        () = shutdown.drain.cancelled() => {}
-        Some(Err(error)) = tasks.join_next() => return Err(Error::Task(error)),
+    loop {
+        tokio::select! {
+            () = shutdown.drain.cancelled() => break,
+            Some(ended) = tasks.join_next() => ended.map_err(Error::Task)?,
+        }
     }
     for controller in controllers.iter() {
         controller.queue.close();
@@ -137,11 +145,17 @@ async fn worker(controller: Arc<Controller>, view: Arc<View>, executor: Executor
         }
         match executor.execute(plan.writes).await {
             Ok(()) => controller.queue.forget(&key),
+            Err(error) if error.is_unavailable() => {
+                // Nothing is wrong with the key: it need not wait longer each time.
+                controller.queue.add_after((*key).clone(), UNAVAILABLE_PAUSE);
+                tracing::debug!(controller = controller.name, key = %*key, "{error}");
+            }
             Err(error) => {
                 let pause = controller.queue.retry((*key).clone());
-                if error.is_conflict() || error.is_already_exists() {
+                let behind = error.is_conflict() || error.is_already_exists() || error.is_not_found();
+                if behind || error.has_cause("NamespaceTerminating") {
                     tracing::debug!(controller = controller.name, key = %*key, "behind the server, looking again: {error}");
-                } else if !(error.is_forbidden() && error.has_cause("NamespaceTerminating")) {
+                } else {
                     let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                     tracing::warn!(controller = controller.name, key = %*key, retry_ms, "{error}");
                 }
@@ -153,13 +167,13 @@ async fn worker(controller: Arc<Controller>, view: Arc<View>, executor: Executor
 /// Health and metrics.
 async fn serve(
     flags: &Flags,
-    health: Health,
+    status: &Status,
     shutdown: tokio_util::sync::CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Error> {
     if flags.secure_port == 0 {
         return Ok(None);
     }
-    let mut server = Server::new(health, Metrics::new());
+    let mut server = Server::new(status.health.clone(), status.metrics.clone());
     let host = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
         (Some(cert), Some(key)) => {
             let clients = flags.client_ca_file.clone().map_or(ClientCerts::Ignored, ClientCerts::Optional);

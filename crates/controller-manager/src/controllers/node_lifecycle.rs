@@ -170,6 +170,8 @@ fn wanted_taints(node: &Node) -> Vec<(&'static str, &'static str)> {
     match ready_status(node) {
         "False" => wanted.extend([(NOT_READY, NO_SCHEDULE), (NOT_READY, NO_EXECUTE)]),
         "Unknown" => wanted.extend([(UNREACHABLE, NO_SCHEDULE), (UNREACHABLE, NO_EXECUTE)]),
+        // Admission taints new nodes; the taint stays until the kubelet has spoken.
+        "" => wanted.push((NOT_READY, NO_SCHEDULE)),
         _ => {}
     }
     for (kind, bad, key) in PRESSURES {
