@@ -115,8 +115,9 @@ fn by_name(keelctl: &Keelctl, port: u16) -> Result<Page> {
     let pods = keelctl.json(&["get", "pods", "-l", "app=hello"])?;
     let pod = text(&pods, "/items/0/metadata/name")?.to_owned();
     let url = format!("http://hello.default.svc.cluster.local:{port}/");
+    // Not wget -T: the applet of Debian 12 crashes on it.
     let text = wait::until("the page by its DNS name", FOLLOW, || {
-        let text = keelctl.run(&["exec", &pod, "--", "wget", "-q", "-T", "5", "-O", "-", &url])?;
+        let text = keelctl.run(&["exec", &pod, "--", "timeout", "5", "wget", "-q", "-O", "-", &url])?;
         ensure!(text.contains(MARK), "another page came: {text:?}");
         Ok(Some(text))
     })?;

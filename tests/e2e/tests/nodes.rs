@@ -66,7 +66,7 @@ fn pods_on_two_nodes_reach_each_other_and_the_service(world: &World) -> Result<(
         let address = pods[to]["status"]["podIP"].as_str().context("a pod address")?;
         for host in [&format!("{address}:8080"), "web.across.svc.cluster.local"] {
             let page = wait::until(host, Duration::from_secs(30), || {
-                space.exec(&name(&pods[from]), &["wget", "-q", "-T", "3", "-O", "-", &format!("http://{host}/")]).map(Some)
+                space.exec(&name(&pods[from]), &["timeout", "3", "wget", "-q", "-O", "-", &format!("http://{host}/")]).map(Some)
             })?;
             ensure!(page == "page\n", "{page:?}");
         }

@@ -144,7 +144,7 @@ fn a_pod_reaches_the_api_with_its_token(world: &World) -> Result<()> {
     let environment = space.exec("client", &["env"])?;
     ensure!(environment.contains("KUBERNETES_SERVICE_HOST=10.96.0.1"), "{environment}");
     let version = wait::until("the API from inside a pod", LIMIT, || {
-        space.exec("client", &["wget", "-q", "-T", "3", "--no-check-certificate", "-O", "-", "https://kubernetes.default.svc/version"]).map(Some)
+        space.exec("client", &["timeout", "3", "wget", "-q", "--no-check-certificate", "-O", "-", "https://kubernetes.default.svc/version"]).map(Some)
     })?;
     ensure!(version.contains("gitVersion"), "{version}");
     // The same token, shown by keelctl: known, and allowed nothing that no role gives.

@@ -159,7 +159,7 @@ fn a_service_is_found_by_name_from_a_pod(world: &World) -> Result<()> {
     space.wait_ready("client")?;
     for host in ["web", "web.names", "web.names.svc", "web.names.svc.cluster.local"] {
         let page = wait::until(host, Duration::from_secs(20), || {
-            space.exec("client", &["wget", "-q", "-T", "3", "-O", "-", &format!("http://{host}/")]).map(Some)
+            space.exec("client", &["timeout", "3", "wget", "-q", "-O", "-", &format!("http://{host}/")]).map(Some)
         })?;
         ensure!(page == "found\n", "{host} gave {page:?}");
     }
