@@ -1,6 +1,6 @@
 //! `cargo xtask test`: installs what the tests need and runs all of them.
 //!
-//! Everything but the end-to-end tests is built in the dev profile; those drive release programs that are built once.
+//! Everything is built once, in the dev profile: the programs first, since tests of several crates start them.
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -15,6 +15,8 @@ use crate::{build, workspace};
 
 /// The package that holds the end-to-end tests.
 const END_TO_END: &str = "test-e2e";
+/// One profile for all, so that nothing is compiled twice.
+const PROFILE: &str = "dev";
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,13 +51,15 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let mut count = Count::default();
     let mut broken = Vec::new();
+    let programs = build::build(&Daemon::ALL, PROFILE)?;
     if !options.only_e2e {
-        stage("unit and integration tests", &mut workspace_tests()?, &mut count, &mut broken)?;
+        let mut tests = workspace_tests()?;
+        tests.env("KEELSON_PROGRAMS", &programs);
+        stage("unit and integration tests", &mut tests, &mut count, &mut broken)?;
     }
     if !options.no_e2e {
-        let programs = build::build(&Daemon::ALL, "release")?;
         let mut cargo = workspace::cargo();
-        cargo.current_dir(workspace::root()?).env("KEELSON_PROGRAMS", programs);
+        cargo.current_dir(workspace::root()?).env("KEELSON_PROGRAMS", &programs);
         // One test at a time: each uses the whole machine, and times its waits by it.
         cargo.args(["test", "--locked", "--no-fail-fast", "--package", END_TO_END, "--", "--test-threads=1"]);
         cargo.args(options.filter.iter());

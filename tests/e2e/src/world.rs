@@ -146,7 +146,7 @@ impl Drop for World {
     }
 }
 
-/// The folder of release programs: named by `KEELSON_PROGRAMS`, else cargo's own.
+/// The folder of the programs: named by `KEELSON_PROGRAMS`, else cargo's own.
 pub fn programs() -> Result<PathBuf> {
     let folder = match (std::env::var_os("KEELSON_PROGRAMS"), std::env::var_os("CARGO_TARGET_DIR")) {
         (Some(folder), _) => PathBuf::from(folder),
