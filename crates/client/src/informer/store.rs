@@ -223,18 +223,27 @@ impl<T: Object> Store<T> {
         let mut changes = Vec::new();
         {
             let mut inner = self.write();
+            // A list after a restore of the server's store may be older than what was known: then all of it counts.
+            // Otherwise, what is newer than the list is an own write that the watch will bring.
+            let restored = revision < inner.revision;
             for key in inner.keys().into_iter().filter(|key| !listed.contains(key)).collect::<Vec<_>>() {
+                if !restored && inner.revision_at(&key).is_some_and(|known| known > revision) {
+                    continue;
+                }
                 if let Some(old) = inner.take(&key) {
                     inner.reindex(Some(&old), None);
                     changes.push(Change { key, old: Some(old), new: None });
                 }
             }
-            // A list after a restore of the store may be older than what was known.
             inner.revision = revision;
             for object in objects {
                 let key = Key::of(&object);
                 let old = inner.namespaces.get(&key.namespace).and_then(|names| names.get(&key.name)).cloned();
-                if old.as_ref().is_some_and(|old| revision_of(&**old) == revision_of(&object) && same_uid(&**old, &object)) {
+                let is_known = |old: &Arc<T>| {
+                    let same = revision_of(&**old) == revision_of(&object) && same_uid(&**old, &object);
+                    same || (!restored && revision_of(&**old) > revision)
+                };
+                if old.as_ref().is_some_and(is_known) {
                     continue;
                 }
                 let new = Arc::new(object);
@@ -276,6 +285,10 @@ impl<T: Object> Inner<T> {
     fn keys(&self) -> Vec<Key> {
         let namespaces = self.namespaces.iter();
         namespaces.flat_map(|(namespace, names)| names.keys().map(move |name| Key::new(namespace, name))).collect()
+    }
+
+    fn revision_at(&self, key: &Key) -> Option<i64> {
+        Some(revision_of(&**self.namespaces.get(&key.namespace)?.get(&key.name)?))
     }
 
     fn take(&mut self, key: &Key) -> Option<Arc<T>> {

@@ -174,3 +174,23 @@ fn own_writes_are_seen_at_once_and_do_not_bring_back_the_dead() {
     store.observe(at("a", "4"));
     assert_eq!(store.get("n", "a").expect("there").data["value"], "5");
 }
+
+#[test]
+fn list_does_not_undo_own_writes_unless_the_server_was_restored() {
+    let store = Store::new();
+    let at = |name: &str, revision: i64| {
+        let mut object = config_map(name, &revision.to_string());
+        object.metadata.resource_version = revision.to_string();
+        object
+    };
+    let names = |store: &Store<ConfigMap>| -> Vec<String> {
+        store.list().iter().map(|object| format!("{} {}", object.metadata.name, object.data["value"])).collect()
+    };
+    store.replace(vec![at("a", 3), at("gone", 2)], 5);
+    store.observe(at("a", 7));
+    store.observe(at("own", 8));
+    store.replace(vec![at("a", 3)], 6);
+    assert_eq!(names(&store), ["a 7", "own 8"]);
+    store.replace(vec![at("a", 3)], 4);
+    assert_eq!(names(&store), ["a 3"], "the server went back in time");
+}

@@ -27,6 +27,9 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// What slices are grouped by: everything in one slice shares its family and ports.
 type Group = (String, Vec<EndpointPort>);
 
+/// Endpoints that share their ports.
+type ByPorts = (Vec<EndpointPort>, Vec<Endpoint>);
+
 /// `key` names a Service.
 pub fn plan(view: &View, key: &Key, _now: Time) -> Plan {
     let Some(service) = view.services.get_key(key) else { return remove_all(view, key) };
@@ -38,7 +41,7 @@ pub fn plan(view: &View, key: &Key, _now: Time) -> Plan {
     }
     let families = families(&service);
     let pods = selected(view, &service);
-    let mut groups: BTreeMap<String, Vec<(Vec<EndpointPort>, Vec<Endpoint>)>> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<ByPorts>> = BTreeMap::new();
     for family in &families {
         let of_family = groups.entry(family.clone()).or_default();
         for pod in &pods {

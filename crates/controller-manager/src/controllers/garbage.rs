@@ -34,6 +34,8 @@ const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
 
 /// Group, version, plural.
 type Gvr = (String, String, String);
+/// Resource, and whether it is namespaced, by apiVersion and kind.
+type Kinds = HashMap<(String, String), (Gvr, bool)>;
 
 /// Follows everything and deletes what nobody owns any more.
 #[derive(Clone)]
@@ -42,8 +44,7 @@ pub struct Collector {
     graph: Arc<Mutex<Graph>>,
     /// Uids to look at.
     queue: WorkQueue<String>,
-    /// Resource and scope by apiVersion and kind.
-    kinds: Arc<Mutex<HashMap<(String, String), (Gvr, bool)>>>,
+    kinds: Arc<Mutex<Kinds>>,
 }
 
 impl Collector {
@@ -89,10 +90,7 @@ impl Collector {
         });
         for resource in wanted {
             let gvr = gvr(resource);
-            if !followed.contains_key(&gvr) {
-                let task = follow::run(self.clone(), gvr.clone());
-                followed.insert(gvr, tasks.spawn(task));
-            }
+            followed.entry(gvr.clone()).or_insert_with(|| tasks.spawn(follow::run(self.clone(), gvr)));
         }
     }
 

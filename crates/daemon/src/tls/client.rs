@@ -1,6 +1,6 @@
 //! The identity of a caller, and dialling with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -113,19 +113,19 @@ impl tower_service::Service<Uri> for TlsConnector {
     }
 }
 
-fn stamp(ca: &PathBuf, pair: Option<&(PathBuf, PathBuf)>) -> pem::Stamp {
+fn stamp(ca: &Path, pair: Option<&(PathBuf, PathBuf)>) -> pem::Stamp {
     let mut files = vec![ca];
     if let Some((cert, key)) = pair {
-        files.extend([cert, key]);
+        files.extend([cert.as_path(), key.as_path()]);
     }
     pem::stamp(&files)
 }
 
-fn build(ca: &PathBuf, pair: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, Error> {
+fn build(ca: &Path, pair: Option<&(PathBuf, PathBuf)>) -> Result<ClientConfig, Error> {
     let roots = pem::roots(ca)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Config { path: ca.clone(), reason: error.to_string() })?
+        .map_err(|error| Error::Config { path: ca.to_owned(), reason: error.to_string() })?
         .with_root_certificates(roots);
     let mut config = match pair {
         None => builder.with_no_client_auth(),

@@ -1,6 +1,6 @@
 //! Certificates and keys from PEM files, checked before use.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rustls::RootCertStore;
@@ -95,7 +95,7 @@ fn check_validity(path: &Path, der: &CertificateDer<'_>) -> Result<Expiry, Error
 pub type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 /// The stamp of files as they are now.
-pub fn stamp(files: &[&PathBuf]) -> Stamp {
+pub fn stamp(files: &[&Path]) -> Stamp {
     files
         .iter()
         .map(|path| {

@@ -1,6 +1,6 @@
 //! The identity of a listener.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -88,14 +88,14 @@ impl ServerIdentity {
     }
 }
 
-fn stamp(cert: &PathBuf, key: &PathBuf, clients: &ClientCerts) -> pem::Stamp {
+fn stamp(cert: &Path, key: &Path, clients: &ClientCerts) -> pem::Stamp {
     let mut files = vec![cert, key];
-    files.extend(clients.ca());
+    files.extend(clients.ca().map(PathBuf::as_path));
     pem::stamp(&files)
 }
 
-fn build(cert: &PathBuf, key: &PathBuf, clients: &ClientCerts) -> Result<Loaded, Error> {
-    let refused = |reason: String| Error::Config { path: cert.clone(), reason };
+fn build(cert: &Path, key: &Path, clients: &ClientCerts) -> Result<Loaded, Error> {
+    let refused = |reason: String| Error::Config { path: cert.to_owned(), reason };
     let (certified, expiry) = pem::certified_key(cert, key)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()

@@ -87,8 +87,8 @@ pub fn progress(deployment: &Deployment, status: &mut DeploymentStatus, sets: &S
         Some(deadline) => judge(deployment, status, sets, now, deadline),
     }
     let failing = sets.new.iter().chain(&sets.old).flat_map(|set| &set.status.conditions);
-    let failing = failing.filter(|condition| condition.r#type == REPLICA_FAILURE && condition.status == "True");
-    match failing.last() {
+    let mut failing = failing.filter(|condition| condition.r#type == REPLICA_FAILURE && condition.status == "True");
+    match failing.next() {
         Some(failure) => {
             let (reason, message) = (failure.reason.clone(), failure.message.clone());
             set(&mut status.conditions, REPLICA_FAILURE, "True", &reason, message, now);
