@@ -62,6 +62,12 @@ pub async fn on_create(
     Ok(admitted)
 }
 
+/// Runs the plugins that concern changes over a changed object: what they once added is not lost by leaving it out.
+pub fn on_update(new: &mut dyn DynObject, old: &dyn DynObject) {
+    priority::keep(new, old);
+    default_toleration_seconds::admit(new);
+}
+
 /// The chain, in upstream's order.
 fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
     namespace_lifecycle::admit(request, object, view)?;
@@ -112,6 +118,11 @@ impl View for Server {
         let (entries, _) = resource.cache.list(&Filter::default());
         entries.iter().filter_map(|entry| prost::Message::decode(entry.bytes.clone()).ok()).collect()
     }
+}
+
+/// Puts back what a change may not take away: the tolerations that every pod has.
+pub fn changed(object: &mut dyn DynObject) {
+    default_toleration_seconds::admit(object);
 }
 
 #[cfg(test)]

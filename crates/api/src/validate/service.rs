@@ -179,6 +179,10 @@ fn distinct(texts: &[String]) -> bool {
 }
 
 fn cluster_ips(errors: &mut Errors, path: Path<'_>, spec: &ServiceSpec) {
+    if spec.cluster_ips.is_empty() && spec.cluster_ip == HEADLESS && spec.r#type != "ClusterIP" {
+        let why = format!("may not be set to 'None' for {} services", spec.r#type);
+        errors.push(FieldError::invalid(path.index(0), HEADLESS, why));
+    }
     if spec.cluster_ips.len() > 2 {
         let shown = serde_json::json!(spec.cluster_ips).to_string();
         errors.push(FieldError::invalid(path, shown.as_str(), "may only hold up to 2 values"));

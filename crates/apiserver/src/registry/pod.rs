@@ -1,8 +1,9 @@
 //! Pods: a new one is Pending, with its quality of service; deleting one waits for its node.
 
 use proto::Quantity;
-use proto::core::v1::{Container, Pod, PodCondition, PodSpec, PodStatus};
+use proto::core::v1::{Container, Pod, PodAffinityTerm, PodCondition, PodSpec, PodStatus};
 use proto::dynamic::DynObject;
+use proto::meta::v1::LabelSelectorRequirement;
 
 use super::strategy::{Rules, Strategy};
 
@@ -19,6 +20,7 @@ impl Strategy for PodStrategy {
 
     fn create(&self, object: &mut dyn DynObject) {
         let Some(pod) = object.downcast_mut::<Pod>() else { return };
+        select_by_own_labels(pod);
         pod.status = PodStatus {
             phase: "Pending".to_owned(),
             qos_class: qos_class(&pod.spec).to_owned(),
@@ -28,8 +30,10 @@ impl Strategy for PodStrategy {
             pod.status.conditions.push(PodCondition {
                 r#type: "PodScheduled".to_owned(),
                 status: "False".to_owned(),
+                last_transition_time: pod.metadata.creation_timestamp,
                 reason: "SchedulingGated".to_owned(),
                 message: "Scheduling is blocked due to non-empty scheduling gates".to_owned(),
+                last_transition_time: proto::time::Time::from_system(std::time::SystemTime::now()),
                 ..Default::default()
             });
         }
@@ -38,6 +42,36 @@ impl Strategy for PodStrategy {
     fn grace_period(&self, object: &dyn DynObject, requested: Option<i64>) -> Option<i64> {
         let pod = object.downcast_ref::<Pod>()?;
         Some(grace_period(pod, requested))
+    }
+}
+
+/// matchLabelKeys and mismatchLabelKeys become part of the selectors, with the pod's own values.
+fn select_by_own_labels(pod: &mut Pod) {
+    let Pod { metadata, spec, .. } = pod;
+    let Some(affinity) = &mut spec.affinity else { return };
+    let mut terms: Vec<&mut PodAffinityTerm> = Vec::new();
+    if let Some(near) = &mut affinity.pod_affinity {
+        terms.extend(&mut near.required_during_scheduling_ignored_during_execution);
+        let preferred = near.preferred_during_scheduling_ignored_during_execution.iter_mut();
+        terms.extend(preferred.map(|weighted| &mut weighted.pod_affinity_term));
+    }
+    if let Some(apart) = &mut affinity.pod_anti_affinity {
+        terms.extend(&mut apart.required_during_scheduling_ignored_during_execution);
+        let preferred = apart.preferred_during_scheduling_ignored_during_execution.iter_mut();
+        terms.extend(preferred.map(|weighted| &mut weighted.pod_affinity_term));
+    }
+    for term in terms {
+        let Some(selector) = &mut term.label_selector else { continue };
+        let same = term.match_label_keys.iter().map(|key| (key, "In"));
+        let other = term.mismatch_label_keys.iter().map(|key| (key, "NotIn"));
+        for (key, operator) in same.chain(other) {
+            let Some(value) = metadata.labels.get(key) else { continue };
+            selector.match_expressions.push(LabelSelectorRequirement {
+                key: key.clone(),
+                operator: operator.to_owned(),
+                values: vec![value.clone()],
+            });
+        }
     }
 }
 

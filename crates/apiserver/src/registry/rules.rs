@@ -24,10 +24,13 @@ pub fn check_update(resource: &Resource, new: &dyn DynObject, old: &dyn DynObjec
 
 /// Refuses a changed status, or other subresource, that breaks rules.
 pub fn check_subresource(resource: &Resource, sub: &str, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
-    if sub == "status" {
-        return refuse(resource, new, api::validate::update_status(new, old));
+    match (sub, new.downcast_ref(), old.downcast_ref()) {
+        ("status", ..) => refuse(resource, new, api::validate::update_status(new, old)),
+        ("ephemeralcontainers", Some(pod), Some(old)) => {
+            refuse(resource, new, api::validate::update_ephemeral_containers(pod, old))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn refuse(resource: &Resource, object: &dyn DynObject, wrong: Vec<FieldError>) -> Result<()> {
@@ -56,6 +59,7 @@ pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObje
     };
     let mut pod = old.clone();
     if subresource == "ephemeralcontainers" {
+        check_ephemeral(new, old)?;
         pod.spec.ephemeral_containers.clone_from(&new.spec.ephemeral_containers);
     } else {
         for container in pod.spec.containers.iter_mut().chain(&mut pod.spec.init_containers) {
@@ -70,6 +74,32 @@ pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObje
         pod.metadata.generation += 1;
     }
     Ok(Box::new(pod))
+}
+
+/// Ephemeral containers are only added, and look into containers that there are.
+fn check_ephemeral(new: &proto::core::v1::Pod, old: &proto::core::v1::Pod) -> Result<()> {
+    let named = |pod: &proto::core::v1::Pod| -> Vec<String> {
+        pod.spec.ephemeral_containers.iter().map(|it| it.ephemeral_container_common.name.clone()).collect()
+    };
+    let (kept, mut causes) = (named(new), Vec::new());
+    for (name, before) in named(old).iter().zip(&old.spec.ephemeral_containers) {
+        let what = match kept.iter().position(|other| other == name) {
+            None => "removed",
+            Some(at) if new.spec.ephemeral_containers[at] != *before => "changed",
+            Some(_) => continue,
+        };
+        let message = format!("Forbidden: existing ephemeral containers \"{name}\" may not be {what}\n");
+        causes.push(cause("FieldValueForbidden", "spec.ephemeralContainers", message));
+    }
+    for (at, container) in new.spec.ephemeral_containers.iter().enumerate() {
+        let wanted = &container.target_container_name;
+        let mut known = new.spec.containers.iter().chain(&new.spec.init_containers);
+        if !wanted.is_empty() && !known.any(|other| other.name == *wanted) {
+            let field = format!("spec.ephemeralContainers[{at}].targetContainerName");
+            causes.push(cause("FieldValueNotFound", field, format!("Not found: \"{wanted}\"")));
+        }
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("", "Pod", &old.metadata.name, causes)) }
 }
 
 /// Applies a patch to an object's JSON.
@@ -90,6 +120,7 @@ pub fn patch(
         Err(api::patch::Error::Unprocessable(why)) => {
             Err(Failure::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}")))
         }
-        Err(error) => Err(Failure::internal(error)),
+        // Upstream gives no reason here.
+        Err(api::patch::Error::Directive(why)) => Err(Failure::new(500, "", why)),
     }
 }

@@ -74,7 +74,7 @@ pub fn place(target: &Target, object: &mut dyn DynObject) -> Result<()> {
     let meta = object.metadata_mut();
     if target.resource.row.namespaced {
         if target.namespace.is_empty() && meta.namespace.is_empty() {
-            return Err(Failure::bad_request("an empty namespace may not be set during creation"));
+            return Err(Failure::method_not_allowed());
         }
         if !meta.namespace.is_empty() && meta.namespace != target.namespace {
             return Err(Failure::bad_request(

@@ -14,7 +14,9 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The object. An empty version reads the store; any other reads the cache, not older than that.
 pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Result<Versioned> {
     target.require_name()?;
-    let object = match parse_version(resource_version)? {
+    // As upstream: a malformed version is answered without a reason.
+    let version = parse_version(resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;
+    let object = match version {
         Some(version) => cached(target, version).await?,
         None => newest(server, target).await?,
     };

@@ -65,30 +65,34 @@ enum Source {
 pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Result<Listed> {
     let resource = &target.resource;
     let wanted = filter(resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
-    if options.limit < 0 {
-        return Err(Failure::bad_request("limit must not be negative"));
-    }
+    // As upstream: a limit below zero is none.
+    let limit = options.limit.max(0);
     match source(target, options)? {
-        Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, options.limit)),
-        Source::Consistent => from_store(server, target, &wanted, options.limit, 0, String::new()).await,
+        Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, limit)),
+        Source::Consistent => from_store(server, target, &wanted, limit, 0, String::new()).await,
         Source::Cache(revision) => {
             resource.cache.wait_for(revision, WAIT_TIMEOUT).await?;
-            Ok(from_cache(target, &wanted, options.limit))
+            Ok(from_cache(target, &wanted, limit))
         }
         Source::Store { revision, start } => {
-            let listed = from_store(server, target, &wanted, options.limit, revision, start.clone()).await;
+            let listed = from_store(server, target, &wanted, limit, revision, start.clone()).await;
             listed.map_err(|failure| with_fresh_token(failure, options, start))
         }
     }
 }
 
 fn source(target: &Target, options: &ListOptions) -> Result<Source> {
-    let version = parse_version(&options.resource_version)?;
+    let version = parse_version(&options.resource_version).map_err(|failure| {
+        Failure::bad_request(format!("invalid resource version: {}", failure.0.message))
+    })?;
     if !options.token.is_empty() {
-        if version.is_some_and(|version| version != 0) || !options.version_match.is_empty() {
+        if !options.version_match.is_empty() {
+            return Err(bad_match("Forbidden: resourceVersionMatch is forbidden when continue is provided"));
+        }
+        if version.is_some_and(|version| version != 0) {
             return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
         }
-        let token = PageToken::decode(&options.token, &target.namespace)?;
+        let token = PageToken::decode(&options.token)?;
         let revision = if token.rv == NEWEST { 0 } else { token.rv };
         return Ok(Source::Store { revision, start: token.start });
     }
@@ -127,7 +131,7 @@ fn from_cache(target: &Target, wanted: &Filter, limit: i64) -> Listed {
     }
     let beyond = entries.len() - limit;
     entries.truncate(limit);
-    let token = entries.last().map(|last| PageToken::after(&last.key, revision).encode()).unwrap_or_default();
+    let token = token_after(&entries, revision, wanted);
     let remaining = wanted.is_plain().then_some(beyond as i64);
     Listed { revision, entries, token, remaining }
 }
@@ -145,7 +149,7 @@ async fn from_store(
         "" => resource.prefix.clone(),
         namespace => format!("{}{namespace}/", resource.prefix),
     };
-    let mut at = if start.is_empty() { prefix.clone() } else { format!("{}{start}", resource.prefix) };
+    let mut at = format!("{prefix}{start}");
     let (mut revision, mut entries) = (revision, Vec::new());
     let limit = usize::try_from(limit).unwrap_or(0);
     loop {
@@ -177,9 +181,16 @@ fn cut(entries: Vec<Arc<Entry>>, revision: i64, follow: i64, wanted: &Filter) ->
     if follow <= 0 {
         return Listed { revision, entries, token: String::new(), remaining: None };
     }
-    let token = entries.last().map(|last| PageToken::after(&last.key, revision).encode()).unwrap_or_default();
+    let token = token_after(&entries, revision, wanted);
     let remaining = wanted.is_plain().then_some(follow);
     Listed { revision, entries, token, remaining }
+}
+
+/// The token of the page after these; it is relative to what is listed: one namespace, or all.
+fn token_after(entries: &[Arc<Entry>], revision: i64, wanted: &Filter) -> String {
+    let Some(last) = entries.last() else { return String::new() };
+    let key = if wanted.namespace.is_empty() { &*last.key } else { last.name() };
+    PageToken::after(key, revision).encode()
 }
 
 fn entry(target: &Target, record: &Record) -> std::result::Result<Entry, StorageError> {

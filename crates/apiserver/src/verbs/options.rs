@@ -119,9 +119,8 @@ pub fn parse_version(text: &str) -> Result<Option<i64>> {
     match text.parse::<i64>() {
         Ok(version) if version >= 0 => Ok(Some(version)),
         _ => {
-            let message = format!("Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
-            let causes = vec![cause("FieldValueInvalid", "resourceVersion", message)];
-            Err(Failure::invalid("meta.k8s.io", "ListOptions", "", causes))
+            let why = format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            Err(Failure::bad_request(format!("invalid resource version: {why}")))
         }
     }
 }

@@ -10,7 +10,7 @@ use super::update::replace;
 use super::write::{Decision, Mutation, change};
 use crate::registry::{Versioned, rules};
 use crate::server::Server;
-use crate::status::{Failure, Result};
+use crate::status::{Failure, Result, cause};
 
 /// How to read a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Mutation for Patch<'_> {
         let patched = apply(self.kind, self.patch, current.as_ref(), rev)?;
         let bytes = serde_json::to_vec(&patched).map_err(Failure::internal)?;
         let validation = self.options.field_validation;
-        let mut new = decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings)?;
+        let mut new = decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings).map_err(misfit)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
         if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
             return Err(resource.modified(&self.target.name));
@@ -66,6 +66,21 @@ impl Mutation for Patch<'_> {
         decode::place(self.target, new.as_mut())?;
         replace(self.target, new, current)
     }
+}
+
+/// What a patch made of an object is no object of its kind: the patch is to blame, and the object is not named.
+fn misfit(failure: Failure) -> Failure {
+    if failure.code() != 400 {
+        return failure;
+    }
+    let message = format!("Invalid value: {}", failure.0.message);
+    Failure::invalid("", "", "", vec![cause("FieldValueInvalid", "patch", message)])
+}
+
+/// A patch whose outcome is no object of the kind.
+fn misfit(failure: Failure) -> Failure {
+    let causes = vec![cause("FieldValueInvalid", "patch", format!("Invalid value: {failure}"))];
+    Failure::invalid("", "", "", causes)
 }
 
 /// The object's JSON with the patch applied. `rev` is shown to the patch as metadata.resourceVersion.

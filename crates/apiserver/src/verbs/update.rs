@@ -7,6 +7,8 @@ use super::decode::{Body, object, place};
 use super::options::{WriteOptions, parse_version};
 use super::write::{Decision, Mutation, change};
 use super::{Target, create, scale};
+use crate::admit;
+use crate::admit;
 use crate::authenticate::User;
 use crate::registry::{Resource, Versioned, namespace, rules, strategy};
 use crate::server::Server;
@@ -75,6 +77,9 @@ pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn Dy
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     rules::default(new.as_mut());
+    if target.subresource.is_empty() {
+        admit::on_update(new.as_mut(), current.as_ref());
+    }
     let has_status = resource.has_subresource("status");
     let old = current.clone();
     let new = match target.subresource.as_str() {
@@ -83,6 +88,8 @@ pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn Dy
         subresource @ ("ephemeralcontainers" | "resize") => rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?,
         "" => {
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
+            let mut new = new;
+            admit::changed(new.as_mut());
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
             return Ok(keep_or_remove(resource, new));
         }
@@ -117,9 +124,7 @@ fn same_object(target: &Target, new: &dyn DynObject, current: &dyn DynObject) ->
 /// What a client may leave out and cannot change by leaving it out.
 fn carry_metadata(new: &mut ObjectMeta, current: &ObjectMeta) {
     new.uid.clone_from(&current.uid);
-    if new.creation_timestamp.is_zero() {
-        new.creation_timestamp = current.creation_timestamp;
-    }
+    new.creation_timestamp = current.creation_timestamp;
     if new.deletion_timestamp.is_none() {
         new.deletion_timestamp = current.deletion_timestamp;
     }

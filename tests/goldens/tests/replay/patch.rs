@@ -6,7 +6,7 @@ use test_goldens::{cases, json};
 
 use crate::compare::{difference, refusal, without_server_parts};
 use crate::harness::{Cluster, Engine};
-use crate::validation::setup;
+use crate::validation::{filled, setup};
 use crate::{Tally, report, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,8 +36,8 @@ async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option
     if !target.namespace.is_empty() {
         send::namespace(client, &target.namespace).await;
     }
-    setup(client, case).await?;
-    let answer = send::send(client, request).await?;
+    let answers = setup(client, case).await?;
+    let answer = send::send(client, &filled(request, &answers)?).await?;
     let code = case["response"]["code"].as_i64().unwrap_or_default();
     if !(200..300).contains(&code) {
         let found = if (200..300).contains(&answer.code) {

@@ -40,6 +40,7 @@ pub async fn send(client: &Client, request: &Value) -> Result<Answer, &'static s
     });
     let options = Some(write_options(&target));
     let answer = match (method, target.name.is_empty()) {
+        ("POST", false) if target.subresource.is_empty() => return Err("an HTTP method"),
         ("POST", _) => {
             let reply = resources.create(CreateRequest { r#ref: Some(reference), object, options }).await;
             reply.map(|reply| made(reply.into_inner(), 201))
