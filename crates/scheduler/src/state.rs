@@ -37,6 +37,8 @@ pub struct State {
     assumed: HashMap<PodKey, String>,
     /// What the PodScheduled condition of a pod says.
     said: HashMap<PodKey, String>,
+    /// Waiting pods with the node where room is being made for them.
+    nominated: HashMap<PodKey, Arc<PodInfo>>,
     seed: u64,
 }
 
@@ -49,6 +51,7 @@ impl State {
             scheduler: scheduler.to_owned(),
             assumed: HashMap::new(),
             said: HashMap::new(),
+            nominated: HashMap::new(),
             seed,
         }
     }
@@ -71,6 +74,7 @@ impl State {
         self.queue.remove(key);
         self.assumed.remove(key);
         self.said.remove(key);
+        self.nominated.remove(key);
         if let Some(pod) = self.snapshot.forget(key) {
             self.room_made(&pod.node, now);
         }
@@ -122,11 +126,21 @@ impl State {
     pub fn decide(&mut self, now: Millis) -> Option<Vec<Action>> {
         let pod = self.queue.pop(now)?.pod;
         self.seed = self.seed.wrapping_add(1);
-        let ix = match self.memo.choose(&self.snapshot, &pod, self.seed) {
-            Choice::Node(ix) => ix,
-            Choice::Refused(decision) => return Some(self.refuse(&pod, &decision, now)),
+        let reserved = self.reserve_for_others(&pod);
+        let choice = self.memo.choose(&self.snapshot, &pod, self.seed);
+        let actions = match choice {
+            Choice::Node(ix) => Ok(ix),
+            Choice::Refused(decision) => Err(self.refuse(&pod, &decision, now)),
+        };
+        for key in reserved {
+            self.snapshot.forget(&key);
+        }
+        let ix = match actions {
+            Ok(ix) => ix,
+            Err(refusal) => return Some(refusal),
         };
         let placed = Arc::new(PodInfo { node: self.snapshot.names[ix].to_string(), ..(*pod).clone() });
+        self.nominated.remove(&placed.key());
         self.snapshot.place(placed.clone());
         self.assumed.insert(placed.key(), placed.uid.clone());
         Some(vec![Action::Bind(placed)])
@@ -174,6 +188,21 @@ impl State {
         Some(ExplainPodResponse { node: pod.node.clone(), ..Default::default() })
     }
 
+    /// Pods for which room is being made take it already, in the eyes of pods that are not more important.
+    fn reserve_for_others(&mut self, pod: &PodInfo) -> Vec<PodKey> {
+        let key = pod.key();
+        let others =
+            self.nominated.iter().filter(|(other, nominated)| **other != key && nominated.priority >= pod.priority);
+        let others: Vec<_> = others.map(|(key, nominated)| (key.clone(), nominated.clone())).collect();
+        others.iter().for_each(|(_, nominated)| self.snapshot.place(nominated.clone()));
+        others.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn nominate(&mut self, pod: &PodInfo, node: &str) {
+        let nominated = PodInfo { node: node.to_owned(), ..pod.clone() };
+        self.nominated.insert(pod.key(), Arc::new(nominated));
+    }
+
     fn refuse(&mut self, pod: &Arc<PodInfo>, decision: &plan::Decision, now: Millis) -> Vec<Action> {
         let preemption = Preemption::of(&self.snapshot, pod, decision);
         let message = message::unschedulable(decision, &preemption);
@@ -186,9 +215,14 @@ impl State {
         match preemption {
             Preemption::Nominated { node, victims } => {
                 let node = self.snapshot.names[node].to_string();
+                self.nominate(pod, &node);
                 vec![refuse(Some(node.clone())), Action::Evict { victims, preemptor: pod.clone(), node }]
             }
-            _ => vec![refuse(None)],
+            Preemption::Waiting => vec![refuse(None)],
+            Preemption::Never | Preemption::Useless => {
+                self.nominated.remove(&pod.key());
+                vec![refuse(None)]
+            }
         }
     }
 
@@ -197,6 +231,7 @@ impl State {
         self.queue.remove(&key);
         self.assumed.remove(&key);
         self.said.remove(&key);
+        self.nominated.remove(&key);
         let before = self.snapshot.pod(&key).cloned();
         let (node, labels, shape) = (pod.node.clone(), pod.labels.clone(), pod.shape.clone());
         if before.as_ref().is_some_and(|before| **before == *pod) {
@@ -223,7 +258,11 @@ impl State {
             let condition =
                 pod.status.conditions.iter().find(|c| c.r#type == "PodScheduled" && c.reason == "Unschedulable");
             if let Some(condition) = condition {
-                self.said.entry(key).or_insert_with(|| condition.message.clone());
+                self.said.entry(key.clone()).or_insert_with(|| condition.message.clone());
+            }
+            // After a restart: what the scheduler before this one had promised.
+            if !pod.status.nominated_node_name.is_empty() && self.queue.get(&key).is_none() {
+                self.nominate(&info, &pod.status.nominated_node_name);
             }
             self.queue.put(info, now);
         }

@@ -14,7 +14,7 @@ use scheduler::state::{Action, State};
 const PODS: usize = 2000;
 
 fn quantity(text: &str) -> proto::Quantity {
-    proto::Quantity { string: text.into()}
+    proto::Quantity { string: text.into() }
 }
 
 fn node(index: usize) -> core::Node {

@@ -168,6 +168,24 @@ fn a_more_important_pod_evicts_and_then_gets_the_room() {
 }
 
 #[test]
+fn room_that_is_being_made_is_kept_for_whom_it_is_made() {
+    let mut state = state();
+    state.node_changed(&node("a", "1", "1Gi"), 0);
+    state.pod_changed(&on("a", waiting("low", "1")), 0);
+    let mut high = waiting("high", "1");
+    high.spec.priority = Some(10);
+    state.pod_changed(&high, 0);
+    assert_eq!(state.decide(0).unwrap().len(), 2, "refused, and others evicted");
+    state.pod_gone(&key("low"), 100);
+    // The thief comes while the important pod is in backoff.
+    state.pod_changed(&waiting("thief", "1"), 200);
+    assert!(refused(state.decide(200)).0.starts_with("0/1 nodes are available: 1 Insufficient cpu."));
+    assert_eq!(state.snapshot.pods[0].len(), 0, "the reservation leaves no trace");
+    assert_eq!(bound(state.decide(5000)), "a");
+    assert_eq!(state.decide(5000), None);
+}
+
+#[test]
 fn explanations_name_queue_and_reasons() {
     let mut state = state();
     state.node_changed(&node("a", "1", "1Gi"), 0);
