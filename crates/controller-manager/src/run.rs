@@ -11,7 +11,6 @@ use client::leader::{self, Elector};
 use client::queue::WorkQueue;
 use client::recorder::Recorder;
 use client::{Client, Config};
-use daemon::health::Scope;
 use daemon::serve::{Server, bind};
 use daemon::shutdown::Shutdown;
 use daemon::tls::{ClientCerts, ServerIdentity};
@@ -44,7 +43,7 @@ pub fn now() -> Time {
     Time::from_system(std::time::SystemTime::now())
 }
 
-/// Runs until shutdown, or until leadership is lost (an error: the process ends and is started again).
+/// Runs until shutdown. Where leadership is lost it stops working and stands for election again.
 pub async fn run(flags: Flags, shutdown: Shutdown) -> Result<(), Error> {
     let settings = flags.settings()?;
     flags.check_controllers(&wiring::NAMES)?;
@@ -68,7 +67,7 @@ pub async fn run(flags: Flags, shutdown: Shutdown) -> Result<(), Error> {
     result
 }
 
-/// Waits for the Lease, works while it holds, gives it up at the end.
+/// Waits for the Lease, works while it holds it, gives it up at the end.
 async fn lead(
     flags: &Flags,
     settings: crate::flags::Settings,
@@ -82,16 +81,20 @@ async fn lead(
     options.renew_deadline = flags.leader_elect_renew_deadline;
     options.retry_period = flags.leader_elect_retry_period;
     let mut elector = Elector::new(client.api(), options);
-    tokio::select! {
-        () = elector.acquire() => {}
-        () = shutdown.drain.cancelled() => return Ok(()),
+    loop {
+        tokio::select! {
+            () = elector.acquire() => {}
+            () = shutdown.drain.cancelled() => return Ok(()),
+        }
+        tokio::select! {
+            // Losing drops the work with all its tasks, so nothing is written any more; then it stands again.
+            () = elector.hold() => status.idle(),
+            result = work(flags, settings.clone(), client.clone(), status, shutdown) => {
+                elector.release().await;
+                return result;
+            }
+        }
     }
-    let result = tokio::select! {
-        () = elector.hold() => return Err(Error::LeadershipLost),
-        result = work(flags, settings, client, status, shutdown) => result,
-    };
-    elector.release().await;
-    result
 }
 
 /// Runs informers and workers until shutdown.
@@ -102,7 +105,7 @@ async fn work(
     status: &Status,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let synced = status.health.flag("informers", Scope::Ready, "not synced yet");
+    status.synced.fail("not synced yet");
     let view = Arc::new(View::new(settings));
     let (recorder, writer) = Recorder::new(&client, "controller-manager", "");
     let controllers = status.controllers.clone();
@@ -114,8 +117,7 @@ async fn work(
         () = wiring::wait_synced(&view) => {}
         () = shutdown.drain.cancelled() => return Ok(()),
     }
-    synced.ok();
-    status.leading(true);
+    status.working();
     tracing::info!(controllers = controllers.len(), "informers are synced; working");
     for controller in controllers.iter() {
         for _ in 0..controller.workers {
@@ -198,8 +200,6 @@ pub enum Error {
     Tls(#[from] daemon::tls::Error),
     #[error(transparent)]
     Bind(#[from] daemon::serve::BindError),
-    #[error("another controller-manager leads now, or the Lease could not be renewed in time")]
-    LeadershipLost,
     #[error("a task failed: {0}")]
     Task(tokio::task::JoinError),
 }

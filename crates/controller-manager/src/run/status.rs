@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use daemon::health::Health;
+use daemon::health::{Flag, Health, Scope};
 use daemon::metrics::Metrics;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -18,6 +18,8 @@ pub struct Status {
     pub health: Health,
     pub metrics: Metrics,
     pub controllers: Arc<Vec<Arc<Controller>>>,
+    /// Whether the informers have what they follow; a candidate that does not lead follows nothing, and is ready.
+    pub synced: Flag,
     leading: Arc<AtomicBool>,
 }
 
@@ -30,12 +32,22 @@ impl Status {
         let name = flags.leader_elect_resource_name.clone();
         let told = Told { controllers: controllers.clone(), leading: leading.clone(), name };
         metrics.with(|registry| registry.register_collector(Box::new(told)));
-        Self { health: Health::new(), metrics, controllers, leading }
+        let health = Health::new();
+        let synced = health.flag("informers", Scope::Ready, "not synced yet");
+        synced.ok();
+        Self { health, metrics, controllers, synced, leading }
     }
 
-    /// Whether this process is the one that works.
-    pub fn leading(&self, leads: bool) {
-        self.leading.store(leads, Ordering::Relaxed);
+    /// This process is the one that works, and sees everything.
+    pub fn working(&self) {
+        self.synced.ok();
+        self.leading.store(true, Ordering::Relaxed);
+    }
+
+    /// Another one may work.
+    pub fn idle(&self) {
+        self.synced.ok();
+        self.leading.store(false, Ordering::Relaxed);
     }
 }
 
