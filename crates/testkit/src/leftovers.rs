@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, umount2};
-use sha2::{Digest, Sha256};
 
 use crate::containerd::{NAMESPACE, SHIM_SOCKETS};
 use crate::flags;
@@ -110,8 +109,11 @@ fn forget_containers(layout: &Layout, node: &Node) -> Result<()> {
     for entry in fs::read_dir(&tasks).into_iter().flatten() {
         let id = entry?.file_name().to_string_lossy().into_owned();
         let _ = fs::remove_dir_all(Path::new("/run/containerd/runc").join(NAMESPACE).join(&id));
-        let address = format!("{}/{NAMESPACE}/{id}", files.containerd_socket().display());
-        let _ = fs::remove_file(Path::new(SHIM_SOCKETS).join(hex::encode(Sha256::digest(address))));
+        // One shim may serve several containers, so its socket is read from what containerd noted.
+        let noted = fs::read_to_string(tasks.join(&id).join("address")).unwrap_or_default();
+        if let Some(socket) = noted.trim().strip_prefix("unix://").filter(|socket| socket.starts_with(SHIM_SOCKETS)) {
+            let _ = fs::remove_file(socket);
+        }
     }
     match fs::remove_dir_all(files.containerd_state()) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
