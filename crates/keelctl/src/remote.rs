@@ -90,6 +90,8 @@ pub struct Write {
     pub dry_run: bool,
     pub field_manager: String,
     pub validation: String,
+    /// Patch this part: status, scale; empty: the object itself.
+    pub subresource: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,7 +269,6 @@ impl Remote {
         resource: &Resource,
         namespace: &str,
         name: &str,
-        subresource: &str,
         kind: PatchType,
         patch: &Value,
         write: &Write,
@@ -278,7 +279,7 @@ impl Remote {
             PatchType::Strategic => rpc::patch_request::Type::StrategicMerge,
         };
         let request = rpc::PatchRequest {
-            r#ref: Some(reference(resource, namespace, name, subresource)),
+            r#ref: Some(reference(resource, namespace, name, &write.subresource)),
             r#type: kind.into(),
             patch: serde_json::to_vec(patch)?.into(),
             options: Some(write.options()),

@@ -1,5 +1,7 @@
 //! Every command explains itself, mistakes are refused with a hint, completion scripts come out.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::process::{Command, Output};
 
 fn keelctl(args: &[&str]) -> Output {

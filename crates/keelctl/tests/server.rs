@@ -3,6 +3,8 @@
 //! Needs the programs keelson-store and keelson-apiserver (`cargo build -p store -p apiserver`, or a release build, or
 //! a folder named by KEELSON_PROGRAMS). Everything listens on loopback and lies in a folder of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! logs, exec, attach, cp, port-forward and why against a server that runs commands on this machine: what arrives at the user.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;

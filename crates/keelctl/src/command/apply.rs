@@ -69,7 +69,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     for document in &documents {
         match run.apply(document).await {
             Ok(done) if args.output.is_none() => println!("{} {}{}", done.name, done.verb, args.dry_run.suffix()),
-            Ok(done) if format == Format::Name => println!("{}{}", done.name, ""),
+            Ok(done) if format == Format::Name => println!("{}", done.name),
             Ok(done) => printed.push(done.object),
             Err(problem) if problem.is::<Problems>() => failed.push(problem),
             Err(problem) => failed.push(problem.context(format!("when applying {}", place(document)))),
@@ -184,7 +184,7 @@ impl Run<'_> {
     }
 
     fn write(&self) -> Write {
-        Write { dry_run: self.args.dry_run == DryRun::Server, field_manager: self.args.field_manager.clone(), validation: String::new() }
+        Write { dry_run: self.args.dry_run == DryRun::Server, field_manager: self.args.field_manager.clone(), ..Write::default() }
     }
 
     async fn create(&self, resource: &Resource, namespace: &str, modified: &Value) -> anyhow::Result<(&'static str, Value)> {
@@ -212,7 +212,7 @@ impl Run<'_> {
             return Ok(("configured", modified.clone()));
         }
         let kind = if schema.is_some() { PatchType::Strategic } else { PatchType::Merge };
-        let object = self.remote.patch(resource, namespace, name, "", kind, &patch, &self.write()).await?;
+        let object = self.remote.patch(resource, namespace, name, kind, &patch, &self.write()).await?;
         Ok(("configured", object))
     }
 

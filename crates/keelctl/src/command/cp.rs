@@ -189,6 +189,8 @@ fn unpack(received: Received, prefix: &str, to: &Path) -> anyhow::Result<()> {
             }
         }
     }
+    // What follows the archive's end is read too, so that only a failure here ends the stream early.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
     Ok(())
 }
 
@@ -244,11 +246,7 @@ async fn forward(remote: &Remote, queue: mpsc::Receiver<ExecInput>, data: mpsc::
     let mut code = 0;
     while let Some(output) = outputs.next().await {
         match output.map_err(|status| remote.failed(status))?.output {
-            Some(exec_output::Output::Stdout(bytes)) => {
-                if data.send(bytes.to_vec()).await.is_err() {
-                    break; // unpacking failed, and says why
-                }
-            }
+            Some(exec_output::Output::Stdout(bytes)) if data.send(bytes.to_vec()).await.is_err() => break, // unpacking failed, and says why
             Some(exec_output::Output::Stderr(bytes)) => eprint!("{}", String::from_utf8_lossy(&bytes)),
             Some(exec_output::Output::ExitCode(exit)) => code = exit,
             _ => {}

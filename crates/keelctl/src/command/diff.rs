@@ -64,7 +64,7 @@ async fn differences(global: &Global, args: &Args) -> anyhow::Result<String> {
                 let merged = if patch.as_object().is_none_or(serde_json::Map::is_empty) {
                     live.clone()
                 } else {
-                    remote.patch(resource, &namespace, &name, "", kind, &patch, &write).await?
+                    remote.patch(resource, &namespace, &name, kind, &patch, &write).await?
                 };
                 (Some(live), merged)
             }

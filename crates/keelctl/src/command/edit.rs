@@ -101,7 +101,7 @@ async fn save(remote: &Remote, target: &Target, before: &Value, text: &str) -> a
     patch["metadata"]["resourceVersion"] = json!(before.pointer("/metadata/resourceVersion"));
     let kind = if schema.is_some() { PatchType::Strategic } else { PatchType::Merge };
     let write = Write { field_manager: "kubectl-edit".to_owned(), ..Write::default() };
-    remote.patch(&target.resource, &target.namespace, target.name(), "", kind, &patch, &write).await?;
+    remote.patch(&target.resource, &target.namespace, target.name(), kind, &patch, &write).await?;
     Ok(true)
 }
 

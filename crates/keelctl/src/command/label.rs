@@ -80,7 +80,7 @@ pub async fn run(global: &Global, args: Args, what: What) -> anyhow::Result<()> 
         if !patch.is_empty() {
             let write = Write { field_manager: format!("kubectl-{}", what.one.trim_end_matches("ion").trim_end_matches("at")), ..Write::default() };
             let body = json!({"metadata": {what.field: patch}});
-            object = remote.patch(&target.resource, &target.namespace, target.name(), "", PatchType::Merge, &body, &write).await?;
+            object = remote.patch(&target.resource, &target.namespace, target.name(), PatchType::Merge, &body, &write).await?;
         }
         hide_managed_fields(&mut object);
         match format.object(&object)? {

@@ -58,7 +58,7 @@ pub async fn set_cordon(remote: &Remote, target: &Target, cordon: bool) -> anyho
         return Ok(());
     }
     let patch = json!({"spec": {"unschedulable": if cordon { json!(true) } else { Value::Null }}});
-    remote.patch(&target.resource, "", target.name(), "", PatchType::Strategic, &patch, &Write::default()).await?;
+    remote.patch(&target.resource, "", target.name(), PatchType::Strategic, &patch, &Write::default()).await?;
     println!("{} {word}", target.display());
     Ok(())
 }
@@ -147,7 +147,7 @@ pub async fn taint(global: &Global, args: TaintArgs) -> anyhow::Result<()> {
         // Written as a whole, on the version it was read from: taints merge by key, effects would be lost.
         let version = target.object.pointer("/metadata/resourceVersion");
         let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": if after.is_empty() { Value::Null } else { json!(after) }}});
-        remote.patch(&target.resource, "", target.name(), "", PatchType::Merge, &patch, &Write::default()).await?;
+        remote.patch(&target.resource, "", target.name(), PatchType::Merge, &patch, &Write::default()).await?;
         let verb = if changes.iter().all(|change| matches!(change, Change::Remove { .. })) { "untainted" } else if changes.iter().all(|change| matches!(change, Change::Add { .. })) { "tainted" } else { "modified" };
         println!("{} {verb}", target.display());
     }

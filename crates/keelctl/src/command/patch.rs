@@ -51,8 +51,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let catalog = remote.catalog().await?;
     let which = Which { words: &args.resources, files: Some(&args.files), ..Which::default() };
     for target in find(&remote, &catalog, global, &which).await? {
-        let write = Write { field_manager: "kubectl-patch".to_owned(), ..Write::default() };
-        let mut after = remote.patch(&target.resource, &target.namespace, target.name(), &args.subresource, kind, &patch, &write).await?;
+        let write = Write { field_manager: "kubectl-patch".to_owned(), subresource: args.subresource.clone(), ..Write::default() };
+        let mut after = remote.patch(&target.resource, &target.namespace, target.name(), kind, &patch, &write).await?;
         let same = after.pointer("/metadata/resourceVersion") == target.object.pointer("/metadata/resourceVersion");
         hide_managed_fields(&mut after);
         match format.object(&after)? {

@@ -265,7 +265,7 @@ impl Ctx<'_> {
 
     async fn patch(&self, target: &Target, kind: PatchType, patch: &Value) -> anyhow::Result<Value> {
         let write = Write { field_manager: "kubectl-rollout".to_owned(), ..Write::default() };
-        self.remote.patch(&target.resource, &target.namespace, target.name(), "", kind, patch, &write).await
+        self.remote.patch(&target.resource, &target.namespace, target.name(), kind, patch, &write).await
     }
 }
 

@@ -44,8 +44,9 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         if let Some(expected) = args.current_replicas.filter(|expected| *expected != current) {
             bail!("Expected replicas to be {expected}, was {current}");
         }
+        let write = Write { subresource: "scale".to_owned(), ..Write::default() };
         let patch = json!({"spec": {"replicas": args.replicas}});
-        remote.patch(&target.resource, &target.namespace, target.name(), "scale", PatchType::Merge, &patch, &Write::default()).await?;
+        remote.patch(&target.resource, &target.namespace, target.name(), PatchType::Merge, &patch, &write).await?;
         println!("{} scaled", target.display());
     }
     Ok(())

@@ -192,7 +192,7 @@ fn environment(out: &mut Text, indent: usize, variables: &[Value]) {
         let value = if let Some(field) = from("fieldRef") {
             format!(" ({}:{})", str_at(field, "/apiVersion").unwrap_or("v1"), str_at(field, "/fieldPath").unwrap_or_default())
         } else if let Some(resource) = from("resourceFieldRef") {
-            let divisor = resource.get("divisor").map(plain).filter(|divisor| divisor != "0").map_or_else(|| "node allocatable".to_owned(), |divisor| divisor);
+            let divisor = resource.get("divisor").map(plain).filter(|divisor| divisor != "0").unwrap_or_else(|| "node allocatable".to_owned());
             format!("{divisor} ({})", str_at(resource, "/resource").unwrap_or_default())
         } else if let Some((kind, key)) = from("secretKeyRef").map(|key| ("secret", key)).or_else(|| from("configMapKeyRef").map(|key| ("config map", key))) {
             format!(

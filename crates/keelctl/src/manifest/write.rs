@@ -141,7 +141,7 @@ fn is_plain(text: &str) -> bool {
         '-' | '?' | ':' | ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' | ' ' | '='
     );
     let dash_word = first == '-' && text.len() > 1 && !text.starts_with("- ") && !text.starts_with("--");
-    !(bad_first && !dash_word)
+    (!bad_first || dash_word)
         && !text.ends_with([' ', ':'])
         && !text.starts_with("...")
         && !text.contains(": ")
