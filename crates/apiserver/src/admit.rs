@@ -120,10 +120,5 @@ impl View for Server {
     }
 }
 
-/// Puts back what a change may not take away: the tolerations that every pod has.
-pub fn changed(object: &mut dyn DynObject) {
-    default_toleration_seconds::admit(object);
-}
-
 #[cfg(test)]
 mod tests;

@@ -33,7 +33,6 @@ impl Strategy for PodStrategy {
                 last_transition_time: pod.metadata.creation_timestamp,
                 reason: "SchedulingGated".to_owned(),
                 message: "Scheduling is blocked due to non-empty scheduling gates".to_owned(),
-                last_transition_time: proto::time::Time::from_system(std::time::SystemTime::now()),
                 ..Default::default()
             });
         }

@@ -68,15 +68,6 @@ impl Mutation for Patch<'_> {
     }
 }
 
-/// What a patch made of an object is no object of its kind: the patch is to blame, and the object is not named.
-fn misfit(failure: Failure) -> Failure {
-    if failure.code() != 400 {
-        return failure;
-    }
-    let message = format!("Invalid value: {}", failure.0.message);
-    Failure::invalid("", "", "", vec![cause("FieldValueInvalid", "patch", message)])
-}
-
 /// A patch whose outcome is no object of the kind.
 fn misfit(failure: Failure) -> Failure {
     let causes = vec![cause("FieldValueInvalid", "patch", format!("Invalid value: {failure}"))];

@@ -8,7 +8,6 @@ use super::options::{WriteOptions, parse_version};
 use super::write::{Decision, Mutation, change};
 use super::{Target, create, scale};
 use crate::admit;
-use crate::admit;
 use crate::authenticate::User;
 use crate::registry::{Resource, Versioned, namespace, rules, strategy};
 use crate::server::Server;
@@ -88,8 +87,6 @@ pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn Dy
         subresource @ ("ephemeralcontainers" | "resize") => rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?,
         "" => {
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
-            let mut new = new;
-            admit::changed(new.as_mut());
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
             return Ok(keep_or_remove(resource, new));
         }
