@@ -77,7 +77,7 @@ impl Grpc {
             subresource => target.resource.row.subresource(subresource).is_some_and(|row| row.verbs.contains(&verb)),
         };
         if !allowed {
-            return Err(Failure::method_not_supported(&named.group, &named.resource, verb));
+            return Err(Failure::method_not_allowed());
         }
         Ok((user, target))
     }

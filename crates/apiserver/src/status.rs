@@ -110,6 +110,12 @@ impl Failure {
         status::method_not_supported(group, plural, verb).into()
     }
 
+    /// The resource has no such verb at that place.
+    pub fn method_not_allowed() -> Self {
+        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+            .because(Vec::new())
+    }
+
     /// There is no such resource.
     pub fn no_resource() -> Self {
         status::no_such_resource().into()

@@ -48,6 +48,17 @@ pub fn admit(request: Request<'_>, object: &mut dyn DynObject, view: &impl View)
     Ok(())
 }
 
+/// A changed pod keeps what its class once gave it.
+pub fn keep(new: &mut dyn DynObject, old: &dyn DynObject) {
+    let (Some(new), Some(old)) = (new.downcast_mut::<Pod>(), old.downcast_ref::<Pod>()) else { return };
+    if new.spec.priority.is_none() {
+        new.spec.priority = old.spec.priority;
+    }
+    if new.spec.preemption_policy.is_none() {
+        new.spec.preemption_policy.clone_from(&old.spec.preemption_policy);
+    }
+}
+
 /// Of several default classes the lowest counts.
 fn default_class(view: &impl View) -> (String, i32, Option<String>) {
     let defaults = view.priority_classes().into_iter().filter(|class| class.global_default);

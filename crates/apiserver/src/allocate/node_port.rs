@@ -118,7 +118,8 @@ fn take_one(range: PortRange, map: &mut Bitmap, wanted: Option<u16>) -> std::res
 
 fn refuse(service: &Service, wanted: Option<u16>, why: &str) -> Failure {
     let Some(port) = wanted else { return Failure::internal(format!("failed to allocate a nodePort: {why}")) };
-    let at = service.spec.ports.iter().position(|other| other.node_port == i32::from(port)).unwrap_or(0);
+    // Where the service asks for it twice, the second time is wrong.
+    let at = service.spec.ports.iter().rposition(|other| other.node_port == i32::from(port)).unwrap_or(0);
     let causes = vec![cause("FieldValueInvalid", format!("spec.ports[{at}].nodePort"), format!("Invalid value: {port}: {why}"))];
     Failure::invalid("", "Service", &service.metadata.name, causes)
 }

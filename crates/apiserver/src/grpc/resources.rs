@@ -14,12 +14,15 @@ use tonic::{Request, Response, Status};
 
 use super::shared::RawChunk;
 use super::{Grpc, encode, list_stream, selectors, status, watch_stream};
-use crate::status::{Failure, Result};
+use crate::status::{Failure, Result, cause};
 use crate::verbs::list::ListOptions;
 use crate::verbs::options::{DeleteOptions, FieldValidation, Propagation, WriteOptions};
 use crate::verbs::patch::PatchType;
 use crate::verbs::watch::WatchOptions;
 use crate::verbs::{create, delete, delete_collection, get, list, patch, update, watch};
+
+/// Longest name of who writes.
+const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
 
@@ -72,7 +75,7 @@ impl Resources for Grpc {
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
             let body = encode::body(asked.object.as_ref(), &mut json)?;
-            let options = write_options(asked.options)?;
+            let options = write_options("CreateOptions", asked.options)?;
             let object = create::create(&self.server, &user, &target, body, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
@@ -85,7 +88,7 @@ impl Resources for Grpc {
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
             let body = encode::body(asked.object.as_ref(), &mut json)?;
-            let options = write_options(asked.options)?;
+            let options = write_options("UpdateOptions", asked.options)?;
             let version = asked.resource_version;
             let object = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
@@ -99,7 +102,7 @@ impl Resources for Grpc {
             let kind = patch_type(request.get_ref().r#type())?;
             let asked = request.into_inner();
             let mut warnings = Vec::new();
-            let options = write_options(asked.options)?;
+            let options = write_options("PatchOptions", asked.options)?;
             let object = patch::patch(&self.server, &target, kind, &asked.patch, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
@@ -158,8 +161,12 @@ fn respond<T>(outcome: Result<T>) -> Answer<T> {
     outcome.map(Response::new).map_err(status::of)
 }
 
-fn write_options(options: Option<WireWriteOptions>) -> Result<WriteOptions> {
+fn write_options(kind: &str, options: Option<WireWriteOptions>) -> Result<WriteOptions> {
     let options = options.unwrap_or_default();
+    if options.field_manager.len() > FIELD_MANAGER_BYTES_MAX {
+        let message = format!("Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
+        return Err(Failure::invalid("meta.k8s.io", kind, "", vec![cause("FieldValueTooLong", "fieldManager", message)]));
+    }
     Ok(WriteOptions { dry_run: options.dry_run, field_validation: FieldValidation::parse(&options.field_validation)? })
 }
 

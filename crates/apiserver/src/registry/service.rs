@@ -14,6 +14,13 @@ impl Strategy for ServiceStrategy {
         Rules::PLAIN
     }
 
+    fn create(&self, object: &mut dyn DynObject) {
+        let Some(service) = object.downcast_mut::<Service>() else { return };
+        if service.spec.cluster_ips.is_empty() && !service.spec.cluster_ip.is_empty() {
+            service.spec.cluster_ips = vec![service.spec.cluster_ip.clone()];
+        }
+    }
+
     fn update(&self, new: &mut dyn DynObject, old: &dyn DynObject) {
         let (Some(new), Some(old)) = (new.downcast_mut::<Service>(), old.downcast_ref::<Service>()) else { return };
         keep_allocated(new, old);

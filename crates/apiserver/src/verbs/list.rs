@@ -67,7 +67,7 @@ pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Re
     let wanted = filter(resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
     // As upstream: a limit below zero is none.
     let limit = options.limit.max(0);
-    match source(target, options)? {
+    match source(options)? {
         Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, limit)),
         Source::Consistent => from_store(server, target, &wanted, limit, 0, String::new()).await,
         Source::Cache(revision) => {
@@ -81,7 +81,7 @@ pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Re
     }
 }
 
-fn source(target: &Target, options: &ListOptions) -> Result<Source> {
+fn source(options: &ListOptions) -> Result<Source> {
     let version = parse_version(&options.resource_version).map_err(|failure| {
         Failure::bad_request(format!("invalid resource version: {}", failure.0.message))
     })?;

@@ -120,7 +120,7 @@ pub fn parse_version(text: &str) -> Result<Option<i64>> {
         Ok(version) if version >= 0 => Ok(Some(version)),
         _ => {
             let why = format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
-            Err(Failure::bad_request(format!("invalid resource version: {why}")))
+            Err(Failure::bad_request(why))
         }
     }
 }
