@@ -256,10 +256,9 @@ fn ordered(items: Vec<Value>, order: &[Value], before: &[Value], key: &str) -> V
 fn clean(value: Value) -> Option<Value> {
     match value {
         Value::Null => None,
-        Value::Object(map) => {
-            let deleted = map.get(PATCH).and_then(Value::as_str) == Some("delete");
-            Some(Value::Object(if deleted { Tree::new() } else { without_directives(map) }))
-        }
+        // As upstream: a map that says how to be merged, and has nothing to be merged with, adds nothing.
+        Value::Object(map) if map.contains_key(PATCH) => Some(Value::Object(Tree::new())),
+        Value::Object(map) => Some(Value::Object(without_directives(map))),
         Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(clean_item).collect())),
         plain => Some(plain),
     }
@@ -353,7 +352,7 @@ mod tests {
         check(
             json!({}),
             json!({"metadata": {"labels": {"a": null, "b": "c"}, "annotations": {"$patch": "replace", "x": "y"}}}),
-            json!({"metadata": {"labels": {"b": "c"}, "annotations": {"x": "y"}}}),
+            json!({"metadata": {"labels": {"b": "c"}, "annotations": {}}}),
         );
     }
 }

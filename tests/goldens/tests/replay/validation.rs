@@ -64,7 +64,6 @@ const OPEN: &[(&str, &str)] = &[
     ("event-v1-no-eventtime", "open: events.k8s.io/v1 is not served yet"),
     ("fieldmanager-too-long", "open: the length of a field manager's name is not checked (server-side apply, part 3)"),
     ("list-continue-compacted", "open: a continue token of upstream's with a start key of one letter is refused"),
-    ("service-nodeport-dup", "open: of two equal node ports the first is named, not the second"),
     ("binding-no-target", "open: upstream answers 500 where we answer 422"),
 ];
 
