@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ pub struct Seen {
 /// A client that runs on a thread of its own.
 pub struct Client {
     stop: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
     thread: JoinHandle<Seen>,
 }
 
@@ -32,10 +33,13 @@ impl Client {
         let stop = Arc::new(AtomicBool::new(false));
         let network = network.map(str::to_owned);
         let stopped = Arc::clone(&stop);
+        let made = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&made);
         let thread = std::thread::spawn(move || {
             let mut seen = Seen::default();
             let began = Instant::now();
             while !stopped.load(Ordering::Relaxed) {
+                count.fetch_add(1, Ordering::Relaxed);
                 match http::get(network.as_deref(), server, "/") {
                     Ok(answer) if answer.status == 200 => {
                         seen.good += 1;
@@ -49,7 +53,12 @@ impl Client {
             }
             seen
         });
-        Self { stop, thread }
+        Self { stop, made, thread }
+    }
+
+    /// How many requests were made so far.
+    pub fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Stops asking and tells what was seen.

@@ -40,8 +40,9 @@ fn a_rolling_update_fails_no_request(world: &World) -> Result<()> {
     let client = Client::start(world.network(), space.service("web")?, Duration::from_millis(10));
     space.apply(&manifest::web("web", 3, "two", DRAIN))?;
     space.wait_rollout("web")?;
-    // The last old pods drain, and at least 500 requests are made.
+    // The last old pods drain, and enough requests are made.
     wait::pause(Duration::from_secs(6));
+    wait::until("500 requests", LIMIT, || Ok((client.made() > 500).then_some(())))?;
     let seen = client.finish()?;
     ensure!(seen.bad.is_empty(), "{} of {} requests failed: {:#?}", seen.bad.len(), seen.good, seen.bad);
     ensure!(seen.good >= 500, "only {} requests were made", seen.good);
