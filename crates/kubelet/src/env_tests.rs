@@ -1,3 +1,5 @@
+//! What a container's environment is made of: literals, references, Service variables, expansion.
+
 use super::*;
 use proto::core::v1::{EnvVar, ObjectFieldSelector, ServicePort};
 
