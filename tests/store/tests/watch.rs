@@ -1,0 +1,165 @@
+//! Watches as clients use them: from now, from the past (also the past before a restart), filtered, told progress.
+
+use anyhow::{Context, Result, ensure};
+use proto::etcdserverpb as etcd;
+use proto::etcdserverpb::kv_client::KvClient;
+use proto::etcdserverpb::watch_client::WatchClient;
+use proto::etcdserverpb::watch_create_request::FilterType;
+use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::mvccpb::Event;
+use test_store::{Member, connect, put, specs};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Channel;
+
+struct Stream {
+    tx: mpsc::Sender<etcd::WatchRequest>,
+    rx: Streaming<etcd::WatchResponse>,
+}
+
+impl Stream {
+    async fn open(channel: &Channel) -> Result<Self> {
+        let (tx, rx) = mpsc::channel(8);
+        let rx = WatchClient::new(channel.clone()).watch(ReceiverStream::new(rx)).await?.into_inner();
+        Ok(Self { tx, rx })
+    }
+
+    async fn send(&self, union: RequestUnion) -> Result<()> {
+        Ok(self.tx.send(etcd::WatchRequest { request_union: Some(union) }).await?)
+    }
+
+    async fn next(&mut self) -> Result<etcd::WatchResponse> {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), self.rx.message()).await?;
+        answer?.context("the stream has ended")
+    }
+
+    async fn create(&mut self, create: etcd::WatchCreateRequest) -> Result<etcd::WatchResponse> {
+        self.send(RequestUnion::CreateRequest(create)).await?;
+        self.next().await
+    }
+
+    /// Collects events until there are `count`.
+    async fn events(&mut self, count: usize) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            let answer = self.next().await?;
+            ensure!(!answer.canceled, "canceled: {answer:?}");
+            events.extend(answer.events);
+        }
+        Ok(events)
+    }
+}
+
+fn prefix(start_revision: i64) -> etcd::WatchCreateRequest {
+    etcd::WatchCreateRequest { key: "k".into(), range_end: "l".into(), start_revision, ..Default::default() }
+}
+
+/// What the six writes below make, as (revision, value or none).
+fn expect() -> Vec<(i64, Option<&'static str>)> {
+    vec![(2, Some("1")), (3, Some("2")), (4, None), (5, Some("3")), (6, Some("4")), (7, Some("5"))]
+}
+
+fn seen(events: &[Event]) -> Vec<(i64, Option<String>)> {
+    let seen = |event: &Event| {
+        let kv = event.kv.clone().unwrap_or_default();
+        let value = (event.r#type == 0).then(|| String::from_utf8_lossy(&kv.value).into_owned());
+        (kv.mod_revision, value)
+    };
+    events.iter().map(seen).collect()
+}
+
+#[track_caller]
+fn same(events: &[Event], expect: &[(i64, Option<&str>)]) {
+    let expect: Vec<_> = expect.iter().map(|(revision, value)| (*revision, value.map(str::to_owned))).collect();
+    assert_eq!(seen(events), expect);
+}
+
+#[tokio::test]
+async fn watches_see_every_event_once_whenever_they_begin() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let spec = specs(folder.path(), 1)?.remove(0);
+    let member = Member::start(&spec)?;
+    member.ready().await?;
+    let channel = connect(spec.client).await?;
+    let mut kv = KvClient::new(channel.clone());
+    let mut live = Stream::open(&channel).await?;
+    let created = live.create(etcd::WatchCreateRequest { prev_kv: true, ..prefix(0) }).await?;
+    ensure!(created.created && created.watch_id == 0, "{created:?}");
+    let filters = vec![FilterType::Noput as i32];
+    let deletes = live.create(etcd::WatchCreateRequest { filters, watch_id: 9, ..prefix(0) }).await?;
+    ensure!(deletes.watch_id == 9, "{deletes:?}");
+    let twice = live.create(etcd::WatchCreateRequest { watch_id: 9, ..prefix(0) }).await?;
+    ensure!(twice.canceled && twice.watch_id == -1 && twice.cancel_reason.contains("duplicate watch ID"), "{twice:?}");
+
+    kv.put(put("k1", "1")).await?;
+    kv.put(put("k1", "2")).await?;
+    kv.delete_range(etcd::DeleteRangeRequest { key: "k1".into(), ..Default::default() }).await?;
+    for (key, value) in [("k2", "3"), ("k1", "4"), ("k2", "5")] {
+        kv.put(put(key, value)).await?;
+    }
+    // Both watchers of the stream: all events, and the deletion once more.
+    let mut all = Vec::new();
+    let mut filtered = Vec::new();
+    while all.len() < 6 || filtered.is_empty() {
+        let answer = live.next().await?;
+        if answer.watch_id == 9 { filtered.extend(answer.events) } else { all.extend(answer.events) }
+    }
+    same(&all, &expect());
+    same(&filtered, &[(4, None)]);
+    let before: Vec<String> = all
+        .iter()
+        .map(|event| event.prev_kv.as_ref().map_or(String::new(), |kv| String::from_utf8_lossy(&kv.value).into_owned()))
+        .collect();
+    assert_eq!(before, ["", "1", "2", "", "", "3"]);
+
+    // The stream's progress, after everything was sent.
+    live.send(RequestUnion::ProgressRequest(etcd::WatchProgressRequest {})).await?;
+    let progress = live.next().await?;
+    assert_eq!((progress.watch_id, progress.header.context("a header")?.revision), (-1, 7));
+    live.send(RequestUnion::CancelRequest(etcd::WatchCancelRequest { watch_id: 9 })).await?;
+    let canceled = live.next().await?;
+    ensure!(canceled.canceled && canceled.watch_id == 9, "{canceled:?}");
+
+    // The past, from memory; then, after a restart, from the disk; then on into the present.
+    let mut past = Stream::open(&channel).await?;
+    past.create(prefix(3)).await?;
+    same(&past.events(5).await?, &expect()[1..]);
+    member.kill()?;
+    let member = Member::start(&spec)?;
+    member.ready().await?;
+    let channel = connect(spec.client).await?;
+    let mut kv = KvClient::new(channel.clone());
+    let mut past = Stream::open(&channel).await?;
+    past.create(etcd::WatchCreateRequest { prev_kv: true, ..prefix(2) }).await?;
+    let again = past.events(6).await?;
+    same(&again, &expect());
+    ensure!(again[5].prev_kv.as_ref().is_some_and(|kv| kv.value == "3"), "{:?}", again[5]);
+    kv.put(put("k3", "6")).await?;
+    same(&past.events(1).await?, &[(8, Some("6"))]);
+
+    // What is compacted cannot be watched; the client is told from where it can.
+    kv.compact(etcd::CompactionRequest { revision: 6, physical: true }).await?;
+    let mut old = Stream::open(&channel).await?;
+    ensure!(old.create(prefix(3)).await?.created);
+    let refused = old.next().await?;
+    ensure!(refused.canceled && refused.compact_revision == 6, "{refused:?}");
+    old.create(prefix(6)).await?;
+    same(&old.events(3).await?, &[(6, Some("4")), (7, Some("5")), (8, Some("6"))]);
+
+    // One revision larger than a message comes in fragments, where the client allows it.
+    // On a connection of its own: streams that nobody reads any more would fill the window of the one they share.
+    drop((past, old));
+    let mut wide = Stream::open(&connect(spec.client).await?).await?;
+    wide.create(etcd::WatchCreateRequest { fragment: true, ..prefix(0) }).await?;
+    for at in 0..3 {
+        kv.put(put(&format!("k/large{at}"), &"x".repeat(1_000_000))).await?;
+    }
+    wide.events(3).await?;
+    let all = etcd::DeleteRangeRequest { key: "k/large".into(), range_end: "k/largf".into(), ..Default::default() };
+    kv.delete_range(all).await?;
+    ensure!(wide.events(3).await?.len() == 3);
+    let mut later = Stream::open(&channel).await?;
+    ensure!(later.create(etcd::WatchCreateRequest { start_revision: 99, ..prefix(0) }).await?.created, "the future is allowed");
+    Ok(())
+}
