@@ -68,7 +68,7 @@ fn processes(cluster: &Cluster) -> BTreeMap<String, Vec<i32>> {
         let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         let name = match program.file_name().and_then(|name| name.to_str()) {
             Some(name) if name.starts_with("containerd-shim") => "shims",
-            Some(name) if name.starts_with("keelson-kubelet") => "log writers",
+            Some(name) if name.starts_with("keelson-kubelet") || name.starts_with("keelson-log") => "log writers",
             _ => continue,
         };
         if !known.contains(&pid) {
