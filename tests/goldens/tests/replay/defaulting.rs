@@ -67,7 +67,6 @@ async fn replay(
 /// Cases that are not as recorded yet, each with what is missing.
 const OPEN: &[(&str, &str)] = &[
     ("event-events-v1", "open: events.k8s.io/v1 is not served yet"),
-    ("dualstack-service-explicit-v6-ip", "open: an IPv6 address asked for alone is looked for in the first range"),
 ];
 
 /// The objects that had to be there; their paths. `None` where one is of a kind not served.

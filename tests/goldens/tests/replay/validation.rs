@@ -62,9 +62,6 @@ const OPEN: &[(&str, &str)] = &[
     ("podsecurity-enforce-baseline-hostpath", "open: the admission plugin PodSecurity (part 3)"),
     ("event-v1-missing-reporting", "open: events.k8s.io/v1 is not served yet"),
     ("event-v1-no-eventtime", "open: events.k8s.io/v1 is not served yet"),
-    ("fieldmanager-too-long", "open: the length of a field manager's name is not checked (server-side apply, part 3)"),
-    ("list-continue-compacted", "open: a continue token of upstream's with a start key of one letter is refused"),
-    ("binding-no-target", "open: upstream answers 500 where we answer 422"),
 ];
 
 /// A request with the fields of earlier answers written in.
