@@ -59,7 +59,6 @@ pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObje
     };
     let mut pod = old.clone();
     if subresource == "ephemeralcontainers" {
-        check_ephemeral(new, old)?;
         pod.spec.ephemeral_containers.clone_from(&new.spec.ephemeral_containers);
     } else {
         for container in pod.spec.containers.iter_mut().chain(&mut pod.spec.init_containers) {
@@ -74,32 +73,6 @@ pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObje
         pod.metadata.generation += 1;
     }
     Ok(Box::new(pod))
-}
-
-/// Ephemeral containers are only added, and look into containers that there are.
-fn check_ephemeral(new: &proto::core::v1::Pod, old: &proto::core::v1::Pod) -> Result<()> {
-    let named = |pod: &proto::core::v1::Pod| -> Vec<String> {
-        pod.spec.ephemeral_containers.iter().map(|it| it.ephemeral_container_common.name.clone()).collect()
-    };
-    let (kept, mut causes) = (named(new), Vec::new());
-    for (name, before) in named(old).iter().zip(&old.spec.ephemeral_containers) {
-        let what = match kept.iter().position(|other| other == name) {
-            None => "removed",
-            Some(at) if new.spec.ephemeral_containers[at] != *before => "changed",
-            Some(_) => continue,
-        };
-        let message = format!("Forbidden: existing ephemeral containers \"{name}\" may not be {what}\n");
-        causes.push(cause("FieldValueForbidden", "spec.ephemeralContainers", message));
-    }
-    for (at, container) in new.spec.ephemeral_containers.iter().enumerate() {
-        let wanted = &container.target_container_name;
-        let mut known = new.spec.containers.iter().chain(&new.spec.init_containers);
-        if !wanted.is_empty() && !known.any(|other| other.name == *wanted) {
-            let field = format!("spec.ephemeralContainers[{at}].targetContainerName");
-            causes.push(cause("FieldValueNotFound", field, format!("Not found: \"{wanted}\"")));
-        }
-    }
-    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("", "Pod", &old.metadata.name, causes)) }
 }
 
 /// Applies a patch to an object's JSON.
