@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use parking_lot::{Mutex, RwLock};
 use sys::cgroup::Cgroups;
 
@@ -13,6 +14,8 @@ use crate::dns;
 use crate::images::Images;
 use crate::logs;
 use crate::network::bridge::Bridge;
+use crate::network::masquerade::{self, HostPort};
+use crate::network;
 use crate::network::ipam::Ipam;
 use crate::paths::Paths;
 use crate::runtime::Containerd;
@@ -24,7 +27,7 @@ pub struct Settings {
     pub cluster_domain: String,
     pub cgroup_root: String,
     pub log_limits: logs::Limits,
-    /// The program that is started as a log writer: this one.
+    /// The program that is started as a log writer.
     pub program: PathBuf,
 }
 
@@ -32,6 +35,26 @@ pub struct Settings {
 pub struct PodNetwork {
     pub bridge: Bridge,
     pub ipam: Mutex<Ipam>,
+    /// Ranges within which pods keep their own addresses.
+    pub inside: Vec<Ipv4Net>,
+    /// Ports of the node that lead to pods, by the pod's uid.
+    pub host_ports: tokio::sync::Mutex<BTreeMap<String, Vec<HostPort>>>,
+}
+
+impl PodNetwork {
+    /// Makes these ports of the node lead to the pod; none takes its ports away.
+    pub async fn set_host_ports(&self, uid: &str, ports: Vec<HostPort>) -> Result<(), network::Error> {
+        let mut all = self.host_ports.lock().await;
+        let before = match ports.is_empty() {
+            true => all.remove(uid),
+            false => all.insert(uid.to_owned(), ports.clone()),
+        };
+        if before.unwrap_or_default() == ports {
+            return Ok(());
+        }
+        let list: Vec<HostPort> = all.values().flatten().cloned().collect();
+        masquerade::load(&masquerade::ruleset(self.bridge.range(), &self.inside, &list)).await
+    }
 }
 
 /// What this process may hand to containers.

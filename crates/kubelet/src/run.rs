@@ -161,7 +161,7 @@ fn node(config: &Config, wanted: &Wanted, cluster: ApiCluster) -> Result<Node, R
                 bytes_max: bytes_max.ok_or_else(|| RunError::LogSize(config.container_log_max_size.clone()))?,
                 files_max: config.container_log_max_files,
             },
-            program: crate::logs::control::own_program(),
+            program: crate::logs::control::program(),
         },
         containerd: Containerd::new(&config.socket(), &config.snapshotter),
         cluster: Arc::new(cluster),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use proto::core::v1::Pod;
 use sys::ns::Unshare;
 
-use crate::network::{self, bridge};
+use crate::network::{self, bridge, masquerade};
 use crate::node_context::Node;
 use crate::paths::PodPaths;
 
@@ -112,6 +112,7 @@ async fn network(node: &Node, pod: &Pod, paths: &PodPaths) -> Result<Option<Ipv4
         pods.ipam.lock().release(uid);
     }
     attached?;
+    pods.set_host_ports(uid, masquerade::host_ports(pod, address)).await?;
     Ok(Some(address))
 }
 
@@ -144,6 +145,7 @@ pub async fn remove(node: &Node, pod: &Pod) -> Result<(), Error> {
     let group = crate::resources::cgroup(&node.settings.cgroup_root, pod);
     node.log_writer(&pod.metadata.uid).stop().await;
     if let Some(pods) = node.pod_network().filter(|_| !pod.spec.host_network) {
+        pods.set_host_ports(&pod.metadata.uid, Vec::new()).await?;
         pods.ipam.lock().release(&pod.metadata.uid);
     }
     let cgroups = node.cgroups.clone();

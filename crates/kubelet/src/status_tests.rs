@@ -1,0 +1,148 @@
+//! Statuses beside those that upstream was seen to write (kubernetes-api/behaviour).
+
+use std::sync::Arc;
+
+use super::*;
+use crate::observed::Hook;
+use crate::time::SECOND;
+
+fn desired(policy: &str, init: &[&str], main: &[&str]) -> DesiredPod {
+    let container = |name: &&str| Container {
+        name: (*name).into(),
+        ..Container::default()
+    };
+    let mut pod = Pod::default();
+    pod.metadata.generation = 1;
+    pod.spec.restart_policy = policy.into();
+    pod.spec.init_containers = init.iter().map(container).collect();
+    pod.spec.containers = main.iter().map(container).collect();
+    DesiredPod::new(Arc::new(pod))
+}
+
+fn seen(state: State) -> ObservedContainer {
+    ObservedContainer {
+        state,
+        startup_passed: true,
+        ready: true,
+        post_start: Hook::Done,
+        ..ObservedContainer::default()
+    }
+}
+
+fn run(id: &str) -> State {
+    State::Running {
+        id: id.into(),
+        started_at: SECOND,
+    }
+}
+
+fn exit(code: i32) -> State {
+    State::Exited(Exit {
+        id: "x".into(),
+        code,
+        reason: if code == 0 { "Completed" } else { "Error" }.into(),
+        message: String::new(),
+        started_at: SECOND,
+        finished_at: 2 * SECOND,
+    })
+}
+
+fn observed(containers: &[(&str, State)]) -> ObservedPod {
+    ObservedPod {
+        started_at: Some(0),
+        sandbox: Sandbox::Ready {
+            address: Some("10.0.0.2".parse().unwrap()),
+        },
+        volumes: Volumes::Ready,
+        containers: containers.iter().map(|(name, state)| ((*name).to_owned(), seen(state.clone()))).collect(),
+        ..ObservedPod::default()
+    }
+}
+
+/// "Phase Type=Status(Reason: message) ..."
+fn told(desired: &DesiredPod, observed: &ObservedPod) -> String {
+    let status = status(desired, observed, &PodStatus::default(), "192.0.2.1".parse().unwrap(), 9 * SECOND);
+    let mut out = status.phase;
+    for one in &status.conditions {
+        let short = match one.r#type.as_str() {
+            "PodReadyToStartContainers" => "Start",
+            other => other,
+        };
+        out.push_str(&format!(" {short}={}", one.status));
+        if !one.reason.is_empty() {
+            out.push_str(&format!("({})", one.reason));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_new_pod_is_pending_and_says_what_it_waits_for() {
+    let pod = desired("Always", &[], &["c"]);
+    let expect = "Pending Start=False Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
+    assert_eq!(told(&pod, &ObservedPod::default()), expect);
+    let shown = status(&pod, &ObservedPod::default(), &PodStatus::default(), "192.0.2.1".parse().unwrap(), 0);
+    assert_eq!(shown.conditions[2].message, "containers with unready status: [c]");
+    assert_eq!(shown.container_statuses[0].state.waiting.as_ref().unwrap().reason, "ContainerCreating");
+    assert_eq!((shown.container_statuses[0].started, shown.host_ip.as_str()), (Some(false), "192.0.2.1"));
+}
+
+#[test]
+fn init_containers_keep_the_pod_pending() {
+    let pod = desired("Always", &["i", "j"], &["c"]);
+    let expect = "Pending Start=True Initialized=False(ContainersNotInitialized) Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
+    assert_eq!(told(&pod, &observed(&[("i", exit(0)), ("j", run("j"))])), expect);
+    let shown = status(&pod, &observed(&[("i", exit(0))]), &PodStatus::default(), "192.0.2.1".parse().unwrap(), 0);
+    assert_eq!(shown.conditions[1].message, "containers with incomplete status: [j]");
+    assert!(shown.init_container_statuses[0].ready && !shown.init_container_statuses[1].ready);
+    assert_eq!(shown.container_statuses[0].state.waiting.as_ref().unwrap().reason, "PodInitializing");
+}
+
+#[test]
+fn a_running_pod_is_ready_when_every_container_is() {
+    let pod = desired("Always", &[], &["a", "b"]);
+    let mut both = observed(&[("a", run("a")), ("b", run("b"))]);
+    assert_eq!(told(&pod, &both), "Running Start=True Initialized=True Ready=True ContainersReady=True");
+    both.containers.get_mut("b").unwrap().ready = false;
+    let expect = "Running Start=True Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
+    assert_eq!(told(&pod, &both), expect);
+}
+
+#[test]
+fn an_end_is_a_phase_only_when_nothing_is_left_on_the_node() {
+    let pod = desired("Never", &[], &["c"]);
+    for (code, reason, phase) in [(0, "PodCompleted", "Succeeded"), (1, "PodFailed", "Failed")] {
+        let mut ended = observed(&[("c", exit(code))]);
+        let initialized = if code == 0 { "True(PodCompleted)" } else { "True" };
+        let rest = format!("Initialized={initialized} Ready=False({reason}) ContainersReady=False({reason})");
+        assert_eq!(told(&pod, &ended), format!("Running Start=True {rest}"));
+        (ended.torn_down, ended.sandbox) = (true, Sandbox::Absent);
+        assert_eq!(told(&pod, &ended), format!("{phase} Start=False {rest}"));
+    }
+}
+
+#[test]
+fn a_readiness_gate_that_nobody_set_keeps_the_pod_unready() {
+    let mut pod = desired("Always", &[], &["c"]);
+    Arc::make_mut(&mut pod.pod).spec.readiness_gates = vec![proto::core::v1::PodReadinessGate {
+        condition_type: "example.com/gate".into(),
+    }];
+    let expect = "Running Start=True Initialized=True Ready=False(ReadinessGatesNotReady) ContainersReady=True";
+    assert_eq!(told(&pod, &observed(&[("c", run("c"))])), expect);
+}
+
+#[test]
+fn a_condition_keeps_its_time_and_foreign_ones_stay() {
+    let pod = desired("Always", &[], &["c"]);
+    let host = "192.0.2.1".parse().unwrap();
+    let mut before = status(&pod, &observed(&[("c", run("c"))]), &PodStatus::default(), host, 3 * SECOND);
+    before.conditions.push(PodCondition {
+        r#type: "PodScheduled".into(),
+        status: "True".into(),
+        ..PodCondition::default()
+    });
+    let after = status(&pod, &observed(&[("c", run("c"))]), &before, host, 8 * SECOND);
+    assert_eq!(after.conditions[2].last_transition_time.seconds, 3);
+    assert_eq!(after.conditions[4].r#type, "PodScheduled");
+    assert_eq!(after.conditions[4].observed_generation, 1);
+}

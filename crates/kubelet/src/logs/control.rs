@@ -99,10 +99,11 @@ impl Writer {
     }
 }
 
-/// This program, also when its file is replaced while it runs.
-pub fn own_program() -> PathBuf {
-    let path = std::env::current_exe().ok().filter(|path| path.exists());
-    path.unwrap_or_else(|| Path::new("/proc/self/exe").to_owned())
+/// The small program beside this one, where it is installed; else this program, which can do the same.
+pub fn program() -> PathBuf {
+    let own = std::env::current_exe().ok().filter(|path| path.exists());
+    let small = own.as_ref().map(|path| path.with_file_name("keelson-log-writer")).filter(|path| path.exists());
+    small.or(own).unwrap_or_else(|| Path::new("/proc/self/exe").to_owned())
 }
 
 /// The streams of an attached run.

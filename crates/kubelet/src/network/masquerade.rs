@@ -4,10 +4,12 @@ use std::net::Ipv4Addr;
 use std::process::Stdio;
 
 use ipnet::Ipv4Net;
+use proto::core::v1::Pod;
 use tokio::io::AsyncWriteExt;
 
 use super::Error;
 use super::bridge::BRIDGE;
+use crate::pod::members;
 
 /// The table's name.
 pub const TABLE: &str = "keelson-kubelet";
@@ -22,6 +24,30 @@ pub struct HostPort {
     pub host_port: u16,
     pub pod_ip: Ipv4Addr,
     pub pod_port: u16,
+}
+
+/// The ports of the node that a pod asks for. Pure.
+pub fn host_ports(pod: &Pod, pod_ip: Ipv4Addr) -> Vec<HostPort> {
+    if pod.spec.host_network {
+        return Vec::new();
+    }
+    let ports = members(pod).flat_map(|member| &member.container.ports);
+    ports
+        .filter_map(|port| {
+            let (host_port, pod_port) = (u16::try_from(port.host_port).ok()?, u16::try_from(port.container_port).ok()?);
+            (host_port != 0).then(|| HostPort {
+                protocol: match port.protocol.as_str() {
+                    "UDP" => "udp",
+                    "SCTP" => "sctp",
+                    _ => "tcp",
+                },
+                host_ip: port.host_ip.parse().ok(),
+                host_port,
+                pod_ip,
+                pod_port,
+            })
+        })
+        .collect()
 }
 
 /// The whole table as one transaction. Pure.

@@ -9,7 +9,7 @@ use client::informer::Informer;
 use client::{Client, ListParams};
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use proto::core::v1::Node as NodeObject;
+use proto::core::v1::{Node as NodeObject, Pod};
 use rtnetlink::Handle;
 use tokio::sync::watch;
 
@@ -79,7 +79,13 @@ pub async fn set_up(node: &Node, range: Ipv4Net, outside: &[Ipv4Net]) -> Result<
         None => MTU,
     };
     let mut ipam = Ipam::new(range);
-    for (uid, address) in held(node) {
+    let mut ports = BTreeMap::new();
+    for (pod, address) in held(node) {
+        let uid = pod.metadata.uid.clone();
+        let own = masquerade::host_ports(&pod, address);
+        if !own.is_empty() {
+            ports.insert(uid.clone(), own);
+        }
         if let Err(error) = ipam.adopt(&uid, address) {
             tracing::warn!(uid, %error, "a pod keeps its address until it ends");
         }
@@ -88,21 +94,27 @@ pub async fn set_up(node: &Node, range: Ipv4Net, outside: &[Ipv4Net]) -> Result<
     let mut inside = outside.to_vec();
     inside.push(range);
     inside = Ipv4Net::aggregate(&inside);
-    masquerade::load(&masquerade::ruleset(range, &inside, &[])).await?;
+    let list: Vec<masquerade::HostPort> = ports.values().flatten().cloned().collect();
+    masquerade::load(&masquerade::ruleset(range, &inside, &list)).await?;
     let network = PodNetwork {
         bridge,
         ipam: Mutex::new(ipam),
+        inside,
+        host_ports: tokio::sync::Mutex::new(ports),
     };
     node.set_pod_network(network);
     Ok(handle)
 }
 
-/// The addresses that pods hold, by their records.
-fn held(node: &Node) -> Vec<(String, Ipv4Addr)> {
+/// The pods that hold addresses, by their records.
+fn held(node: &Node) -> Vec<(Arc<Pod>, Ipv4Addr)> {
     let all = record::list(&node.paths.pods()).into_iter();
-    all.filter_map(|uid| match record::load(&node.paths.pod(&uid))?.1.sandbox {
-        Sandbox::Ready { address: Some(address) } => Some((uid, address)),
-        _ => None,
+    all.filter_map(|uid| {
+        let (desired, observed) = record::load(&node.paths.pod(&uid))?;
+        match observed.sandbox {
+            Sandbox::Ready { address: Some(address) } => Some((desired.pod, address)),
+            _ => None,
+        }
     })
     .collect()
 }

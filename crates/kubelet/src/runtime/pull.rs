@@ -139,6 +139,8 @@ impl Registry {
             Some(one) => RegistryAuth::Basic(one.username.clone(), one.password.clone()),
             None => RegistryAuth::Anonymous,
         };
+        // The client takes the process's provider; one that is set already stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = ClientConfig {
             protocol: if is_local(&reference.registry) { ClientProtocol::Http } else { ClientProtocol::Https },
             connect_timeout: Some(std::time::Duration::from_secs(10)),

@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub const IMAGE: &str = "lab.example/busybox:1";
+/// User "me", password "secret".
+const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 const RANGE: &str = "10.77.0.0/24";
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -61,6 +63,7 @@ pub struct Map {
 struct MapState {
     pods: BTreeMap<String, Pod>,
     config_maps: BTreeMap<(String, String), ConfigMap>,
+    secrets: BTreeMap<String, Secret>,
     events: Vec<Event>,
     version: u64,
     tx: Option<mpsc::Sender<PodEvent>>,
@@ -83,6 +86,12 @@ impl Map {
         let mut map = ConfigMap::default();
         map.data = data.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         self.state.lock().unwrap().config_maps.insert((namespace.into(), name.into()), map);
+    }
+
+    pub fn put_secret(&self, name: &str, key: &str, value: &str) {
+        let mut secret = Secret::default();
+        secret.data.insert(key.into(), value.as_bytes().to_vec());
+        self.state.lock().unwrap().secrets.insert(name.into(), secret);
     }
 
     /// Stores the pod under the next version and returns what to tell whom.
@@ -111,7 +120,8 @@ impl Cluster for Map {
     }
 
     async fn secret(&self, _: &str, name: &str) -> Result<Secret, Error> {
-        Err(Error::NotFound(format!("secret \"{name}\" not found")))
+        let found = self.state.lock().unwrap().secrets.get(name).cloned();
+        found.ok_or_else(|| Error::NotFound(format!("secret \"{name}\" not found")))
     }
 
     async fn claim(&self, _: &str, name: &str) -> Result<PersistentVolumeClaim, Error> {
@@ -160,6 +170,16 @@ impl Cluster for Map {
 
     fn event(&self, _: &Pod, event: Event) {
         self.state.lock().unwrap().events.push(event);
+    }
+}
+
+/// A registry; it ends with this.
+pub struct Registry(Child);
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -232,7 +252,7 @@ impl Lab {
                     bytes_max: 10 << 20,
                     files_max: 3,
                 },
-                program: env!("CARGO_BIN_EXE_keelson-kubelet").into(),
+                program: env!("CARGO_BIN_EXE_keelson-log-writer").into(),
             },
             containerd: self.containerd.clone(),
             cluster: self.map.clone(),
@@ -268,6 +288,41 @@ impl Lab {
             drop(old.handles);
         }
         self.start_kubelet().await;
+    }
+
+    /// A registry of Debian's on loopback that asks for a user, holding one image. Returns its address.
+    pub fn registry(&self, port: u16) -> Registry {
+        let dir = self.root.join("registry");
+        std::fs::create_dir_all(&dir).unwrap();
+        // "me" with the password "secret", as htpasswd -B writes it.
+        std::fs::write(dir.join("users"), HTPASSWD).unwrap();
+        let config = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {0}/data\nhttp:\n  addr: 127.0.0.1:{port}\nauth:\n  htpasswd:\n    realm: lab\n    path: {0}/users\n",
+            dir.display()
+        );
+        std::fs::write(dir.join("config.yml"), config).unwrap();
+        let log = std::fs::File::create(dir.join("log")).unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(dir.join("config.yml"))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("needs docker-registry (Debian: apt install docker-registry)");
+        let registry = Registry(process);
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < WAIT, "the registry does not answer");
+            std::thread::yield_now();
+        }
+        let copied = Command::new("skopeo")
+            .args(["copy", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds", "me:secret"])
+            .arg(format!("oci-archive:{}", self.root.join("image.tar").display()))
+            .arg(format!("docker://127.0.0.1:{port}/lab/app:1"))
+            .output()
+            .expect("needs skopeo");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        registry
     }
 
     pub async fn restart_containerd(&self) {
@@ -405,7 +460,7 @@ impl Lab {
         if let Some(mut kubelet) = kubelet {
             kubelet.tasks.shutdown().await;
         }
-        for pid in processes(&self.root, "keelson-kubelet") {
+        for pid in processes(&self.root, "keelson-log-writer") {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
         for container in self.containerd.list_containers("io.cri-containerd.kind", "container").await.unwrap_or_default() {
@@ -451,7 +506,7 @@ fn processes(root: &Path, program: &str) -> Vec<i32> {
 }
 
 fn log_writers(root: &Path, uid: &str) -> Vec<i32> {
-    processes(&root.join("k/pods").join(uid), "keelson-kubelet")
+    processes(&root.join("k/pods").join(uid), "keelson-log-writer")
 }
 
 async fn eventually(what: &str, is: impl AsyncFn() -> bool) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lab::{Lab, on_lab};
 use proto::core::v1::{
-    ConfigMap, Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, Probe, ProbeHandler,
+    Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, Probe, ProbeHandler,
     Volume, VolumeMount, VolumeSource,
 };
 
@@ -53,6 +53,11 @@ fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
             value: "1".into(),
             value_from: None,
         }];
+        server.ports = vec![proto::core::v1::ContainerPort {
+            container_port: 8080,
+            host_port: 18080,
+            ..Default::default()
+        }];
         let mut pod = pod("web", "Always", vec![server]);
         lab.map.put_config_map("default", "cm", &[("key", "value")]);
         pod.spec.volumes = vec![Volume {
@@ -75,6 +80,9 @@ fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
         assert_eq!(running.status.phase, "Running");
         assert!(running.status.pod_ip.starts_with("10.77.0."), "{}", running.status.pod_ip);
         let answer = lab.http_get(&running.status.pod_ip, 8080).await;
+        assert!(answer.ends_with("page\n"), "{answer}");
+        // The same by a port of the node.
+        let answer = lab.http_get("10.77.0.1", 18080).await;
         assert!(answer.ends_with("page\n"), "{answer}");
         let (code, out) = lab.exec(&running, "c", &["sh", "-c", "echo $A; cat /v/key; hostname; cat /etc/hosts"]).await;
         assert_eq!(code, 0);
@@ -316,6 +324,39 @@ fn what_is_wrong_is_said_and_mended_when_it_can_be() {
         for pod in [&needy, &absent, &broken] {
             lab.wait_gone(pod).await;
         }
-        let _ = ConfigMap::default();
+    });
+}
+
+#[test]
+fn an_image_comes_from_a_registry_with_the_pods_credentials() {
+    on_lab(async |lab: &Lab| {
+        const PORT: u16 = 5000;
+        let registry = lab.registry(PORT);
+        let mut container = shell(FOREVER);
+        container.image = format!("127.0.0.1:{PORT}/lab/app:1");
+        let mut refused = pod("refused", "Always", vec![container.clone()]);
+        refused.spec.containers[0].image_pull_policy = "Always".into();
+        lab.create(&refused).await;
+        let waiting = |pod: &Pod| {
+            let status = pod.status.container_statuses.first();
+            status.and_then(|status| status.state.waiting.clone()).unwrap_or_default()
+        };
+        let seen = lab.wait(&refused, "ErrImagePull", |pod| waiting(pod).reason == "ErrImagePull").await;
+        assert!(waiting(&seen).message.contains("failed to resolve reference"), "{}", waiting(&seen).message);
+        lab.wait(&refused, "ImagePullBackOff", |pod| waiting(pod).reason == "ImagePullBackOff").await;
+        lab.delete(&refused, 0).await;
+
+        let config = format!(r#"{{"auths":{{"127.0.0.1:{PORT}":{{"username":"me","password":"secret"}}}}}}"#);
+        lab.map.put_secret("pull", ".dockerconfigjson", &config);
+        let mut allowed = pod("allowed", "Always", vec![container]);
+        allowed.spec.image_pull_secrets = vec![proto::core::v1::LocalObjectReference { name: "pull".into() }];
+        lab.create(&allowed).await;
+        lab.wait(&allowed, "Ready", is_ready).await;
+        let pulled = lab.map.events().into_iter().find(|event| event.message.starts_with("Successfully pulled")).unwrap();
+        assert_eq!(pulled.reason, "Pulled");
+        drop(registry);
+        lab.delete(&allowed, 0).await;
+        lab.wait_gone(&allowed).await;
+        lab.wait_gone(&refused).await;
     });
 }
