@@ -124,7 +124,13 @@ impl Cluster {
             }
             self.is_ready(daemon, node).map(|()| Some(()))
         })
-        .with_context(|| format!("the end of {}:\n{}", self.processes().log(&spec.name).display(), self.processes().tail(&spec.name, 15)))?;
+        .with_context(|| {
+            format!(
+                "the end of {}:\n{}",
+                self.processes().log(&spec.name).display(),
+                self.processes().tail(&spec.name, 15)
+            )
+        })?;
         Ok(started)
     }
 

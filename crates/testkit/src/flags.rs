@@ -186,8 +186,7 @@ fn client_daemon(layout: &Layout, process: &str, port: u16) -> Vec<String> {
 
 fn controller_manager(settings: &Settings, layout: &Layout) -> Vec<String> {
     let pki = layout.pki();
-    let mut flags =
-        client_daemon(layout, Daemon::ControllerManager.name(), settings.ports.controller_manager);
+    let mut flags = client_daemon(layout, Daemon::ControllerManager.name(), settings.ports.controller_manager);
     flags.extend([
         flag("allocate-node-cidrs", true),
         flag("cluster-cidr", settings.pod_range),

@@ -82,7 +82,10 @@ fn parse(bytes: &[u8]) -> Result<Answer> {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { bail!("the answer ended early: {text:?}") };
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("the answer has no status")?;
     let header = |name: &str| {
-        head.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        head.lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     };
     let body = if header("transfer-encoding") == Some("chunked") { unchunk(body)? } else { body.to_owned() };
     if let Some(length) = header("content-length").and_then(|length| length.parse::<usize>().ok())
@@ -118,7 +121,8 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let answer = parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").unwrap();
+        let answer =
+            parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").unwrap();
         assert_eq!(answer, Answer { status: 200, body: "abcde".to_owned() });
     }
 }

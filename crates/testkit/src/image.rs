@@ -48,7 +48,18 @@ impl Image {
             command: vec!["sh".to_owned()],
             ..Self::default()
         };
-        for (path, mode) in [("bin", 0o755), ("dev", 0o755), ("etc", 0o755), ("home", 0o755), ("proc", 0o755), ("root", 0o700), ("sys", 0o755), ("tmp", 0o1777), ("var", 0o755), ("www", 0o777)] {
+        for (path, mode) in [
+            ("bin", 0o755),
+            ("dev", 0o755),
+            ("etc", 0o755),
+            ("home", 0o755),
+            ("proc", 0o755),
+            ("root", 0o700),
+            ("sys", 0o755),
+            ("tmp", 0o1777),
+            ("var", 0o755),
+            ("www", 0o777),
+        ] {
             image.directories.push((path.to_owned(), mode));
         }
         image = image
@@ -64,7 +75,8 @@ impl Image {
 
     /// The page that says hello, served on port 8080 with the name of the host that serves it.
     pub fn hello() -> Result<Self> {
-        let start = "echo \"Hello from Keelson, served by $(hostname)\" >/www/index.html && exec httpd -f -p 8080 -h /www";
+        let start =
+            "echo \"Hello from Keelson, served by $(hostname)\" >/www/index.html && exec httpd -f -p 8080 -h /www";
         Ok(Self::busybox()?.command(["sh", "-c", start]))
     }
 
@@ -236,8 +248,6 @@ pub fn is_static(path: &Path) -> Result<bool> {
     Ok(!interpreted)
 }
 
-
-
 fn has_interpreter(elf: &[u8]) -> Option<bool> {
     const PROGRAM_INTERPRETER: u32 = 3;
     if elf.get(..5)? != b"\x7fELF\x02" {
@@ -269,7 +279,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = tiny().write_archive("example.org/a:1", &folder.path().join("1.tar")).unwrap();
         let second = tiny().write_archive("example.org/a:1", &folder.path().join("2.tar")).unwrap();
-        let other = tiny().label("version", "2").write_archive("example.org/a:1", &folder.path().join("3.tar")).unwrap();
+        let other =
+            tiny().label("version", "2").write_archive("example.org/a:1", &folder.path().join("3.tar")).unwrap();
         assert_eq!(first.digest, second.digest);
         assert_ne!(first.digest, other.digest);
     }

@@ -70,7 +70,8 @@ pub fn processes(dir: &Path) -> Vec<i32> {
 /// Mount points below `dir`, the latest first.
 pub fn mounts(dir: &Path) -> Vec<PathBuf> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mut found: Vec<PathBuf> = table.lines().filter_map(mount_point).filter(|point| point.starts_with(dir)).collect();
+    let mut found: Vec<PathBuf> =
+        table.lines().filter_map(mount_point).filter(|point| point.starts_with(dir)).collect();
     found.reverse();
     found
 }
@@ -162,7 +163,9 @@ fn remove_interfaces(node: &Node) -> Result<usize> {
     };
     let links = links.as_array().into_iter().flatten();
     // Pods' ends are known by the bridge they are plugged into.
-    let names = links.filter(|link| ours(link, "ifname") || ours(link, "master")).filter_map(|link| link.get("ifname")?.as_str());
+    let names = links
+        .filter(|link| ours(link, "ifname") || ours(link, "master"))
+        .filter_map(|link| link.get("ifname")?.as_str());
     let mut removed = 0;
     for name in names {
         // The other end of a pair goes with the first.

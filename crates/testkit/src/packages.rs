@@ -129,7 +129,8 @@ impl Policy {
         let ours = old.is_none_or(|text| text.contains(POLICY_MARK));
         if ours {
             // 101: the action is forbidden by policy.
-            fs::write(POLICY, format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n")).with_context(|| format!("writing {POLICY}"))?;
+            fs::write(POLICY, format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n"))
+                .with_context(|| format!("writing {POLICY}"))?;
             fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
         }
         Ok(Self { ours })

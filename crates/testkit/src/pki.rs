@@ -151,7 +151,8 @@ impl Pki {
     fn issuer(&self, authority: Authority) -> Result<Issuer<'static, KeyPair>> {
         let stem = authority.stem();
         let key = KeyPair::from_pem(&read(&self.key(stem))?).with_context(|| format!("the key of {stem}"))?;
-        Issuer::from_ca_cert_pem(&read(&self.certificate(stem))?, key).with_context(|| format!("the certificate of {stem}"))
+        Issuer::from_ca_cert_pem(&read(&self.certificate(stem))?, key)
+            .with_context(|| format!("the certificate of {stem}"))
     }
 
     fn issue(&self, issuer: &Issuer<'static, KeyPair>, identity: &Identity) -> Result<()> {

@@ -150,9 +150,8 @@ impl Processes {
     /// All records, by name.
     pub fn records(&self) -> Vec<Record> {
         let Ok(entries) = fs::read_dir(&self.records) else { return Vec::new() };
-        let mut records: Vec<Record> = entries
-            .filter_map(|entry| serde_json::from_slice(&fs::read(entry.ok()?.path()).ok()?).ok())
-            .collect();
+        let mut records: Vec<Record> =
+            entries.filter_map(|entry| serde_json::from_slice(&fs::read(entry.ok()?.path()).ok()?).ok()).collect();
         records.sort_by(|a, b| a.name.cmp(&b.name));
         records
     }
@@ -241,8 +240,7 @@ pub fn all() -> Vec<(i32, Vec<String>)> {
 
 /// The processes below `pid`, not itself.
 pub fn descendants(pid: i32) -> Vec<i32> {
-    let table: Vec<(i32, i32)> =
-        all().into_iter().filter_map(|(pid, _)| Some((pid, stat(pid)?.parent))).collect();
+    let table: Vec<(i32, i32)> = all().into_iter().filter_map(|(pid, _)| Some((pid, stat(pid)?.parent))).collect();
     let mut found = vec![pid];
     let mut at = 0;
     while at < found.len() {

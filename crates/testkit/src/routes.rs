@@ -55,7 +55,10 @@ pub fn check(ranges: &[Range], routes: &[Route], own_interfaces: &[&str]) -> Res
             if overlap(range.network, route.network) {
                 bail!(
                     "the range {} overlaps the host's route to {} by {}: choose another with --{}",
-                    range.network, route.network, route.interface, range.flag,
+                    range.network,
+                    route.network,
+                    route.interface,
+                    range.flag,
                 );
             }
         }
@@ -63,7 +66,10 @@ pub fn check(ranges: &[Range], routes: &[Route], own_interfaces: &[&str]) -> Res
             if overlap(range.network, other.network) {
                 bail!(
                     "the ranges {} (--{}) and {} (--{}) overlap: choose another for one of them",
-                    other.network, other.flag, range.network, range.flag,
+                    other.network,
+                    other.flag,
+                    range.network,
+                    range.flag,
                 );
             }
         }

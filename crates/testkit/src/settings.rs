@@ -32,15 +32,8 @@ pub enum Daemon {
 
 impl Daemon {
     /// Every daemon, in the order in which they are started.
-    pub const ALL: [Self; 7] = [
-        Self::Store,
-        Self::Apiserver,
-        Self::ControllerManager,
-        Self::Scheduler,
-        Self::Kubelet,
-        Self::Proxy,
-        Self::Dns,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Store, Self::Apiserver, Self::ControllerManager, Self::Scheduler, Self::Kubelet, Self::Proxy, Self::Dns];
 
     /// The name on the command line, in records and in logs.
     pub fn name(self) -> &'static str {

@@ -129,7 +129,8 @@ fn text<'a>(object: &'a Value, path: &str) -> Result<&'a str> {
 }
 
 fn number(object: &Value, path: &str) -> Result<u16> {
-    let number = object.pointer(path).and_then(Value::as_u64).with_context(|| format!("{path} is missing in {object}"))?;
+    let number =
+        object.pointer(path).and_then(Value::as_u64).with_context(|| format!("{path} is missing in {object}"))?;
     Ok(u16::try_from(number)?)
 }
 

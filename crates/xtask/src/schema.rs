@@ -59,10 +59,7 @@ impl Row<'_> {
 pub fn import(facts: &Path, target: &Path) -> Result<()> {
     let fields = read(&facts.join("fields.tsv"))?;
     let resources = read(&facts.join("resources.tsv"))?;
-    let kinds: BTreeSet<String> = table(&resources)
-        .iter()
-        .map(|row| row.get("kind").to_owned())
-        .collect();
+    let kinds: BTreeSet<String> = table(&resources).iter().map(|row| row.get("kind").to_owned()).collect();
 
     let mut packages: BTreeMap<String, BTreeMap<String, Vec<Row<'_>>>> = BTreeMap::new();
     for row in table(&fields) {
@@ -111,9 +108,7 @@ fn read(path: &Path) -> Result<String> {
 fn table(text: &str) -> Vec<Row<'_>> {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
-    lines
-        .map(|line| Row(header.iter().copied().zip(line.split('\t')).collect()))
-        .collect()
+    lines.map(|line| Row(header.iter().copied().zip(line.split('\t')).collect())).collect()
 }
 
 /// `k8s.io.api.core.v1` lives in `api/core/v1.proto`.
@@ -122,11 +117,7 @@ fn file_of(package: &str) -> PathBuf {
     PathBuf::from(format!("{path}.proto"))
 }
 
-fn file_text(
-    package: &str,
-    messages: &BTreeMap<String, Vec<Row<'_>>>,
-    kinds: &BTreeSet<String>,
-) -> Result<String> {
+fn file_text(package: &str, messages: &BTreeMap<String, Vec<Row<'_>>>, kinds: &BTreeSet<String>) -> Result<String> {
     let mut body = String::new();
     let mut imports = BTreeSet::from(["keelson/schema/v1/schema.proto".to_owned()]);
     for (message, rows) in messages {
@@ -153,8 +144,7 @@ fn file_text(
 fn is_kind(package: &str, message: &str, kinds: &BTreeSet<String>) -> bool {
     let short = package.rsplit('.').take(2).collect::<Vec<_>>();
     let short = format!("{}.{}.{message}", short[1], short[0]);
-    let served = kinds.contains(message)
-        || message.strip_suffix("List").is_some_and(|item| kinds.contains(item));
+    let served = kinds.contains(message) || message.strip_suffix("List").is_some_and(|item| kinds.contains(item));
     (served && group_of(package).is_some()) || KINDS_WITHOUT_RESOURCE.contains(&short.as_str())
 }
 
@@ -166,11 +156,27 @@ fn group_of(package: &str) -> Option<String> {
     }
     Some(match name {
         "core" => String::new(),
-        "admissionregistration" | "apiextensions" | "apiregistration" | "authentication"
-        | "authorization" | "certificates" | "coordination" | "discovery" | "events"
-        | "networking" | "node" | "resource" | "scheduling" | "storage" | "metrics"
-        | "admission" | "apidiscovery"
-            if !package.starts_with("k8s.io.apimachinery.") => format!("{name}.k8s.io"),
+        "admissionregistration"
+        | "apiextensions"
+        | "apiregistration"
+        | "authentication"
+        | "authorization"
+        | "certificates"
+        | "coordination"
+        | "discovery"
+        | "events"
+        | "networking"
+        | "node"
+        | "resource"
+        | "scheduling"
+        | "storage"
+        | "metrics"
+        | "admission"
+        | "apidiscovery"
+            if !package.starts_with("k8s.io.apimachinery.") =>
+        {
+            format!("{name}.k8s.io")
+        }
         "flowcontrol" => "flowcontrol.apiserver.k8s.io".to_owned(),
         "rbac" => "rbac.authorization.k8s.io".to_owned(),
         "apps" | "autoscaling" | "batch" | "policy" => name.to_owned(),
@@ -184,9 +190,7 @@ fn field_text(package: &str, row: &Row<'_>, imports: &mut BTreeSet<String>) -> R
     let (label, kind) = match row.get("label") {
         "optional" => ("optional ", short_type(package, row.get("proto_type"), imports)),
         "repeated" => ("repeated ", short_type(package, row.get("proto_type"), imports)),
-        "map" => {
-            ("", format!("map<string, {}>", short_type(package, value_type(row), imports)))
-        }
+        "map" => ("", format!("map<string, {}>", short_type(package, value_type(row), imports))),
         other => bail!("{package}.{}.{name}: unknown label {other:?}", row.get("message")),
     };
     let options = field_options(row);

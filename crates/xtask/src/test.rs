@@ -130,7 +130,10 @@ mod tests {
     #[test]
     fn results_of_all_programs_are_added_up() {
         let mut count = Count::default();
-        add(&mut count, "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        add(
+            &mut count,
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+        );
         add(&mut count, "test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 7 filtered out");
         add(&mut count, "running 3 tests");
         assert_eq!(count, Count { passed: 5, failed: 4, ignored: 1 });

@@ -32,8 +32,14 @@ pub struct Action {
 #[derive(Debug, Clone)]
 pub enum Deed {
     Create(Value),
-    Patch { object: String, body: Value },
-    Delete { object: String, options: Value },
+    Patch {
+        object: String,
+        body: Value,
+    },
+    Delete {
+        object: String,
+        options: Value,
+    },
     /// `rollout undo deployment/d`.
     Undo(String),
     /// `disk=ssd` on the node.
@@ -106,7 +112,9 @@ impl Scenario {
 fn deed(value: &Value, objects: &mut Vec<Value>) -> Result<Deed> {
     if let Some(text) = value.as_str() {
         if let Some(which) = text.strip_prefix("create ") {
-            let is_it = |object: &Value| format!("{}/{}", text_of(&object["kind"]), text_of(&object["metadata"]["name"])) == which;
+            let is_it = |object: &Value| {
+                format!("{}/{}", text_of(&object["kind"]), text_of(&object["metadata"]["name"])) == which
+            };
             let at = objects.iter().position(is_it).with_context(|| format!("{which} is among the objects"))?;
             return Ok(Deed::Create(objects.remove(at)));
         }
@@ -134,7 +142,8 @@ fn named(event: &Value) -> Value {
 pub fn told(event: &Value) -> Option<Told> {
     let about = if event["involvedObject"].is_object() { &event["involvedObject"] } else { &event["regarding"] };
     let kind = text_of(&about["kind"]);
-    matches!(kind.as_str(), "Pod" | "Deployment" | "ReplicaSet").then(|| (kind, text_of(&event["type"]), text_of(&event["reason"])))
+    matches!(kind.as_str(), "Pod" | "Deployment" | "ReplicaSet")
+        .then(|| (kind, text_of(&event["type"]), text_of(&event["reason"])))
 }
 
 /// The order of states, by object and aspect: `Pod p: container c` -> `waiting ContainerCreating #0`, ...
@@ -146,7 +155,11 @@ impl Tracks {
     pub fn see(&mut self, kind: &str, object: &Value) {
         match kind {
             "Pod" => self.see_pod(object),
-            "Deployment" => self.see_conditions(&format!("Deployment {}", text_of(&object["metadata"]["name"])), object, &["Progressing"]),
+            "Deployment" => self.see_conditions(
+                &format!("Deployment {}", text_of(&object["metadata"]["name"])),
+                object,
+                &["Progressing"],
+            ),
             _ => {}
         }
     }
@@ -194,7 +207,8 @@ impl Tracks {
     fn sturdy(&self) -> Self {
         let sturdy = |states: &Vec<String>| {
             let passing = |at: usize| states.get(at + 1).is_some_and(|next| is_passing(&states[at], next));
-            let mut kept: Vec<String> = (0..states.len()).filter(|at| !passing(*at)).map(|at| states[at].clone()).collect();
+            let mut kept: Vec<String> =
+                (0..states.len()).filter(|at| !passing(*at)).map(|at| states[at].clone()).collect();
             kept.dedup();
             kept
         };
@@ -210,7 +224,11 @@ impl Tracks {
             ensure!(begins, "{track}\n  recorded: {}\n  here:     {}", expect.join(" -> "), found.join(" -> "));
         }
         for track in here.0.keys() {
-            ensure!(there.0.contains_key(track), "{track} was not there in the recording: {}", here.0[track].join(" -> "));
+            ensure!(
+                there.0.contains_key(track),
+                "{track} was not there in the recording: {}",
+                here.0[track].join(" -> ")
+            );
         }
         Ok(())
     }
@@ -265,7 +283,8 @@ mod tests {
     #[test]
     fn a_short_run_may_be_missed_but_its_end_may_not() {
         let waiting = json!({"waiting": {"reason": "ContainerCreating"}});
-        let seen = [pod("Pending", waiting.clone(), 0), pod("Running", json!({"running": {}}), 0), pod("Failed", ended(1), 0)];
+        let seen =
+            [pod("Pending", waiting.clone(), 0), pod("Running", json!({"running": {}}), 0), pod("Failed", ended(1), 0)];
         let missed = [pod("Pending", waiting.clone(), 0), pod("Failed", ended(1), 0)];
         tracks(&missed).agree_with(&tracks(&seen)).unwrap();
         tracks(&seen).agree_with(&tracks(&missed)).unwrap();
@@ -275,8 +294,12 @@ mod tests {
     #[test]
     fn another_exit_code_or_restart_count_is_a_difference() {
         let recorded = tracks(&[pod("Running", ended(1), 0), pod("Running", json!({"running": {}}), 1)]);
-        tracks(&[pod("Running", ended(2), 0), pod("Running", json!({"running": {}}), 1)]).agree_with(&recorded).unwrap_err();
-        tracks(&[pod("Running", ended(1), 0), pod("Running", json!({"running": {}}), 2)]).agree_with(&recorded).unwrap_err();
+        tracks(&[pod("Running", ended(2), 0), pod("Running", json!({"running": {}}), 1)])
+            .agree_with(&recorded)
+            .unwrap_err();
+        tracks(&[pod("Running", ended(1), 0), pod("Running", json!({"running": {}}), 2)])
+            .agree_with(&recorded)
+            .unwrap_err();
     }
 
     #[test]

@@ -11,8 +11,8 @@ use serde_json::Value;
 use test_e2e::World;
 use test_e2e::behaviour::{Action, Deed, Scenario, Told, Tracks, told};
 use test_e2e::space::Space;
-use testkit::keelctl::Keelctl;
 use testkit::image::Image;
+use testkit::keelctl::Keelctl;
 use testkit::wait;
 
 /// The image of the recordings: busybox, whose tools are one static program.
@@ -85,7 +85,10 @@ fn main() -> ExitCode {
             world.cluster.import(&Image::busybox()?, IMAGE)?;
             Ok(world)
         },
-        &[("pods_behave_as_recorded", pods_behave_as_recorded), ("deployments_behave_as_recorded", deployments_behave_as_recorded)],
+        &[
+            ("pods_behave_as_recorded", pods_behave_as_recorded),
+            ("deployments_behave_as_recorded", deployments_behave_as_recorded),
+        ],
     )
 }
 
@@ -110,7 +113,9 @@ fn replay_all(world: &World, names: &[&str]) -> Result<()> {
                     let outcome = Scenario::read(name).and_then(|scenario| replay(world, &scenario));
                     match outcome {
                         Ok(()) => println!("  {name}: as recorded"),
-                        Err(error) => differing.lock().expect("no replay panics with the lock").push(format!("{name}: {error:#}")),
+                        Err(error) => {
+                            differing.lock().expect("no replay panics with the lock").push(format!("{name}: {error:#}"))
+                        }
                     }
                 }
             });
@@ -137,7 +142,12 @@ fn replay(world: &World, scenario: &Scenario) -> Result<()> {
     for action in &scenario.actions {
         // The recorded client acted when it had seen this much, a moment before.
         let before = scenario.tracks(action.at_s - 0.05);
-        wait_until_seen(&tracks, &before, Duration::from_secs_f64(action.at_s) + SLACK, &format!("before {:?}", action.deed))?;
+        wait_until_seen(
+            &tracks,
+            &before,
+            Duration::from_secs_f64(action.at_s) + SLACK,
+            &format!("before {:?}", action.deed),
+        )?;
         let due = Duration::from_secs_f64(action.at_s);
         wait::pause(due.saturating_sub(began.elapsed()));
         act(world, &space, action)?;
@@ -150,7 +160,9 @@ fn replay(world: &World, scenario: &Scenario) -> Result<()> {
 
 fn wait_until_seen(tracks: &Mutex<Tracks>, recorded: &Tracks, limit: Duration, when: &str) -> Result<()> {
     let agree = || tracks.lock().expect("no watch panics with the lock").agree_with(recorded);
-    wait::until("the recorded states", limit, || Ok(agree().is_ok().then_some(()))).or_else(|_| agree()).with_context(|| when.to_owned())
+    wait::until("the recorded states", limit, || Ok(agree().is_ok().then_some(())))
+        .or_else(|_| agree())
+        .with_context(|| when.to_owned())
 }
 
 fn compare_events(space: &Space<'_>, scenario: &Scenario) -> Result<()> {
@@ -202,7 +214,8 @@ struct Watch {
 
 impl Watch {
     fn start(keelctl: Keelctl, namespace: &str, kind: &str, tracks: Arc<Mutex<Tracks>>) -> Result<Self> {
-        let mut process = keelctl.spawn(&["--namespace", namespace, "get", &kind.to_lowercase(), "--watch", "-o", "json"])?;
+        let mut process =
+            keelctl.spawn(&["--namespace", namespace, "get", &kind.to_lowercase(), "--watch", "-o", "json"])?;
         let output = process.stdout.take().context("standard output is a pipe")?;
         let kind = kind.to_owned();
         std::thread::spawn(move || {

@@ -15,12 +15,18 @@ fn main() -> ExitCode {
         || World::start("faults", |_| {}),
         &[
             ("a_rollout_finishes_though_the_store_is_killed", |world| killed_during_a_rollout(world, Daemon::Store)),
-            ("a_rollout_finishes_though_the_apiserver_is_killed", |world| killed_during_a_rollout(world, Daemon::Apiserver)),
+            ("a_rollout_finishes_though_the_apiserver_is_killed", |world| {
+                killed_during_a_rollout(world, Daemon::Apiserver)
+            }),
             ("a_rollout_finishes_though_the_controller_manager_is_killed", |world| {
                 killed_during_a_rollout(world, Daemon::ControllerManager)
             }),
-            ("a_rollout_finishes_though_the_scheduler_is_killed", |world| killed_during_a_rollout(world, Daemon::Scheduler)),
-            ("a_rollout_finishes_though_the_kubelet_is_killed", |world| killed_during_a_rollout(world, Daemon::Kubelet)),
+            ("a_rollout_finishes_though_the_scheduler_is_killed", |world| {
+                killed_during_a_rollout(world, Daemon::Scheduler)
+            }),
+            ("a_rollout_finishes_though_the_kubelet_is_killed", |world| {
+                killed_during_a_rollout(world, Daemon::Kubelet)
+            }),
             ("a_rollout_finishes_though_the_proxy_is_killed", |world| killed_during_a_rollout(world, Daemon::Proxy)),
             ("a_rollout_finishes_though_dns_is_killed", |world| killed_during_a_rollout(world, Daemon::Dns)),
             ("restarting_the_kubelet_and_containerd_disturbs_no_container", restarts_disturb_no_container),
@@ -56,7 +62,9 @@ fn starts(space: &Space<'_>) -> Result<Vec<(String, Value)>> {
     let pods = space.list("pods", "app=web")?;
     let mut starts: Vec<_> = pods
         .iter()
-        .map(|pod| (name(pod), pod.pointer("/status/containerStatuses/0/state/running/startedAt").cloned().unwrap_or_default()))
+        .map(|pod| {
+            (name(pod), pod.pointer("/status/containerStatuses/0/state/running/startedAt").cloned().unwrap_or_default())
+        })
         .collect();
     starts.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(starts)

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         || World::start("images", |_| {}),
         &[
             ("an_image_is_pulled_from_a_registry", an_image_is_pulled_from_a_registry),
-            ("an_absent_image_is_explained_and_pulled_once_it_is_there", an_absent_image_is_explained_and_pulled_once_it_is_there),
+            (
+                "an_absent_image_is_explained_and_pulled_once_it_is_there",
+                an_absent_image_is_explained_and_pulled_once_it_is_there,
+            ),
             ("a_registry_that_is_down_is_explained", a_registry_that_is_down_is_explained),
             ("a_never_pulled_image_is_explained", a_never_pulled_image_is_explained),
         ],

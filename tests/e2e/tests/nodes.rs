@@ -66,7 +66,9 @@ fn pods_on_two_nodes_reach_each_other_and_the_service(world: &World) -> Result<(
         let address = pods[to]["status"]["podIP"].as_str().context("a pod address")?;
         for host in [&format!("{address}:8080"), "web.across.svc.cluster.local"] {
             let page = wait::until(host, Duration::from_secs(30), || {
-                space.exec(&name(&pods[from]), &["timeout", "3", "wget", "-q", "-O", "-", &format!("http://{host}/")]).map(Some)
+                space
+                    .exec(&name(&pods[from]), &["timeout", "3", "wget", "-q", "-O", "-", &format!("http://{host}/")])
+                    .map(Some)
             })?;
             ensure!(page == "page\n", "{page:?}");
         }
@@ -78,7 +80,14 @@ fn a_drained_node_is_empty(world: &World) -> Result<()> {
     let space = world.space("drained")?;
     space.apply(&spread(""))?;
     space.wait_rollout("web")?;
-    world.keelctl().run(&["drain", "node-1", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=60s"])?;
+    world.keelctl().run(&[
+        "drain",
+        "node-1",
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--force",
+        "--timeout=60s",
+    ])?;
     space.wait_rollout("web")?;
     let pods = space.list("pods", "app=web")?;
     ensure!(pods.iter().all(|pod| node_of(pod) == "node-0"), "{pods:#?}");

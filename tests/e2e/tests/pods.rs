@@ -68,9 +68,9 @@ fn an_oom_kill_is_named(world: &World) -> Result<()> {
     let script = "sleep 1; x=$(head -c 64000000 /dev/zero | tr '\\0' x); echo ${#x}";
     space.apply(&manifest::pod("eater", script, limit))?;
     let killed = |pod: &Value| {
-        ["/state", "/lastState"].iter().any(|state| {
-            reason(pod, &format!("/status/containerStatuses/0{state}/terminated/reason")) == "OOMKilled"
-        })
+        ["/state", "/lastState"]
+            .iter()
+            .any(|state| reason(pod, &format!("/status/containerStatuses/0{state}/terminated/reason")) == "OOMKilled")
     };
     space.wait_for("the OOM kill", "pod", "eater", killed).map(drop)
 }
@@ -240,8 +240,7 @@ fn a_pod_larger_than_any_node_says_why_it_waits(world: &World) -> Result<()> {
 
 fn message_of(pod: &Value) -> String {
     let conditions = pod["status"]["conditions"].as_array();
-    let scheduled =
-        conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "PodScheduled"));
+    let scheduled = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == "PodScheduled"));
     scheduled.and_then(|condition| condition["message"].as_str()).unwrap_or_default().to_owned()
 }
 

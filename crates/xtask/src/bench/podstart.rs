@@ -22,7 +22,9 @@ const ROUNDS_ALONE: usize = 10;
 pub fn run(cluster: &Cluster, sizes: &[usize]) -> Result<()> {
     let keelctl = cluster.keelctl();
     keelctl.apply(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
-    let mut table = String::from("pods      ready p50   ready p99   all ready   gone p50    gone p99    all gone    floor seq   floor par   runc seq\n");
+    let mut table = String::from(
+        "pods      ready p50   ready p99   all ready   gone p50    gone p99    all gone    floor seq   floor par   runc seq\n",
+    );
     for &pods in sizes {
         let floor = floor::measure(cluster, pods)?;
         let rounds = if pods == 1 { ROUNDS_ALONE } else { 1 };
