@@ -134,10 +134,13 @@ impl View<'_> {
         let fresh = ObservedContainer::default();
         let seen = self.observed.container(&container.name).unwrap_or(&fresh);
         let begun = seen.was_begun();
+        let last = seen.last.as_ref().map(|exit| terminated(exit)).unwrap_or_default();
+        let (state, last_state) =
+            if self.has_failed_for_good(role, container, seen) { (last, ContainerState::default()) } else { (self.state(role, seen), last) };
         let mut status = ContainerStatus {
             name: container.name.clone(),
-            state: self.state(role, seen),
-            last_state: seen.last.as_ref().map(|exit| terminated(exit)).unwrap_or_default(),
+            state,
+            last_state,
             ready: match role {
                 Role::Init => matches!(&seen.state, State::Exited(exit) if exit.code == 0),
                 Role::Ephemeral => false,
@@ -159,6 +162,13 @@ impl View<'_> {
             status.resources = Some(crate::resources::with_defaults(&container.resources));
         }
         status
+    }
+
+    /// It could not be started, and will not be tried again: it ended with that failure, it does not wait.
+    fn has_failed_for_good(&self, role: Role, container: &Container, seen: &ObservedContainer) -> bool {
+        let waits = matches!(&seen.state, State::Waiting { reason, .. } if !reason.is_empty());
+        let last = seen.last.as_ref().filter(|_| waits && role != Role::Ephemeral);
+        last.is_some_and(|exit| !crate::plan::restarts(self.pod, container, role, exit))
     }
 
     fn state(&self, role: Role, seen: &ObservedContainer) -> ContainerState {
