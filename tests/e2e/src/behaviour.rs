@@ -173,17 +173,14 @@ impl Tracks {
         let status = &pod["status"];
         let phase = [&status["phase"], &status["reason"]].map(text_of).join(" ");
         self.add(format!("Pod {name}: phase"), phase.trim().to_owned());
-        if pod["metadata"]["deletionTimestamp"].is_string() {
-            let grace = &pod["metadata"]["deletionGracePeriodSeconds"];
-            self.add(format!("Pod {name}: deletion"), format!("grace {grace}"));
-        }
         for list_name in ["initContainerStatuses", "containerStatuses"] {
             for container in list(&status[list_name]) {
                 let track = format!("Pod {name}: container {}", text_of(&container["name"]));
                 self.add(track, format!("{} #{}", container_state(&container["state"]), container["restartCount"]));
             }
         }
-        self.see_conditions(&format!("Pod {name}"), pod, &["PodScheduled", "Initialized", "PodReadyToStartContainers"]);
+        // Other conditions follow from containers' states, or change and change back between two looks.
+        self.see_conditions(&format!("Pod {name}"), pod, &["PodScheduled", "Initialized"]);
     }
 
     fn see_conditions(&mut self, object_name: &str, object: &Value, types: &[&str]) {
