@@ -22,6 +22,9 @@ const AT_ONCE: usize = 6;
 /// How much longer than the recording a busy machine may take.
 const SLACK: Duration = Duration::from_secs(45);
 
+/// How long the watching command may take to start.
+const WATCH_BEGINS: Duration = Duration::from_secs(2);
+
 /// Replayed, in this order: the long ones first.
 const POD_SCENARIOS: &[&str] = &[
     "pod-image-missing",
@@ -151,6 +154,8 @@ fn replay(world: &World, scenario: &Scenario) -> Result<()> {
     for kind in scenario.kinds() {
         watches.push(Watch::start(world.keelctl(), &space.name, &kind, tracks.clone())?);
     }
+    // A watch of nothing writes nothing, so nobody can tell when it has begun.
+    wait::pause(WATCH_BEGINS);
     for object in &scenario.objects {
         space.run_with_input(&["create", "-f", "-"], &object.to_string())?;
     }
