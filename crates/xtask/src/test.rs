@@ -27,6 +27,9 @@ pub struct Options {
     /// Run the end-to-end tests alone.
     #[arg(long, conflicts_with = "no_e2e")]
     only_e2e: bool,
+    /// Replay the recorded behaviours of pods and Deployments instead.
+    #[arg(long, conflicts_with_all = ["no_e2e", "only_e2e", "filter"])]
+    behaviour: bool,
     /// Only end-to-end tests whose name contains this.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
@@ -52,6 +55,13 @@ pub fn run(options: &Options) -> Result<()> {
     let mut count = Count::default();
     let mut broken = Vec::new();
     let programs = build::build(&Daemon::ALL, PROFILE)?;
+    if options.behaviour {
+        let mut cargo = workspace::cargo();
+        cargo.current_dir(workspace::root()?).env("KEELSON_PROGRAMS", &programs);
+        cargo.args(["test", "--locked", "--package", END_TO_END, "--test", "behaviour"]);
+        stage("recorded behaviours", &mut cargo, &mut count, &mut broken)?;
+        return tell(began, count, &broken);
+    }
     if !options.only_e2e {
         let mut tests = workspace_tests()?;
         tests.env("KEELSON_PROGRAMS", &programs);
@@ -65,6 +75,11 @@ pub fn run(options: &Options) -> Result<()> {
         cargo.args(options.filter.iter());
         stage("end-to-end tests", &mut cargo, &mut count, &mut broken)?;
     }
+    tell(began, count, &broken)
+}
+
+/// The sum of all stages, in the last line.
+fn tell(began: Instant, count: Count, broken: &[&str]) -> Result<()> {
     println!(
         "\n{} passed, {} failed, {} ignored in {:.0} s",
         count.passed,
