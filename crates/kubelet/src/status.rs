@@ -181,8 +181,7 @@ impl View<'_> {
         };
         match &seen.state {
             // Until its post-start hook is done, a container counts as being created.
-            State::Running { id, started_at } if seen.is_running() && seen.post_start == crate::observed::Hook::Done => {
-                let _ = id;
+            State::Running { started_at, .. } if seen.is_running() && seen.post_start == crate::observed::Hook::Done => {
                 ContainerState {
                     running: Some(ContainerStateRunning {
                         started_at: time::to_meta(*started_at),
