@@ -50,10 +50,9 @@ fn unknown_kind(kind: &str, found: &str, wanted: &str) -> Error {
 /// Kinds stored under an older version whose messages are those of the served one.
 pub fn same_shape(api_version: &str, kind: &str) -> Option<&'static KindInfo> {
     match (api_version, kind) {
-        (
-            "admissionregistration.k8s.io/v1beta1",
-            "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding",
-        ) => kind_by_api_version("admissionregistration.k8s.io/v1", kind),
+        ("admissionregistration.k8s.io/v1beta1", "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding") => {
+            kind_by_api_version("admissionregistration.k8s.io/v1", kind)
+        }
         _ => None,
     }
 }

@@ -10,8 +10,8 @@ mod simple;
 mod workload;
 
 pub use pod::{container_requests, pull_policy};
-pub use simple::claim_sources;
 pub use service::is_reached_from_outside;
+pub use simple::claim_sources;
 
 use proto::dynamic::DynObject;
 

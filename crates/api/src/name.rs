@@ -170,7 +170,10 @@ pub fn env_var(text: &str) -> Vec<String> {
         wrong.push("environment variable name must be non-empty".to_owned());
     }
     if !text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'=') {
-        wrong.push("a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned());
+        wrong.push(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
+                .to_owned(),
+        );
     }
     wrong
 }

@@ -94,8 +94,7 @@ pub fn generate_name_conflict(subject: Subject<'_>) -> Status {
 
 /// The write does not apply to the object as it is.
 pub fn conflict(subject: Subject<'_>, why: &str) -> Status {
-    let message =
-        format!("Operation cannot be fulfilled on {} {}: {why}", subject.qualified(), quoted(subject.name));
+    let message = format!("Operation cannot be fulfilled on {} {}: {why}", subject.qualified(), quoted(subject.name));
     about(409, "Conflict", subject, message)
 }
 
@@ -270,7 +269,11 @@ mod tests {
             modified(subject).message,
             "Operation cannot be fulfilled on deployments.apps \"web\": the object has been modified; please apply your changes to the latest version and try again"
         );
-        let cause = |field: &str| StatusCause { field: field.to_owned(), message: "Required value".to_owned(), reason: "FieldValueRequired".to_owned() };
+        let cause = |field: &str| StatusCause {
+            field: field.to_owned(),
+            message: "Required value".to_owned(),
+            reason: "FieldValueRequired".to_owned(),
+        };
         let one = invalid(Subject::new("", "Pod", "p"), vec![cause("spec.containers")]);
         assert_eq!(one.message, "Pod \"p\" is invalid: spec.containers: Required value");
         assert_eq!(one.details.map(|details| details.causes.len()), Some(1));

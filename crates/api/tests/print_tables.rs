@@ -14,9 +14,10 @@ fn facts() -> PathBuf {
 fn resource(api_version: &str, kind: &str) -> (String, String) {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let rows = std::fs::read_to_string(facts().join("resources.tsv")).unwrap();
-    let row = rows.lines().map(|line| line.split('\t').collect::<Vec<_>>()).find(|row| {
-        row[0] == group && row[1] == version && row[2] == kind && row[4].is_empty()
-    });
+    let row = rows
+        .lines()
+        .map(|line| line.split('\t').collect::<Vec<_>>())
+        .find(|row| row[0] == group && row[1] == version && row[2] == kind && row[4].is_empty());
     (group.to_owned(), row.map(|row| row[3].to_owned()).unwrap_or_default())
 }
 
@@ -26,7 +27,9 @@ fn cells_are_as_recorded() {
     let mut wrong = Vec::new();
     for entry in std::fs::read_dir(facts().join("tables")).unwrap() {
         let case: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
-        let (Some(object), Some(want)) = (case.get("object"), case.get("cells").and_then(Value::as_array)) else { continue };
+        let (Some(object), Some(want)) = (case.get("object"), case.get("cells").and_then(Value::as_array)) else {
+            continue;
+        };
         if case.get("crd").is_some() {
             continue; // columns of custom resources come with part 3
         }

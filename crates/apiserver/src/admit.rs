@@ -81,7 +81,8 @@ fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Re
 
 /// Waits until the caches that plugins read hold what the store holds.
 async fn catch_up(server: &Server) -> Result<()> {
-    let rows = [("", "v1", "namespaces"), ("", "v1", "serviceaccounts"), ("scheduling.k8s.io", "v1", "priorityclasses")];
+    let rows =
+        [("", "v1", "namespaces"), ("", "v1", "serviceaccounts"), ("scheduling.k8s.io", "v1", "priorityclasses")];
     for (group, version, plural) in rows {
         let resource = server.registry.find(group, version, plural)?;
         if !server.make_fresh(resource).await? {

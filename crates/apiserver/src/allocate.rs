@@ -100,7 +100,8 @@ impl ServiceAllocator {
         if spec.r#type == "ExternalName" {
             return Ok(());
         }
-        let given: Vec<String> = spec.cluster_ips.iter().filter(|ip| *ip != "None").map(|ip| family_of(ip).to_owned()).collect();
+        let given: Vec<String> =
+            spec.cluster_ips.iter().filter(|ip| *ip != "None").map(|ip| family_of(ip).to_owned()).collect();
         let policy = spec.ip_family_policy.get_or_insert_with(|| {
             let two = spec.ip_families.len() > 1 || given.len() > 1;
             if two { "RequireDualStack".to_owned() } else { "SingleStack".to_owned() }
@@ -154,7 +155,9 @@ impl ServiceAllocator {
             if wanted.as_ref().is_some_and(|ip| had.contains(ip)) {
                 continue;
             }
-            let Some(range) = self.ranges.iter().find(|range| family_of(&range.addr().to_string()) == family) else { continue };
+            let Some(range) = self.ranges.iter().find(|range| family_of(&range.addr().to_string()) == family) else {
+                continue;
+            };
             let ip = match wanted {
                 Some(ip) => cluster_ip::take(server, range, &ip, service, dry_run).await?,
                 None => cluster_ip::take_any(server, range, service, dry_run).await?,
@@ -186,7 +189,9 @@ impl ServiceAllocator {
         if needs_node_ports(service) {
             wanted.extend(plan_ports(service, &had));
         }
-        if health && (service.spec.health_check_node_port == 0 || !had.contains(&port(service.spec.health_check_node_port))) {
+        if health
+            && (service.spec.health_check_node_port == 0 || !had.contains(&port(service.spec.health_check_node_port)))
+        {
             wanted.push(Some(port(service.spec.health_check_node_port)).filter(|port| *port != 0));
         }
         if wanted.is_empty() {

@@ -78,8 +78,11 @@ pub async fn of_claims(server: &Server, claims: &Claims) -> Result<User> {
     if let Some(node) = &identity.node {
         extra.insert(key("node-name"), vec![node.name.clone()]);
     }
-    let groups =
-        vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}"), AUTHENTICATED.to_owned()];
+    let groups = vec![
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+        AUTHENTICATED.to_owned(),
+    ];
     Ok(User { name: format!("system:serviceaccount:{namespace}:{name}"), uid: uid.clone(), groups, extra })
 }
 

@@ -74,7 +74,8 @@ async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
     let info = object.info();
     let plural = api::resource::by_kind(info.group, info.version, info.kind).map_or("", |row| row.plural);
     let meta = object.metadata();
-    let target = Target::resolve(&server.registry, (info.group, info.version, plural), &meta.namespace, &meta.name, "")?;
+    let target =
+        Target::resolve(&server.registry, (info.group, info.version, plural), &meta.namespace, &meta.name, "")?;
     if target.resource.cache.get(&target.resource.key(&meta.namespace, &meta.name)).is_some() {
         return Ok(());
     }
@@ -83,7 +84,8 @@ async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
         other => return other.map(|_| ()),
     }
     let place = target.named(&target.namespace, "");
-    let user = User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
+    let user =
+        User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
     match create::create_object(server, &user, &place, object, &WriteOptions::default(), &mut Vec::new()).await {
         Err(failure) if failure.is_already_exists() => Ok(()),
         outcome => outcome.map(|_| ()),

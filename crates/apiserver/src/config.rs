@@ -53,7 +53,12 @@ pub struct Config {
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
     /// Who service account tokens say issued them
-    #[arg(long, default_value = "https://kubernetes.default.svc.cluster.local", value_name = "URL", help_heading = "Authentication")]
+    #[arg(
+        long,
+        default_value = "https://kubernetes.default.svc.cluster.local",
+        value_name = "URL",
+        help_heading = "Authentication"
+    )]
     pub service_account_issuer: String,
     /// Keys that tokens are checked against, beside the signing key
     #[arg(long, value_delimiter = ',', value_name = "FILE,...", help_heading = "Authentication")]
@@ -76,7 +81,13 @@ pub struct Config {
     pub kubelet_client_key: Option<PathBuf>,
 
     /// Range of the Services' cluster addresses; one of each family for dual stack
-    #[arg(long, default_value = "10.96.0.0/12", value_delimiter = ',', value_name = "CIDR,...", help_heading = "Services")]
+    #[arg(
+        long,
+        default_value = "10.96.0.0/12",
+        value_delimiter = ',',
+        value_name = "CIDR,...",
+        help_heading = "Services"
+    )]
     pub service_cluster_ip_range: Vec<IpNet>,
     /// Range of the Services' node ports
     #[arg(long, default_value = "30000-32767", value_name = "FIRST-LAST", help_heading = "Services")]
@@ -131,6 +142,9 @@ mod tests {
     fn upstreams_flags_are_taken() {
         let args = "apiserver --etcd-servers=http://a:2379,http://b:2379 --tls-cert-file=c --tls-private-key-file=k --service-cluster-ip-range=10.96.0.0/16,fd00::/112";
         let config = Config::try_parse_from(args.split(' ')).expect("good flags");
-        assert_eq!((config.etcd_servers.len(), config.service_cluster_ip_range.len(), config.secure_port), (2, 2, 6443));
+        assert_eq!(
+            (config.etcd_servers.len(), config.service_cluster_ip_range.len(), config.secure_port),
+            (2, 2, 6443)
+        );
     }
 }

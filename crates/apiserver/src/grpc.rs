@@ -29,12 +29,8 @@ use crate::verbs::Target;
 /// Largest request: an object of the largest size in JSON, with room.
 const REQUEST_BYTES_MAX: usize = 8 << 20;
 /// The services, for reflection.
-pub const SERVICES: &[&str] = &[
-    "keelson.api.v1.Resources",
-    "keelson.api.v1.Streams",
-    "keelson.api.v1.Auth",
-    "keelson.api.v1.Discovery",
-];
+pub const SERVICES: &[&str] =
+    &["keelson.api.v1.Resources", "keelson.api.v1.Streams", "keelson.api.v1.Auth", "keelson.api.v1.Discovery"];
 
 /// The door.
 #[derive(Debug, Clone)]
@@ -58,7 +54,12 @@ impl Grpc {
     }
 
     /// Authenticates the caller, resolves what it means, and judges whether it may.
-    async fn admit<T>(&self, verb: &str, request: &tonic::Request<T>, named: Option<&ResourceRef>) -> Result<(User, Target)> {
+    async fn admit<T>(
+        &self,
+        verb: &str,
+        request: &tonic::Request<T>,
+        named: Option<&ResourceRef>,
+    ) -> Result<(User, Target)> {
         let user = self.user(request.metadata(), request.extensions()).await?;
         let Some(named) = named else { return Err(Failure::bad_request("ref must be given")) };
         let attributes = Attributes {

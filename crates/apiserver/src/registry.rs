@@ -82,10 +82,8 @@ impl Resource {
 
     /// Reads a stored object for the cache.
     pub fn entry(&self, record: &Record) -> std::result::Result<Entry, StorageError> {
-        let corrupt = |reason: String| StorageError::Corrupt {
-            key: String::from_utf8_lossy(&record.key).into_owned(),
-            reason,
-        };
+        let corrupt =
+            |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
         let bytes = codec::open(self.kind, record)?;
         let key = std::str::from_utf8(&record.key).map_err(|error| corrupt(error.to_string()))?;
         let key = key.strip_prefix(&self.prefix).unwrap_or(key);
@@ -109,7 +107,9 @@ impl Resource {
 
     /// Reads an object's bytes.
     pub fn decode(&self, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
-        self.kind.decode(bytes).map_err(|error| Failure::internal(format!("a stored {} is malformed: {error}", self.row.kind)))
+        self.kind
+            .decode(bytes)
+            .map_err(|error| Failure::internal(format!("a stored {} is malformed: {error}", self.row.kind)))
     }
 
     /// The object does not exist.
@@ -180,7 +180,8 @@ impl Registry {
 
     /// The resource of that name.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
-        let named = |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
+        let named =
+            |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
         self.resources.iter().find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
     }
 

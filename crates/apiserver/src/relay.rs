@@ -47,7 +47,9 @@ impl Kubelets {
 
     fn dial(&self, address: &str, node: &str) -> Result<NodeClient<Channel>> {
         let Some(identity) = &self.identity else {
-            return Err(Failure::unavailable("kubelets cannot be reached: set --kubelet-certificate-authority and --kubelet-client-certificate"));
+            return Err(Failure::unavailable(
+                "kubelets cannot be reached: set --kubelet-certificate-authority and --kubelet-client-certificate",
+            ));
         };
         let mut channels = self.channels.lock();
         let channel = match channels.get(address) {
@@ -81,8 +83,9 @@ pub async fn place(server: &Server, pod: Option<&PodRef>) -> Result<Place> {
     }
     let machine = Target::resolve(&server.registry, ("", "v1", "nodes"), "", node, "")?;
     let machine: Node = get::newest(server, &machine).await?.read()?;
-    let address = address(&machine)
-        .ok_or_else(|| Failure::unavailable(format!("node {node} has no address in its status; is its kubelet running?")))?;
+    let address = address(&machine).ok_or_else(|| {
+        Failure::unavailable(format!("node {node} has no address in its status; is its kubelet running?"))
+    })?;
     let kubelet = server.kubelets.dial(&address, node)?;
     let pod = PodRef { uid: object.metadata.uid.clone(), ..pod.clone() };
     Ok(Place { pod, object, kubelet })
@@ -105,14 +108,23 @@ fn address(node: &Node) -> Option<String> {
 /// The container to talk to: the one named, else the pod's default, else its only one.
 pub fn container(pod: &Pod, asked: &str) -> Result<String> {
     let spec = &pod.spec;
-    let ephemeral = spec.ephemeral_containers.iter().map(|container| container.ephemeral_container_common.name.as_str());
-    let names: Vec<&str> =
-        spec.containers.iter().chain(&spec.init_containers).map(|container| container.name.as_str()).chain(ephemeral).collect();
+    let ephemeral =
+        spec.ephemeral_containers.iter().map(|container| container.ephemeral_container_common.name.as_str());
+    let names: Vec<&str> = spec
+        .containers
+        .iter()
+        .chain(&spec.init_containers)
+        .map(|container| container.name.as_str())
+        .chain(ephemeral)
+        .collect();
     let name = &pod.metadata.name;
     if !asked.is_empty() {
         return match names.contains(&asked) {
             true => Ok(asked.to_owned()),
-            false => Err(Failure::bad_request(format!("container {asked} is not valid for pod {name}; it has {}", names.join(", ")))),
+            false => Err(Failure::bad_request(format!(
+                "container {asked} is not valid for pod {name}; it has {}",
+                names.join(", ")
+            ))),
         };
     }
     if let Some(default) = pod.metadata.annotations.get("kubectl.kubernetes.io/default-container")
@@ -124,7 +136,10 @@ pub fn container(pod: &Pod, asked: &str) -> Result<String> {
         [only] => Ok(only.name.clone()),
         several => {
             let list: Vec<&str> = several.iter().map(|container| container.name.as_str()).collect();
-            Err(Failure::bad_request(format!("a container name must be specified for pod {name}, choose one of: [{}]", list.join(" "))))
+            Err(Failure::bad_request(format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                list.join(" ")
+            )))
         }
     }
 }

@@ -76,7 +76,10 @@ fn build(config: &Config) -> anyhow::Result<Server> {
             config.service_account_signing_key_file.as_deref(),
             &config.service_account_key_file,
         )?,
-        services: ServiceAllocator { ranges: config.service_cluster_ip_range.clone(), ports: config.service_node_port_range },
+        services: ServiceAllocator {
+            ranges: config.service_cluster_ip_range.clone(),
+            ports: config.service_node_port_range,
+        },
         kubelets: Kubelets::new(kubelet_identity),
         ordered_progress: AtomicBool::new(false),
     })

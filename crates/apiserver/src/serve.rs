@@ -22,7 +22,12 @@ pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
 }
 
 /// What the port serves.
-pub fn server(server: &Arc<Server>, identity: Arc<ServerIdentity>, health: Health, metrics: Metrics) -> daemon::serve::Server {
+pub fn server(
+    server: &Arc<Server>,
+    identity: Arc<ServerIdentity>,
+    health: Health,
+    metrics: Metrics,
+) -> daemon::serve::Server {
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))
@@ -45,7 +50,12 @@ pub fn add_checks(health: &Health, server: &Arc<Server>) {
     });
     let server = Arc::clone(server);
     health.add("watch-caches", Scope::Ready, move || {
-        let unfilled = server.registry.all().iter().find(|resource| resource.cache.revision() == 0).map(|resource| resource.name());
+        let unfilled = server
+            .registry
+            .all()
+            .iter()
+            .find(|resource| resource.cache.revision() == 0)
+            .map(|resource| resource.name());
         async move { unfilled.map_or(Ok(()), |name| Err(format!("the cache of {name} is being filled"))) }
     });
 }

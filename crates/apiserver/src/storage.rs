@@ -13,8 +13,8 @@ pub mod watch;
 use bytes::Bytes;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse, compare, range_request, request_op,
-    response_op,
+    Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse, compare, range_request,
+    request_op, response_op,
 };
 use proto::mvccpb::KeyValue;
 use tonic::transport::Channel;

@@ -61,7 +61,8 @@ impl<T: Object> Api<T> {
 
     /// Reads one object, consistently.
     pub async fn get(&self, namespace: &str, name: &str) -> Result<T, Error> {
-        let request = GetRequest { r#ref: Some(self.resource.at(namespace, name, "")), resource_version: String::new() };
+        let request =
+            GetRequest { r#ref: Some(self.resource.at(namespace, name, "")), resource_version: String::new() };
         let mut resources = self.client.resources();
         unpack(self.client.once(resources.get(request)).await?)
     }
@@ -127,8 +128,7 @@ impl<T: Object> Api<T> {
         let meta = object.metadata();
         let at = self.resource.at(&meta.namespace, &meta.name, subresource);
         let (any, resource_version) = pack(object);
-        let request =
-            UpdateRequest { r#ref: Some(at), object: Some(any), options: params.options(), resource_version };
+        let request = UpdateRequest { r#ref: Some(at), object: Some(any), options: params.options(), resource_version };
         let mut resources = self.client.resources();
         unpack(self.client.once(resources.update(request)).await?)
     }
@@ -256,8 +256,7 @@ pub(crate) async fn list<T>(
     };
     let mut resources = client.resources();
     let mut chunks = client.once(resources.list(request)).await?;
-    let mut list =
-        List { resource_version: 0, items: Vec::new(), continue_token: String::new(), remaining: None };
+    let mut list = List { resource_version: 0, items: Vec::new(), continue_token: String::new(), remaining: None };
     while let Some(chunk) = chunks.message().await.map_err(|status| client.error(&status))? {
         if list.resource_version == 0 {
             list.resource_version = chunk.resource_version;
@@ -301,13 +300,8 @@ pub(crate) async fn send_patch(
     params: &WriteParams,
 ) -> Result<Answer, Error> {
     let (kind, body, force) = patch.parts();
-    let request = PatchRequest {
-        r#ref: Some(at),
-        r#type: kind.into(),
-        patch: body.into(),
-        options: params.options(),
-        force,
-    };
+    let request =
+        PatchRequest { r#ref: Some(at), r#type: kind.into(), patch: body.into(), options: params.options(), force };
     let mut resources = client.resources();
     client.once(resources.patch(request)).await
 }

@@ -3,9 +3,7 @@
 use futures::Stream;
 use prost::Message;
 use prost_types::Any;
-use proto::keelson::api::v1::{
-    CreateRequest, DeleteRequest, GetRequest, Json, Object as Answer, UpdateRequest,
-};
+use proto::keelson::api::v1::{CreateRequest, DeleteRequest, GetRequest, Json, Object as Answer, UpdateRequest};
 use proto::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -55,8 +53,7 @@ impl DynObject {
         }
         let json = Json::decode(self.any.value.as_slice())
             .map_err(|source| proto::any::Error::Decode { name: JSON.to_owned(), source })?;
-        let mut value: Value =
-            serde_json::from_slice(&json.raw).map_err(|_| Error::Incomplete("JSON object"))?;
+        let mut value: Value = serde_json::from_slice(&json.raw).map_err(|_| Error::Incomplete("JSON object"))?;
         if self.resource_version != 0 {
             value["metadata"]["resourceVersion"] = Value::String(self.resource_version.to_string());
         }

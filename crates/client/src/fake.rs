@@ -162,7 +162,10 @@ impl Resources for Fake {
                 };
                 if let Some((last, _)) = events.last() {
                     let next = (state, changed, *last);
-                    return Some((Ok(WatchChunk { events: events.into_iter().map(|(_, event)| event).collect() }), next));
+                    return Some((
+                        Ok(WatchChunk { events: events.into_iter().map(|(_, event)| event).collect() }),
+                        next,
+                    ));
                 }
                 changed.changed().await.ok()?;
             }
@@ -170,7 +173,10 @@ impl Resources for Fake {
         Ok(Response::new(chunks.boxed()))
     }
 
-    async fn create(&self, request: Request<CreateRequest>) -> Result<Response<proto::keelson::api::v1::Object>, Status> {
+    async fn create(
+        &self,
+        request: Request<CreateRequest>,
+    ) -> Result<Response<proto::keelson::api::v1::Object>, Status> {
         let request = request.into_inner();
         let key = key(request.r#ref);
         if self.state.lock().expect("lock").objects.contains_key(&key) {
@@ -179,7 +185,10 @@ impl Resources for Fake {
         Ok(Response::new(self.write(key, request.object)))
     }
 
-    async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<proto::keelson::api::v1::Object>, Status> {
+    async fn update(
+        &self,
+        request: Request<UpdateRequest>,
+    ) -> Result<Response<proto::keelson::api::v1::Object>, Status> {
         let request = request.into_inner();
         let key = key(request.r#ref);
         let found = self.state.lock().expect("lock").objects.get(&key).map(|object| object.resource_version);

@@ -34,11 +34,7 @@ pub fn generate(proto_dir: &Path, out_dir: &Path, services: bool) -> Result<()> 
     });
 
     let mut config = prost_build::Config::new();
-    config
-        .out_dir(out_dir)
-        .btree_map(["."])
-        .bytes([".keelson", ".etcdserverpb", ".mvccpb"])
-        .include_file("modules.rs");
+    config.out_dir(out_dir).btree_map(["."]).bytes([".keelson", ".etcdserverpb", ".mvccpb"]).include_file("modules.rs");
     if services {
         config.service_generator(tonic_prost_build::configure().service_generator());
     }

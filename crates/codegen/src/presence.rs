@@ -56,9 +56,7 @@ pub fn schema(field: &FieldDescriptor) -> Option<DynamicMessage> {
 
 /// One of the option's booleans; absent is false.
 pub fn flag(field: &FieldDescriptor, name: &str) -> bool {
-    schema(field)
-        .and_then(|message| message.get_field_by_name(name).and_then(|value| value.as_bool()))
-        .unwrap_or(false)
+    schema(field).and_then(|message| message.get_field_by_name(name).and_then(|value| value.as_bool())).unwrap_or(false)
 }
 
 /// `hostIPs` to `host_ips`, `podIP` to `pod_ip`, `clientCABundle` to `client_ca_bundle`, `x_kubernetes_y` unchanged.

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use heck::ToUpperCamelCase;
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, Value};
 
-use crate::presence::{schema, snake_case};
 use crate::OBJECTS;
+use crate::presence::{schema, snake_case};
 
 const META: &str = "k8s.io.apimachinery.pkg.apis.meta.v1";
 const RUNTIME: &str = "k8s.io.apimachinery.pkg.runtime";

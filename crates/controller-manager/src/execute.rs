@@ -62,9 +62,7 @@ impl Executor {
     async fn write(&self, write: Write) -> Result<(), Error> {
         let Write { verb, told, failed } = write;
         let owner = match &verb {
-            Verb::Create(object) => {
-                api::meta::controller_of(object.metadata()).map(|owner| owner.uid.clone())
-            }
+            Verb::Create(object) => api::meta::controller_of(object.metadata()).map(|owner| owner.uid.clone()),
             _ => None,
         };
         match self.send(&verb).await {

@@ -54,7 +54,14 @@ pub struct Flags {
     pub client_ca_file: Option<PathBuf>,
 
     /// Which controllers run: * for all, NAME, -NAME
-    #[arg(long, default_value = "*", value_delimiter = ',', allow_hyphen_values = true, value_name = "NAMES", help_heading = "Controllers")]
+    #[arg(
+        long,
+        default_value = "*",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        value_name = "NAMES",
+        help_heading = "Controllers"
+    )]
     pub controllers: Vec<String>,
     /// Deployments worked on at once
     #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Controllers")]
@@ -210,7 +217,9 @@ impl Flags {
     /// The settings for plans.
     pub fn settings(&self) -> Result<Settings, Error> {
         let root_ca = match &self.root_ca_file {
-            Some(path) => std::fs::read_to_string(path).map_err(|source| Error::RootCa { path: path.clone(), source })?,
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| Error::RootCa { path: path.clone(), source })?
+            }
             None => String::new(),
         };
         let mut node_ranges = Vec::new();

@@ -75,8 +75,11 @@ async fn lead(
     status: &Status,
     shutdown: &Shutdown,
 ) -> Result<(), Error> {
-    let mut options =
-        leader::Options::new(&flags.leader_elect_resource_namespace, &flags.leader_elect_resource_name, leader::identity());
+    let mut options = leader::Options::new(
+        &flags.leader_elect_resource_namespace,
+        &flags.leader_elect_resource_name,
+        leader::identity(),
+    );
     options.lease_duration = flags.leader_elect_lease_duration;
     options.renew_deadline = flags.leader_elect_renew_deadline;
     options.retry_period = flags.leader_elect_retry_period;
@@ -203,4 +206,3 @@ pub enum Error {
     #[error("a task failed: {0}")]
     Task(tokio::task::JoinError),
 }
-

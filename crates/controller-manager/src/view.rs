@@ -77,7 +77,9 @@ impl View {
             absent_nodes: AbsentNodes::default(),
         };
         view.pods.add_index(BY_OWNER, |pod| owner_uid(&pod.metadata));
-        view.pods.add_index(BY_NODE, |pod| Some(pod.spec.node_name.clone()).filter(|node| !node.is_empty()).into_iter().collect());
+        view.pods.add_index(BY_NODE, |pod| {
+            Some(pod.spec.node_name.clone()).filter(|node| !node.is_empty()).into_iter().collect()
+        });
         view.replica_sets.add_index(BY_OWNER, |set| owner_uid(&set.metadata));
         view.slices.add_index(BY_SERVICE, |slice| {
             let service = slice.metadata.labels.get("kubernetes.io/service-name");

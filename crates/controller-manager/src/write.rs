@@ -66,12 +66,22 @@ pub struct Note {
 
 impl Note {
     /// Something expected.
-    pub fn normal<T: Object>(component: &'static str, of: &T, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn normal<T: Object>(
+        component: &'static str,
+        of: &T,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self { component, involved: reference(of), kind: "Normal", reason, message: message.into() }
     }
 
     /// Something wrong.
-    pub fn warning<T: Object>(component: &'static str, of: &T, reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning<T: Object>(
+        component: &'static str,
+        of: &T,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
         Self { component, involved: reference(of), kind: "Warning", reason, message: message.into() }
     }
 }

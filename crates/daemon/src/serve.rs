@@ -78,7 +78,9 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The port is taken.
-    #[error("{address} is in use by another process (find it with `ss -ltnp`); stop it, or listen elsewhere with {flag}")]
+    #[error(
+        "{address} is in use by another process (find it with `ss -ltnp`); stop it, or listen elsewhere with {flag}"
+    )]
     InUse {
         /// The address.
         address: String,

@@ -35,7 +35,10 @@ pub enum Answer {
         additionals: Vec<Record>,
     },
     /// An ExternalName outside the cluster domain: the alias, and the name whose records the caller adds.
-    Alias { record: Record, target: Name },
+    Alias {
+        record: Record,
+        target: Name,
+    },
     /// The name exists, without records of this type.
     NoData,
     NoName,
@@ -67,7 +70,15 @@ impl Authority {
     pub fn soa(&self, zone: &Zone) -> Record {
         let sub = |label: &str| self.absolute(label).unwrap_or_else(|| self.domain.clone());
         let ttl = i32::try_from(self.ttl_seconds).unwrap_or(i32::MAX);
-        let soa = SOA::new(sub("ns.dns"), sub("hostmaster"), zone.serial(), 7200, 1800, 86400, self.ttl_seconds.min(ttl.unsigned_abs()));
+        let soa = SOA::new(
+            sub("ns.dns"),
+            sub("hostmaster"),
+            zone.serial(),
+            7200,
+            1800,
+            86400,
+            self.ttl_seconds.min(ttl.unsigned_abs()),
+        );
         Record::from_rdata(self.domain.clone(), self.ttl_seconds, RData::SOA(soa))
     }
 

@@ -31,7 +31,10 @@ pub enum Error {
 pub enum Forwarded {
     Records(Vec<Record>),
     /// No records, with the code that says whether the name exists, and the SOA that came along.
-    Nothing { code: ResponseCode, soa: Vec<Record> },
+    Nothing {
+        code: ResponseCode,
+        soa: Vec<Record>,
+    },
     Failed(String),
 }
 

@@ -187,7 +187,9 @@ mod tests {
         zone.replace(key("web"), records("web", "10.96.0.1"));
         zone.replace(key("db"), records("db", "10.96.0.2"));
         assert!(zone.replace(key("web"), records("web", "10.96.0.3")));
-        assert!(matches!(zone.find("web.default.svc"), Found::Entry(e) if e.addresses == ["10.96.0.3".parse::<IpAddr>().unwrap()]));
+        assert!(
+            matches!(zone.find("web.default.svc"), Found::Entry(e) if e.addresses == ["10.96.0.3".parse::<IpAddr>().unwrap()])
+        );
         assert!(matches!(zone.find("db.default.svc"), Found::Entry(_)));
         assert_eq!(zone.find_address(&"10.96.0.1".parse().unwrap()), None);
         assert_eq!(zone.find_address(&"10.96.0.3".parse().unwrap()), Some("web.default.svc"));

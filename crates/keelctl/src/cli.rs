@@ -6,7 +6,14 @@ use crate::command::*;
 
 /// The companion command line of Keelson.
 #[derive(Debug, Parser)]
-#[command(name = "keelctl", version, about, disable_version_flag = true, propagate_version = false, arg_required_else_help = true)]
+#[command(
+    name = "keelctl",
+    version,
+    about,
+    disable_version_flag = true,
+    propagate_version = false,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

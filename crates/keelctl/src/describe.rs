@@ -74,8 +74,12 @@ impl Text {
 
     /// A label with the entries of a map, one a line: `a=b`.
     pub fn map(&mut self, indent: usize, label: &str, map: Option<&Value>, separator: &str, skip: &[&str]) {
-        let mut entries: Vec<(&String, &Value)> =
-            map.and_then(Value::as_object).into_iter().flatten().filter(|(key, _)| !skip.contains(&key.as_str())).collect();
+        let mut entries: Vec<(&String, &Value)> = map
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| !skip.contains(&key.as_str()))
+            .collect();
         entries.sort_by(|a, b| a.0.cmp(b.0));
         if entries.is_empty() {
             return self.pair(indent, label, "<none>");
@@ -83,7 +87,15 @@ impl Text {
         for (index, (key, value)) in entries.into_iter().enumerate() {
             let value = plain(value);
             let entry = if separator == ": " && (value.contains('\n') || value.len() > 140) {
-                format!("{key}:\n{}", value.trim_end().lines().map(|line| format!("{}\t  {line}", "  ".repeat(indent))).collect::<Vec<_>>().join("\n"))
+                format!(
+                    "{key}:\n{}",
+                    value
+                        .trim_end()
+                        .lines()
+                        .map(|line| format!("{}\t  {line}", "  ".repeat(indent)))
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                )
             } else {
                 format!("{key}{separator}{value}")
             };

@@ -15,7 +15,9 @@ pub fn parse(text: &str) -> anyhow::Result<Duration> {
     }
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let number: f64 = rest[..digits].parse().with_context(|| format!("invalid duration \"{text}\": expected for example 30s, 5m or 1h30m"))?;
+        let number: f64 = rest[..digits]
+            .parse()
+            .with_context(|| format!("invalid duration \"{text}\": expected for example 30s, 5m or 1h30m"))?;
         rest = &rest[digits..];
         let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
         let unit = match &rest[..letters] {
@@ -39,7 +41,9 @@ mod tests {
 
     #[test]
     fn units_add_up() {
-        for (text, millis) in [("5s", 5_000), ("2m30s", 150_000), ("1h", 3_600_000), ("500ms", 500), ("7", 7_000), ("1.5m", 90_000)] {
+        for (text, millis) in
+            [("5s", 5_000), ("2m30s", 150_000), ("1h", 3_600_000), ("500ms", 500), ("7", 7_000), ("1.5m", 90_000)]
+        {
             assert_eq!(parse(text).unwrap().as_millis(), millis, "{text}");
         }
         for text in ["", "5x", "s", "-1s", "1m2"] {

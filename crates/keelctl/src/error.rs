@@ -52,7 +52,9 @@ pub fn is_already_exists(error: &anyhow::Error) -> bool {
 
 /// The line or lines that a person sees.
 pub fn text(error: &anyhow::Error) -> String {
-    let whole = |cause: &&(dyn std::error::Error + 'static)| cause.is::<Refused>() || cause.is::<Unreachable>() || cause.is::<Exit>();
+    let whole = |cause: &&(dyn std::error::Error + 'static)| {
+        cause.is::<Refused>() || cause.is::<Unreachable>() || cause.is::<Exit>()
+    };
     let Some(found) = error.chain().find(whole).map(ToString::to_string) else {
         return format!("error: {error:#}");
     };
@@ -73,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_refusal_reads_as_kubectl_prints_it() {
-        let status = Status { reason: "NotFound".into(), message: "pods \"nope\" not found".into(), ..Status::default() };
+        let status =
+            Status { reason: "NotFound".into(), message: "pods \"nope\" not found".into(), ..Status::default() };
         let error = anyhow::Error::new(Refused(Box::new(status)));
         assert_eq!(text(&error), "Error from server (NotFound): pods \"nope\" not found");
         assert!(is_not_found(&error) && code(&error) == 1);

@@ -124,7 +124,8 @@ pub fn paths(global: &Global) -> Vec<PathBuf> {
 pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("reading the kubeconfig {shown}"))?;
-    let mut found: Kubeconfig = serde_yaml::from_str(&text).with_context(|| format!("error loading config file \"{shown}\""))?;
+    let mut found: Kubeconfig =
+        serde_yaml::from_str(&text).with_context(|| format!("error loading config file \"{shown}\""))?;
     let base = std::path::absolute(path)?.parent().map(Path::to_owned).unwrap_or_default();
     let absolute = |file: &mut String| {
         if !file.is_empty() {
@@ -196,7 +197,8 @@ pub fn resolve(global: &Global) -> anyhow::Result<Resolved> {
     let config = load(global)?;
     let context = context(&config, global)?.cloned().unwrap_or_default();
     let cluster_name = global.cluster.as_deref().unwrap_or(&context.cluster);
-    let cluster = config.clusters.iter().find(|cluster| cluster.name == cluster_name).map(|found| found.cluster.clone());
+    let cluster =
+        config.clusters.iter().find(|cluster| cluster.name == cluster_name).map(|found| found.cluster.clone());
     if cluster.is_none() && !cluster_name.is_empty() && global.server.is_none() {
         bail!("cluster \"{cluster_name}\" does not exist in the kubeconfig");
     }
@@ -210,17 +212,31 @@ pub fn resolve(global: &Global) -> anyhow::Result<Resolved> {
     let server = global.server.clone().unwrap_or(cluster.server);
     if server.is_empty() {
         let files = paths(global).iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
-        bail!("no server is configured (looked in {files}); set KUBECONFIG or --kubeconfig, for example to .keelson/admin.kubeconfig that `cargo xtask up` writes");
+        bail!(
+            "no server is configured (looked in {files}); set KUBECONFIG or --kubeconfig, for example to .keelson/admin.kubeconfig that `cargo xtask up` writes"
+        );
     }
     if user.exec.is_some() {
-        bail!("user \"{user_name}\" gets its credentials from a program (exec), which keelctl does not run yet; use a certificate or a token");
+        bail!(
+            "user \"{user_name}\" gets its credentials from a program (exec), which keelctl does not run yet; use a certificate or a token"
+        );
     }
     if cluster.insecure_skip_tls_verify || global.insecure_skip_tls_verify {
-        bail!("keelctl always verifies the server; give its CA by certificate-authority-data or --certificate-authority instead of insecure-skip-tls-verify");
+        bail!(
+            "keelctl always verifies the server; give its CA by certificate-authority-data or --certificate-authority instead of insecure-skip-tls-verify"
+        );
     }
     let flag = |flag: &Option<String>, file: &str| flag.clone().unwrap_or_else(|| file.to_owned());
-    let ca = bytes("certificate-authority", &flag(&global.certificate_authority, &cluster.certificate_authority), &cluster.certificate_authority_data)?;
-    let certificate = bytes("client-certificate", &flag(&global.client_certificate, &user.client_certificate), &user.client_certificate_data)?;
+    let ca = bytes(
+        "certificate-authority",
+        &flag(&global.certificate_authority, &cluster.certificate_authority),
+        &cluster.certificate_authority_data,
+    )?;
+    let certificate = bytes(
+        "client-certificate",
+        &flag(&global.client_certificate, &user.client_certificate),
+        &user.client_certificate_data,
+    )?;
     let key = bytes("client-key", &flag(&global.client_key, &user.client_key), &user.client_key_data)?;
     let certificate = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -230,7 +246,9 @@ pub fn resolve(global: &Global) -> anyhow::Result<Resolved> {
     let token = match (&global.token, user.token.as_str(), user.token_file.as_str()) {
         (Some(token), _, _) => Some(token.clone()),
         (None, "", "") => None,
-        (None, "", file) => Some(std::fs::read_to_string(file).with_context(|| format!("reading the token file {file}"))?.trim().to_owned()),
+        (None, "", file) => Some(
+            std::fs::read_to_string(file).with_context(|| format!("reading the token file {file}"))?.trim().to_owned(),
+        ),
         (None, token, _) => Some(token.to_owned()),
     };
     let server_name = flag(&global.tls_server_name, &cluster.tls_server_name);
@@ -246,7 +264,9 @@ pub fn namespace(global: &Global, context: &Context_) -> String {
 fn bytes(what: &str, path: &str, data: &str) -> anyhow::Result<Option<Vec<u8>>> {
     if !data.is_empty() {
         let clean: String = data.split_whitespace().collect();
-        return Ok(Some(STANDARD.decode(clean).with_context(|| format!("{what}-data in the kubeconfig is not base64"))?));
+        return Ok(Some(
+            STANDARD.decode(clean).with_context(|| format!("{what}-data in the kubeconfig is not base64"))?,
+        ));
     }
     if path.is_empty() {
         return Ok(None);
@@ -258,7 +278,8 @@ fn bytes(what: &str, path: &str, data: &str) -> anyhow::Result<Option<Vec<u8>>> 
 pub fn write(path: &Path, config: &Kubeconfig) -> anyhow::Result<()> {
     use std::io::Write;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing beside {}", path.display()))?;
+    let mut file =
+        tempfile::NamedTempFile::new_in(folder).with_context(|| format!("writing beside {}", path.display()))?;
     file.write_all(serde_yaml::to_string(config)?.as_bytes())?;
     file.persist(path).with_context(|| format!("writing {}", path.display()))?;
     Ok(())
@@ -275,7 +296,10 @@ mod tests {
     fn the_first_file_to_name_a_thing_wins() {
         let mut merged = serde_yaml::from_str(ONE).unwrap();
         merge(&mut merged, serde_yaml::from_str(TWO).unwrap());
-        assert_eq!((merged.current_context.as_str(), merged.clusters[0].cluster.server.as_str()), ("a", "https://one:6443"));
+        assert_eq!(
+            (merged.current_context.as_str(), merged.clusters[0].cluster.server.as_str()),
+            ("a", "https://one:6443")
+        );
         assert_eq!(merged.contexts.len() + merged.clusters.len(), 4);
     }
 
@@ -287,7 +311,10 @@ mod tests {
         std::fs::write(dir.path().join("ca.crt"), "CA").unwrap();
         let mut global = Global { kubeconfig: Some(path.display().to_string()), ..Global::default() };
         let found = resolve(&global).unwrap();
-        assert_eq!((found.server.as_str(), found.namespace.as_str(), found.token.as_deref()), ("https://one:6443", "ns", Some("t1")));
+        assert_eq!(
+            (found.server.as_str(), found.namespace.as_str(), found.token.as_deref()),
+            ("https://one:6443", "ns", Some("t1"))
+        );
         assert_eq!(found.ca.as_deref(), Some("CA".as_bytes()));
         global.namespace = Some("x".into());
         global.server = Some("https://flag".into());

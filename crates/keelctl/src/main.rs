@@ -42,7 +42,10 @@ fn main() -> ExitCode {
 
 /// The reader of our output went away, as `| head` does.
 fn is_broken_pipe(problem: &anyhow::Error) -> bool {
-    problem.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    problem
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn init_logging(verbosity: u8) {

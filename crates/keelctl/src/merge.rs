@@ -78,7 +78,8 @@ fn compact_sorted(value: &Value) -> String {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by(|a, b| a.0.cmp(b.0));
-            let parts: Vec<String> = entries.into_iter().map(|(key, value)| format!("{}:{}", json!(key), compact_sorted(value))).collect();
+            let parts: Vec<String> =
+                entries.into_iter().map(|(key, value)| format!("{}:{}", json!(key), compact_sorted(value))).collect();
             format!("{{{}}}", parts.join(","))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(compact_sorted).collect::<Vec<_>>().join(",")),
@@ -105,7 +106,15 @@ fn maps(original: Option<&Fields>, modified: &Fields, current: Option<&Fields>, 
     patch
 }
 
-fn value(patch: &mut Fields, key: &str, before: Option<&Value>, wanted: &Value, live: Option<&Value>, field: Option<&'static FieldInfo>, inside: bool) {
+fn value(
+    patch: &mut Fields,
+    key: &str,
+    before: Option<&Value>,
+    wanted: &Value,
+    live: Option<&Value>,
+    field: Option<&'static FieldInfo>,
+    inside: bool,
+) {
     let is_map = !inside && field.is_some_and(|field| field.label == Label::Map);
     match (wanted, live) {
         (Value::Null, None) => {}
@@ -120,7 +129,8 @@ fn value(patch: &mut Fields, key: &str, before: Option<&Value>, wanted: &Value, 
                 field => Of::message(field.and_then(FieldInfo::message)),
             };
             let mut inner = maps(before.and_then(Value::as_object), wanted, Some(live), of);
-            let dropped = field.is_some_and(FieldInfo::retains_keys) && live.keys().any(|key| !wanted.contains_key(key));
+            let dropped =
+                field.is_some_and(FieldInfo::retains_keys) && live.keys().any(|key| !wanted.contains_key(key));
             if field.is_some_and(FieldInfo::retains_keys) && !inner.is_empty() && dropped {
                 let mut keys: Vec<&String> = wanted.keys().collect();
                 keys.sort();
@@ -143,7 +153,14 @@ fn value(patch: &mut Fields, key: &str, before: Option<&Value>, wanted: &Value, 
     }
 }
 
-fn lists(patch: &mut Fields, key: &str, before: &[Value], wanted: &[Value], live: &[Value], field: Option<&'static FieldInfo>) {
+fn lists(
+    patch: &mut Fields,
+    key: &str,
+    before: &[Value],
+    wanted: &[Value],
+    live: &[Value],
+    field: Option<&'static FieldInfo>,
+) {
     let Some(field) = field.filter(|field| field.merges()) else {
         if !same_list(wanted, live, field) {
             patch.insert(key.to_owned(), json!(wanted));
@@ -169,7 +186,12 @@ fn lists(patch: &mut Fields, key: &str, before: &[Value], wanted: &[Value], live
         match find(live, item).map(|at| &live[at]) {
             None => changes.push(without_nulls(item)),
             Some(live) => {
-                let mut inner = maps(before, item.as_object().unwrap_or(&Fields::new()), live.as_object(), Of::message(field.message()));
+                let mut inner = maps(
+                    before,
+                    item.as_object().unwrap_or(&Fields::new()),
+                    live.as_object(),
+                    Of::message(field.message()),
+                );
                 if !inner.is_empty() {
                     inner.insert(field.patch_merge_key.to_owned(), item[field.patch_merge_key].clone());
                     changes.push(Value::Object(inner));
@@ -187,7 +209,8 @@ fn lists(patch: &mut Fields, key: &str, before: &[Value], wanted: &[Value], live
     if changes.is_empty() && !reordered {
         return;
     }
-    let order: Vec<Value> = wanted.iter().map(|item| json!({field.patch_merge_key: item[field.patch_merge_key].clone()})).collect();
+    let order: Vec<Value> =
+        wanted.iter().map(|item| json!({field.patch_merge_key: item[field.patch_merge_key].clone()})).collect();
     patch.insert(format!("$setElementOrder/{key}"), Value::Array(order));
     if !changes.is_empty() {
         patch.insert(key.to_owned(), Value::Array(changes));
@@ -255,7 +278,12 @@ fn same_list(wanted: &[Value], live: &[Value], field: Option<&'static FieldInfo>
 
 fn without_nulls(value: &Value) -> Value {
     match value {
-        Value::Object(map) => Value::Object(map.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), without_nulls(value))).collect()),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), without_nulls(value)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }

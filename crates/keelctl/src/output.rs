@@ -44,14 +44,21 @@ impl Format {
             "json" => Self::Json,
             "name" => Self::Name,
             "jsonpath" => Self::JsonPath(jsonpath::Template::parse(argument()?)?),
-            "jsonpath-file" => Self::JsonPath(jsonpath::Template::parse(std::fs::read_to_string(argument()?)?.trim_end())?),
+            "jsonpath-file" => {
+                Self::JsonPath(jsonpath::Template::parse(std::fs::read_to_string(argument()?)?.trim_end())?)
+            }
             "jsonpath-as-json" => Self::JsonPathAsJson(jsonpath::Template::parse(argument()?)?),
             "custom-columns" => Self::Columns(columns::Columns::parse(argument()?)?),
-            "custom-columns-file" => Self::Columns(columns::Columns::parse_file(&std::fs::read_to_string(argument()?)?)?),
+            "custom-columns-file" => {
+                Self::Columns(columns::Columns::parse_file(&std::fs::read_to_string(argument()?)?)?)
+            }
             other => {
-                let near = crate::suggest::nearest(other, ["wide", "yaml", "json", "name", "jsonpath", "custom-columns"]);
+                let near =
+                    crate::suggest::nearest(other, ["wide", "yaml", "json", "name", "jsonpath", "custom-columns"]);
                 let near = near.map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-                bail!("unable to match a printer suitable for the output format \"{other}\", allowed formats are: {FORMATS}.{near}")
+                bail!(
+                    "unable to match a printer suitable for the output format \"{other}\", allowed formats are: {FORMATS}.{near}"
+                )
             }
         })
     }
@@ -112,7 +119,10 @@ mod tests {
 
     #[test]
     fn json_is_sorted_and_indented_by_four() {
-        assert_eq!(to_json(&json!({"b": 1, "a": [{"d": 1, "c": []}]})), "{\n    \"a\": [\n        {\n            \"c\": [],\n            \"d\": 1\n        }\n    ],\n    \"b\": 1\n}");
+        assert_eq!(
+            to_json(&json!({"b": 1, "a": [{"d": 1, "c": []}]})),
+            "{\n    \"a\": [\n        {\n            \"c\": [],\n            \"d\": 1\n        }\n    ],\n    \"b\": 1\n}"
+        );
     }
 
     #[test]

@@ -109,7 +109,9 @@ impl Remote {
             Some(text) => Some(crate::duration::parse(text).context("--request-timeout")?),
         };
         let token = match &resolved.token {
-            Some(token) => Token(Some(format!("Bearer {token}").parse().context("the token holds characters that no header can")?)),
+            Some(token) => {
+                Token(Some(format!("Bearer {token}").parse().context("the token holds characters that no header can")?))
+            }
             None => Token(None),
         };
         let service = InterceptedService::new(channel(&resolved)?, token);
@@ -168,8 +170,17 @@ impl Remote {
         self.get_subresource(resource, namespace, name, "").await
     }
 
-    pub async fn get_subresource(&self, resource: &Resource, namespace: &str, name: &str, subresource: &str) -> anyhow::Result<Value> {
-        let request = rpc::GetRequest { r#ref: Some(reference(resource, namespace, name, subresource)), resource_version: String::new() };
+    pub async fn get_subresource(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        subresource: &str,
+    ) -> anyhow::Result<Value> {
+        let request = rpc::GetRequest {
+            r#ref: Some(reference(resource, namespace, name, subresource)),
+            resource_version: String::new(),
+        };
         let answer = self.resources().get(self.request(request)).await;
         from_object(answer.map_err(|status| self.failed(status))?.into_inner())
     }
@@ -230,7 +241,13 @@ impl Remote {
         Ok(Box::pin(events))
     }
 
-    pub async fn create(&self, resource: &Resource, namespace: &str, object: &Value, write: &Write) -> anyhow::Result<Value> {
+    pub async fn create(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        object: &Value,
+        write: &Write,
+    ) -> anyhow::Result<Value> {
         self.create_subresource(resource, namespace, "", "", object, write).await
     }
 
@@ -252,7 +269,14 @@ impl Remote {
         from_write(answer.map_err(|status| self.failed(status))?.into_inner())
     }
 
-    pub async fn update(&self, resource: &Resource, namespace: &str, name: &str, object: &Value, write: &Write) -> anyhow::Result<Value> {
+    pub async fn update(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        object: &Value,
+        write: &Write,
+    ) -> anyhow::Result<Value> {
         let revision = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or_default();
         let request = rpc::UpdateRequest {
             r#ref: Some(reference(resource, namespace, name, "")),
@@ -290,8 +314,15 @@ impl Remote {
     }
 
     /// The object as it was or is, and whether it is gone.
-    pub async fn delete(&self, resource: &Resource, namespace: &str, name: &str, options: rpc::DeleteOptions) -> anyhow::Result<(Value, bool)> {
-        let request = rpc::DeleteRequest { r#ref: Some(reference(resource, namespace, name, "")), options: Some(options) };
+    pub async fn delete(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        options: rpc::DeleteOptions,
+    ) -> anyhow::Result<(Value, bool)> {
+        let request =
+            rpc::DeleteRequest { r#ref: Some(reference(resource, namespace, name, "")), options: Some(options) };
         let answer = self.resources().delete(self.request(request)).await;
         let answer = answer.map_err(|status| self.failed(status))?.into_inner();
         let object = answer.object.map(from_object).transpose()?.unwrap_or(Value::Null);
@@ -313,7 +344,11 @@ impl Query {
 impl Write {
     fn options(&self) -> rpc::WriteOptions {
         let manager = if self.field_manager.is_empty() { "keelctl" } else { &self.field_manager };
-        rpc::WriteOptions { dry_run: self.dry_run, field_manager: manager.to_owned(), field_validation: self.validation.clone() }
+        rpc::WriteOptions {
+            dry_run: self.dry_run,
+            field_manager: manager.to_owned(),
+            field_validation: self.validation.clone(),
+        }
     }
 
     pub fn dry(dry_run: bool) -> Self {
@@ -322,7 +357,8 @@ impl Write {
 }
 
 fn channel(resolved: &Resolved) -> anyhow::Result<Channel> {
-    let server = if resolved.server.contains("://") { resolved.server.clone() } else { format!("https://{}", resolved.server) };
+    let server =
+        if resolved.server.contains("://") { resolved.server.clone() } else { format!("https://{}", resolved.server) };
     let mut endpoint = Endpoint::from_shared(server.clone())
         .with_context(|| format!("the server address {server} is malformed, expected https://HOST:PORT"))?
         .user_agent(format!("keelctl/{}", env!("CARGO_PKG_VERSION")))?
@@ -333,7 +369,9 @@ fn channel(resolved: &Resolved) -> anyhow::Result<Channel> {
         let mut tls = ClientTlsConfig::new();
         match &resolved.ca {
             Some(ca) => tls = tls.ca_certificate(Certificate::from_pem(ca)),
-            None => bail!("the cluster of {server} has no certificate-authority; add certificate-authority-data to the kubeconfig, or give --certificate-authority"),
+            None => bail!(
+                "the cluster of {server} has no certificate-authority; add certificate-authority-data to the kubeconfig, or give --certificate-authority"
+            ),
         }
         if let Some((certificate, key)) = &resolved.certificate {
             tls = tls.identity(Identity::from_pem(certificate, key));
@@ -365,7 +403,9 @@ fn event(event: rpc::WatchEvent) -> anyhow::Result<Event> {
         rpc::watch_event::Type::Added => Change::Added,
         rpc::watch_event::Type::Modified => Change::Modified,
         rpc::watch_event::Type::Deleted => Change::Deleted,
-        rpc::watch_event::Type::Bookmark => return Ok(Event { change: Change::Bookmark, object: Value::Null, revision }),
+        rpc::watch_event::Type::Bookmark => {
+            return Ok(Event { change: Change::Bookmark, object: Value::Null, revision });
+        }
         rpc::watch_event::Type::Error => {
             let status = object.object.as_ref().and_then(|any| proto::any::unpack(any).ok()).unwrap_or_default();
             return Err(Refused(Box::new(status)).into());
@@ -400,7 +440,8 @@ fn from_write(object: rpc::Object) -> anyhow::Result<Value> {
 pub fn from_object(object: rpc::Object) -> anyhow::Result<Value> {
     let any = object.object.unwrap_or_default();
     let mut value: Value = if proto::any::full_name(&any.type_url) == JSON_NAME {
-        serde_json::from_slice(&rpc::Json::decode(any.value.as_slice())?.raw).context("the server sent malformed JSON")?
+        serde_json::from_slice(&rpc::Json::decode(any.value.as_slice())?.raw)
+            .context("the server sent malformed JSON")?
     } else {
         serde_json::from_slice(&proto::any::unpack_dyn(&any)?.to_json())?
     };
@@ -414,7 +455,10 @@ pub fn from_object(object: rpc::Object) -> anyhow::Result<Value> {
 
 fn failed(server: &str, status: &tonic::Status) -> anyhow::Error {
     let answered = !status.details().is_empty()
-        || !matches!(status.code(), tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded);
+        || !matches!(
+            status.code(),
+            tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded
+        );
     if answered && std::error::Error::source(status).is_none() {
         return Refused(Box::new(proto::rpc_status::from_tonic(status))).into();
     }

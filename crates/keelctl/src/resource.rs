@@ -42,7 +42,10 @@ impl Resource {
     }
 
     fn answers_to(&self, word: &str) -> bool {
-        self.plural == word || self.singular == word || self.kind.to_lowercase() == word || self.short_names.iter().any(|short| short == word)
+        self.plural == word
+            || self.singular == word
+            || self.kind.to_lowercase() == word
+            || self.short_names.iter().any(|short| short == word)
     }
 }
 
@@ -79,27 +82,39 @@ impl Catalog {
     pub fn find(&self, word: &str) -> anyhow::Result<&Resource> {
         let lower = word.to_lowercase();
         // The core group comes first: plain `events` are the core ones.
-        let core_first = || self.0.iter().filter(|row| row.group.is_empty()).chain(self.0.iter().filter(|row| !row.group.is_empty()));
+        let core_first = || {
+            self.0.iter().filter(|row| row.group.is_empty()).chain(self.0.iter().filter(|row| !row.group.is_empty()))
+        };
         if let Some(found) = core_first().find(|row| row.answers_to(&lower)) {
             return Ok(found);
         }
         if let Some((name, rest)) = lower.split_once('.') {
             let matches = |row: &&Resource| {
                 row.answers_to(name)
-                    && (row.group == rest || row.group.starts_with(&format!("{rest}.")) || rest == format!("{}.{}", row.version, row.group) || rest == format!("{}.", row.version) || (row.group.is_empty() && rest == row.version))
+                    && (row.group == rest
+                        || row.group.starts_with(&format!("{rest}."))
+                        || rest == format!("{}.{}", row.version, row.group)
+                        || rest == format!("{}.", row.version)
+                        || (row.group.is_empty() && rest == row.version))
             };
             if let Some(found) = core_first().find(matches) {
                 return Ok(found);
             }
         }
-        let names = self.0.iter().flat_map(|row| [row.plural.as_str(), row.singular.as_str()].into_iter().chain(row.short_names.iter().map(String::as_str)));
-        let near = suggest::nearest(&lower, names).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+        let names = self.0.iter().flat_map(|row| {
+            [row.plural.as_str(), row.singular.as_str()].into_iter().chain(row.short_names.iter().map(String::as_str))
+        });
+        let near =
+            suggest::nearest(&lower, names).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
         bail!("the server doesn't have a resource type \"{word}\"{near}")
     }
 
     /// The resource of a kind.
     pub fn of_kind(&self, api_version: &str, kind: &str) -> anyhow::Result<&Resource> {
-        let found = self.0.iter().find(|row| row.kind == kind && row.api_version() == api_version && !row.verbs.iter().all(|verb| verb == "create") || row.kind == kind && row.api_version() == api_version);
+        let found = self.0.iter().find(|row| {
+            row.kind == kind && row.api_version() == api_version && !row.verbs.iter().all(|verb| verb == "create")
+                || row.kind == kind && row.api_version() == api_version
+        });
         found.with_context(|| self.no_match(api_version, kind))
     }
 
@@ -118,13 +133,17 @@ impl Catalog {
     /// What the words of a command name: `pods`, `pods a b`, `pods,services`, `pod/a service/b`.
     pub fn select(&self, words: &[String]) -> anyhow::Result<Vec<Selection>> {
         let Some(first) = words.first() else {
-            bail!("You must specify the type of resource, for example: pods. See \"keelctl api-resources\" for a complete list of supported resources.");
+            bail!(
+                "You must specify the type of resource, for example: pods. See \"keelctl api-resources\" for a complete list of supported resources."
+            );
         };
         if words.iter().any(|word| word.contains('/')) {
             let mut found: Vec<Selection> = Vec::new();
             for word in words {
                 let Some((kind, name)) = word.split_once('/') else {
-                    bail!("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'keelctl get resource/<resource_name>' instead of 'keelctl get resource resource/<resource_name>'");
+                    bail!(
+                        "there is no need to specify a resource type as a separate argument when passing arguments in resource/name form (e.g. 'keelctl get resource/<resource_name>' instead of 'keelctl get resource resource/<resource_name>'"
+                    );
                 };
                 if name.is_empty() || kind.is_empty() || name.contains('/') {
                     bail!("arguments in resource/name form must have a single resource and name, not \"{word}\"");
@@ -139,8 +158,13 @@ impl Catalog {
         }
         let mut resources: Vec<Resource> = Vec::new();
         for word in first.split(',').filter(|word| !word.is_empty()) {
-            let of_category: Vec<Resource> = self.0.iter().filter(|row| row.categories.iter().any(|category| category == word)).cloned().collect();
-            if of_category.is_empty() { resources.push(self.find(word)?.clone()) } else { resources.extend(of_category) }
+            let of_category: Vec<Resource> =
+                self.0.iter().filter(|row| row.categories.iter().any(|category| category == word)).cloned().collect();
+            if of_category.is_empty() {
+                resources.push(self.find(word)?.clone())
+            } else {
+                resources.extend(of_category)
+            }
         }
         let names = words[1..].to_vec();
         Ok(resources.into_iter().map(|resource| Selection { resource, names: names.clone() }).collect())
@@ -205,8 +229,20 @@ mod tests {
 
     #[test]
     fn words_select_objects_in_every_form() {
-        let names = |text: &str| catalog().select(&words(text)).unwrap().into_iter().map(|found| (found.resource.kind, found.names)).collect::<Vec<_>>();
-        let want = |pairs: &[(&str, &[&str])]| pairs.iter().map(|(kind, names)| ((*kind).to_owned(), names.iter().map(|name| (*name).to_owned()).collect())).collect::<Vec<(String, Vec<String>)>>();
+        let names = |text: &str| {
+            catalog()
+                .select(&words(text))
+                .unwrap()
+                .into_iter()
+                .map(|found| (found.resource.kind, found.names))
+                .collect::<Vec<_>>()
+        };
+        let want = |pairs: &[(&str, &[&str])]| {
+            pairs
+                .iter()
+                .map(|(kind, names)| ((*kind).to_owned(), names.iter().map(|name| (*name).to_owned()).collect()))
+                .collect::<Vec<(String, Vec<String>)>>()
+        };
         assert_eq!(names("po,deploy"), want(&[("Pod", &[]), ("Deployment", &[])]));
         assert_eq!(names("po a b"), want(&[("Pod", &["a", "b"])]));
         assert_eq!(names("po/a po/b deploy/c"), want(&[("Pod", &["a", "b"]), ("Deployment", &["c"])]));

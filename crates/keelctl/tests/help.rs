@@ -72,7 +72,11 @@ fn top_says_that_metrics_come_later() {
 fn a_bad_manifest_is_refused_before_the_server_is_asked() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.yaml");
-    std::fs::write(&path, "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  contianers: []\n  hostNetwork: \"yes\"\n").unwrap();
+    std::fs::write(
+        &path,
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\nspec:\n  contianers: []\n  hostNetwork: \"yes\"\n",
+    )
+    .unwrap();
     let output = keelctl(&["apply", "-f", path.to_str().unwrap()]);
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));

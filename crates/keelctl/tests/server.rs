@@ -85,8 +85,14 @@ fn programs() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_keelctl")).parent().unwrap().to_owned();
     let release = beside.parent().unwrap().join("release");
     let named = std::env::var_os("KEELSON_PROGRAMS").map(PathBuf::from);
-    let whole = |folder: &PathBuf| [Daemon::Store, Daemon::Apiserver].iter().all(|daemon| folder.join(daemon.program()).is_file());
-    named.into_iter().chain([beside, release]).find(whole).expect("keelson-store and keelson-apiserver are missing: cargo build -p store -p apiserver")
+    let whole = |folder: &PathBuf| {
+        [Daemon::Store, Daemon::Apiserver].iter().all(|daemon| folder.join(daemon.program()).is_file())
+    };
+    named
+        .into_iter()
+        .chain([beside, release])
+        .find(whole)
+        .expect("keelson-store and keelson-apiserver are missing: cargo build -p store -p apiserver")
 }
 
 const WEB: &str = "apiVersion: apps/v1
@@ -131,15 +137,24 @@ fn commands_work_against_a_real_server() {
 
 fn apply(server: &Server) {
     let file = server.file("web.yaml", WEB);
-    server.prints(&["apply", "-f", &file, "--dry-run=server"], "deployment.apps/web created (server dry run)\nservice/web created (server dry run)\n");
+    server.prints(
+        &["apply", "-f", &file, "--dry-run=server"],
+        "deployment.apps/web created (server dry run)\nservice/web created (server dry run)\n",
+    );
     server.prints(&["apply", "-f", &file], "deployment.apps/web created\nservice/web created\n");
     // Nothing differs: not the quantity that the server wrote anew, not its defaults.
     server.prints(&["apply", "-f", &file], "deployment.apps/web unchanged\nservice/web unchanged\n");
-    assert_eq!(server.json(&["get", "deploy", "web"])["spec"]["template"]["spec"]["volumes"][0]["configMap"]["defaultMode"], 420);
+    assert_eq!(
+        server.json(&["get", "deploy", "web"])["spec"]["template"]["spec"]["volumes"][0]["configMap"]["defaultMode"],
+        420
+    );
     server.prints(&["diff", "-f", &file], "");
     // What another wrote stays; what the manifest drops goes.
     server.prints(&["annotate", "deploy", "web", "other=kept"], "deployment.apps/web annotated\n");
-    let changed = server.file("web.yaml", &WEB.replace("replicas: 2", "replicas: 3").replace("        resources: {limits: {cpu: 1000m}}\n", ""));
+    let changed = server.file(
+        "web.yaml",
+        &WEB.replace("replicas: 2", "replicas: 3").replace("        resources: {limits: {cpu: 1000m}}\n", ""),
+    );
     let (out, _, code) = server.run(&["diff", "-f", &changed]);
     assert!(code == 1 && out.contains("-  replicas: 2\n+  replicas: 3\n"), "{out}");
     server.prints(&["apply", "-f", &changed], "deployment.apps/web configured\nservice/web unchanged\n");
@@ -151,16 +166,27 @@ fn apply(server: &Server) {
 fn get(server: &Server) {
     server.prints(&["get", "deploy,svc", "-l", "app=web", "-o", "name"], "deployment.apps/web\n");
     server.prints(&["get", "deploy", "web", "-o", "jsonpath={.spec.replicas} {.metadata.labels.app}"], "3 web");
-    server.prints(&["get", "deploy", "-o", "custom-columns=N:.metadata.name,R:.spec.replicas", "--no-headers"], "web   3\n");
+    server.prints(
+        &["get", "deploy", "-o", "custom-columns=N:.metadata.name,R:.spec.replicas", "--no-headers"],
+        "web   3\n",
+    );
     let (out, _, _) = server.run(&["get", "services", "--sort-by=.metadata.name"]);
     let lines: Vec<&str> = out.lines().collect();
-    assert!(lines[0].starts_with("NAME         TYPE        CLUSTER-IP") && lines[1].starts_with("kubernetes   ClusterIP") && lines[2].starts_with("web "), "{out}");
+    assert!(
+        lines[0].starts_with("NAME         TYPE        CLUSTER-IP")
+            && lines[1].starts_with("kubernetes   ClusterIP")
+            && lines[2].starts_with("web "),
+        "{out}"
+    );
     let (_, err, code) = server.run(&["get", "pods"]);
     assert_eq!((err.as_str(), code), ("No resources found in default namespace.\n", 0));
     let (out, _, _) = server.run(&["get", "service", "web", "-o", "yaml"]);
     assert!(out.starts_with("apiVersion: v1\nkind: Service\n") && !out.contains("managedFields"), "{out}");
     let (out, _, _) = server.run(&["describe", "deploy", "web"]);
-    assert!(out.contains("Replicas:               3 desired | 0 updated | 0 total | 0 available | 0 unavailable\n"), "{out}");
+    assert!(
+        out.contains("Replicas:               3 desired | 0 updated | 0 total | 0 available | 0 unavailable\n"),
+        "{out}"
+    );
     server.prints(&["wait", "deploy/web", "--for=jsonpath={.spec.replicas}=3"], "deployment.apps/web condition met\n");
     let (out, _, code) = server.run(&["api-resources", "--api-group=apps", "-o", "name"]);
     assert!(code == 0 && out.contains("deployments.apps\n"), "{out}");
@@ -171,10 +197,16 @@ fn get(server: &Server) {
 fn changes(server: &Server) {
     server.prints(&["scale", "deploy/web", "--replicas=1"], "deployment.apps/web scaled\n");
     server.prints(&["label", "deploy", "web", "tier=x"], "deployment.apps/web labeled\n");
-    server.refuses(&["label", "deploy", "web", "tier=y"], "error: 'tier' already has a value (x), and --overwrite is false");
+    server.refuses(
+        &["label", "deploy", "web", "tier=y"],
+        "error: 'tier' already has a value (x), and --overwrite is false",
+    );
     server.prints(&["label", "deploy", "web", "tier-"], "deployment.apps/web unlabeled\n");
     server.prints(&["patch", "deploy", "web", "-p", "spec: {paused: true}"], "deployment.apps/web patched\n");
-    server.prints(&["patch", "deploy", "web", "--type=merge", "-p", "{\"spec\":{\"paused\":true}}"], "deployment.apps/web patched (no change)\n");
+    server.prints(
+        &["patch", "deploy", "web", "--type=merge", "-p", "{\"spec\":{\"paused\":true}}"],
+        "deployment.apps/web patched (no change)\n",
+    );
     server.refuses(&["rollout", "pause", "deploy/web"], "deployments.apps \"web\" is already paused");
     server.prints(&["rollout", "resume", "deploy/web"], "deployment.apps/web resumed\n");
     server.prints(&["rollout", "restart", "deploy/web"], "deployment.apps/web restarted\n");
@@ -195,14 +227,20 @@ fn create(server: &Server) {
 }
 
 fn refusals(server: &Server) {
-    server.refuses(&["create", "namespace", "one"], "Error from server (AlreadyExists): namespaces \"one\" already exists");
+    server.refuses(
+        &["create", "namespace", "one"],
+        "Error from server (AlreadyExists): namespaces \"one\" already exists",
+    );
     server.refuses(&["get", "pod", "nope"], "Error from server (NotFound): pods \"nope\" not found");
     server.refuses(&["get", "deploymnets"], "did you mean \"deployments\"?");
     let file = server.file("kind.yaml", "apiVersion: v1\nkind: Deployment\nmetadata: {name: x}\n");
     server.refuses(&["apply", "-f", &file], "kind Deployment is in apps/v1");
     let file = server.file("name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n");
     server.refuses(&["apply", "-f", &file], "Error from server (Invalid)");
-    server.refuses(&["--server", "https://127.0.0.1:1", "get", "pods"], "The connection to the server 127.0.0.1:1 was refused");
+    server.refuses(
+        &["--server", "https://127.0.0.1:1", "get", "pods"],
+        "The connection to the server 127.0.0.1:1 was refused",
+    );
     server.refuses(&["apply", "--server-side", "-f", &file], "--server-side is not served yet");
 }
 
@@ -222,5 +260,8 @@ fn delete(server: &Server) {
     server.refuses(&["-n", "one", "delete", "configmap", "c"], "configmaps \"c\" not found");
     server.prints(&["-n", "one", "delete", "configmap", "c", "--ignore-not-found"], "");
     let file = server.file("web.yaml", WEB);
-    server.prints(&["delete", "-f", &file], "deployment.apps \"web\" deleted from default namespace\nservice \"web\" deleted from default namespace\n");
+    server.prints(
+        &["delete", "-f", &file],
+        "deployment.apps \"web\" deleted from default namespace\nservice \"web\" deleted from default namespace\n",
+    );
 }

@@ -42,7 +42,13 @@ fn object() -> rpc::Object {
 #[tonic::async_trait]
 impl Discovery for Fake {
     async fn list_resources(&self, _: Request<rpc::ListResourcesRequest>) -> Answer<rpc::ListResourcesResponse> {
-        let row = |kind: &str, plural: &str| rpc::ApiResource { version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true, ..rpc::ApiResource::default() };
+        let row = |kind: &str, plural: &str| rpc::ApiResource {
+            version: "v1".into(),
+            kind: kind.into(),
+            plural: plural.into(),
+            namespaced: true,
+            ..rpc::ApiResource::default()
+        };
         Ok(Response::new(rpc::ListResourcesResponse { resources: vec![row("Pod", "pods"), row("Event", "events")] }))
     }
 
@@ -65,7 +71,11 @@ impl Resources for Fake {
 
     async fn list(&self, request: Request<rpc::ListRequest>) -> Answer<Self::ListStream> {
         let pods = request.into_inner().r#ref.unwrap_or_default().resource == "pods";
-        let chunk = rpc::ListChunk { resource_version: 7, items: if pods { vec![object()] } else { Vec::new() }, ..rpc::ListChunk::default() };
+        let chunk = rpc::ListChunk {
+            resource_version: 7,
+            items: if pods { vec![object()] } else { Vec::new() },
+            ..rpc::ListChunk::default()
+        };
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(chunk)]))))
     }
 
@@ -89,7 +99,10 @@ impl Resources for Fake {
         Err(Status::unimplemented("read only"))
     }
 
-    async fn delete_collection(&self, _: Request<rpc::DeleteCollectionRequest>) -> Answer<rpc::DeleteCollectionResponse> {
+    async fn delete_collection(
+        &self,
+        _: Request<rpc::DeleteCollectionRequest>,
+    ) -> Answer<rpc::DeleteCollectionResponse> {
         Err(Status::unimplemented("read only"))
     }
 }
@@ -106,7 +119,8 @@ impl Streams for Fake {
         let text = format!("one {}\ntwo", request.container);
         self.logs.lock().unwrap().push(request);
         // A line may come in two chunks, and the last one may lack its end.
-        let chunks: Vec<_> = text.as_bytes().chunks(2).map(|data| Ok(rpc::LogsChunk { data: data.to_vec().into() })).collect();
+        let chunks: Vec<_> =
+            text.as_bytes().chunks(2).map(|data| Ok(rpc::LogsChunk { data: data.to_vec().into() })).collect();
         Ok(Response::new(Box::pin(futures::stream::iter(chunks))))
     }
 
@@ -125,12 +139,16 @@ impl Streams for Fake {
     }
 
     /// Every connection to port 8080 is an echo; other ports refuse.
-    async fn port_forward(&self, request: Request<Streaming<rpc::PortForwardFrame>>) -> Answer<Self::PortForwardStream> {
+    async fn port_forward(
+        &self,
+        request: Request<Streaming<rpc::PortForwardFrame>>,
+    ) -> Answer<Self::PortForwardStream> {
         let frames = request.into_inner().filter_map(async |frame| {
             use rpc::port_forward_frame::Frame;
             match frame.ok()?.frame? {
                 Frame::Open(open) if open.port != 8080 => {
-                    let close = rpc::PortForwardClose { connection: open.connection, error: "connection refused".into() };
+                    let close =
+                        rpc::PortForwardClose { connection: open.connection, error: "connection refused".into() };
                     Some(Ok(rpc::PortForwardFrame { frame: Some(Frame::Close(close)) }))
                 }
                 Frame::Open(_) => None,
@@ -142,7 +160,10 @@ impl Streams for Fake {
 }
 
 /// A command of this machine, its streams as messages.
-fn process(command: Vec<String>, mut inputs: Streaming<rpc::ExecInput>) -> Result<mpsc::Receiver<Result<rpc::ExecOutput, Status>>, Status> {
+fn process(
+    command: Vec<String>,
+    mut inputs: Streaming<rpc::ExecInput>,
+) -> Result<mpsc::Receiver<Result<rpc::ExecOutput, Status>>, Status> {
     use rpc::exec_input::Input;
     use rpc::exec_output::Output;
     let (outputs, received) = mpsc::channel(16);
@@ -227,7 +248,8 @@ impl Session {
 #[test]
 fn exec_keeps_streams_apart_and_ends_with_the_commands_code() {
     let session = Session::new();
-    let (out, err, code) = session.run(&["exec", "p", "-c", "a", "--", "sh", "-c", "echo out; echo err >&2; exit 3"], b"");
+    let (out, err, code) =
+        session.run(&["exec", "p", "-c", "a", "--", "sh", "-c", "echo out; echo err >&2; exit 3"], b"");
     assert_eq!((out.as_str(), err.as_str(), code), ("out\n", "err\ncommand terminated with exit code 3\n", 3));
     let (out, _, code) = session.run(&["exec", "-i", "pod/p", "-c", "b", "--", "tr", "a-z", "A-Z"], b"hello");
     assert_eq!((out.as_str(), code), ("HELLO", 0));
@@ -247,10 +269,14 @@ fn attach_passes_standard_input_and_output() {
 #[test]
 fn logs_print_whole_lines_and_pass_their_options_on() {
     let session = Session::new();
-    let (out, _, code) = session.run(&["logs", "p", "-c", "b", "--tail=5", "--since=2m", "--timestamps", "--previous"], b"");
+    let (out, _, code) =
+        session.run(&["logs", "p", "-c", "b", "--tail=5", "--since=2m", "--timestamps", "--previous"], b"");
     assert_eq!((out.as_str(), code), ("one b\ntwo", 0));
     let request = session.fake.logs.lock().unwrap().pop().unwrap();
-    assert_eq!((request.tail_lines, request.since_seconds, request.timestamps, request.previous), (Some(5), Some(120), true, true));
+    assert_eq!(
+        (request.tail_lines, request.since_seconds, request.timestamps, request.previous),
+        (Some(5), Some(120), true, true)
+    );
     let (out, _, _) = session.run(&["logs", "-l", "app=x", "--all-containers", "--prefix"], b"");
     assert_eq!(out, "[pod/p/a] one a\n[pod/p/a] two[pod/p/b] one b\n[pod/p/b] two");
     assert_eq!(session.fake.logs.lock().unwrap().pop().unwrap().tail_lines, Some(10));

@@ -69,10 +69,7 @@ impl Cluster for ApiCluster {
         let answer = api.create_subresource(&pod.metadata.namespace, account, "token", &body).await;
         let answer = answer.map_err(error("serviceaccount", account))?;
         let answer: TokenRequest = proto::any::unpack(&answer).map_err(|error| Error::Other(error.to_string()))?;
-        Ok(Token {
-            token: answer.status.token,
-            expires_at: time::from_meta(&answer.status.expiration_timestamp),
-        })
+        Ok(Token { token: answer.status.token, expires_at: time::from_meta(&answer.status.expiration_timestamp) })
     }
 
     async fn services(&self, namespace: &str) -> Vec<Arc<Service>> {
@@ -93,11 +90,7 @@ impl Cluster for ApiCluster {
     }
 
     async fn delete_pod(&self, pod: &Pod) -> Result<(), Error> {
-        let params = DeleteParams {
-            grace_period_s: Some(0),
-            uid: pod.metadata.uid.clone(),
-            ..DeleteParams::default()
-        };
+        let params = DeleteParams { grace_period_s: Some(0), uid: pod.metadata.uid.clone(), ..DeleteParams::default() };
         let api = self.client.api::<Pod>();
         let deleted = api.delete(&pod.metadata.namespace, &pod.metadata.name, &params).await;
         deleted.map(drop).map_err(error("pod", &pod.metadata.name))

@@ -58,7 +58,13 @@ pub struct Config {
     #[arg(long, default_value = "/var/lib/kubelet", value_name = "DIR", help_heading = "Runtime")]
     pub root_dir: PathBuf,
     /// Where containers' logs are.
-    #[arg(long, visible_alias = "pod-logs-dir", default_value = "/var/log/pods", value_name = "DIR", help_heading = "Runtime")]
+    #[arg(
+        long,
+        visible_alias = "pod-logs-dir",
+        default_value = "/var/log/pods",
+        value_name = "DIR",
+        help_heading = "Runtime"
+    )]
     pub pod_log_dir: PathBuf,
     /// The cgroup below which pods live.
     #[arg(long, default_value = "/", help_heading = "Runtime")]
@@ -80,7 +86,13 @@ pub struct Config {
     #[arg(long, value_name = "CIDR", help_heading = "Network")]
     pub pod_cidr: Option<Ipv4Net>,
     /// Traffic from pods to other places than these is masqueraded.
-    #[arg(long, value_delimiter = ',', default_value = "10.244.0.0/16", value_name = "CIDRS", help_heading = "Network")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "10.244.0.0/16",
+        value_name = "CIDRS",
+        help_heading = "Network"
+    )]
     pub non_masquerade_cidr: Vec<Ipv4Net>,
 
     /// Address of the port that the API server calls.

@@ -142,10 +142,7 @@ mod tests {
     use super::*;
 
     fn cluster() -> Cluster {
-        Cluster {
-            servers: vec!["10.96.0.10".parse().unwrap()],
-            domain: "cluster.local".into(),
-        }
+        Cluster { servers: vec!["10.96.0.10".parse().unwrap()], domain: "cluster.local".into() }
     }
 
     fn pod(policy: &str) -> Pod {
@@ -160,7 +157,10 @@ mod tests {
         let host = parse("nameserver 192.0.2.53\nsearch example.org # mine\noptions edns0");
         let expect = "search n.svc.cluster.local svc.cluster.local cluster.local example.org\nnameserver 10.96.0.10\noptions ndots:5\n";
         assert_eq!(resolv_conf(&pod("ClusterFirst"), &cluster(), &host), expect);
-        assert_eq!(resolv_conf(&pod("Default"), &cluster(), &host), "search example.org\nnameserver 192.0.2.53\noptions edns0\n");
+        assert_eq!(
+            resolv_conf(&pod("Default"), &cluster(), &host),
+            "search example.org\nnameserver 192.0.2.53\noptions edns0\n"
+        );
     }
 
     #[test]
@@ -179,10 +179,7 @@ mod tests {
         own.spec.dns_config = Some(proto::core::v1::PodDnsConfig {
             nameservers: vec!["1.1.1.1".into()],
             searches: vec!["x.y".into()],
-            options: vec![proto::core::v1::PodDnsConfigOption {
-                name: "ndots".into(),
-                value: Some("2".into()),
-            }],
+            options: vec![proto::core::v1::PodDnsConfigOption { name: "ndots".into(), value: Some("2".into()) }],
         });
         let text = resolv_conf(&own, &cluster(), &Resolver::default());
         assert!(text.ends_with("nameserver 1.1.1.1\noptions ndots:2\n"), "{text}");

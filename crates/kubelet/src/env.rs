@@ -57,7 +57,9 @@ pub fn environment(
         if let Some(reference) = &from.config_map_ref {
             let name = &reference.local_object_reference.name;
             match referred.config_maps.get(name).and_then(Option::as_ref) {
-                Some(map) => map.data.iter().for_each(|(key, value)| env.set(&format!("{}{key}", from.prefix), value.clone())),
+                Some(map) => {
+                    map.data.iter().for_each(|(key, value)| env.set(&format!("{}{key}", from.prefix), value.clone()))
+                }
                 None if reference.optional == Some(true) => {}
                 None => return Err(format!("configmap \"{name}\" not found")),
             }
@@ -233,7 +235,8 @@ pub fn resource_value(
     divisor: &api::quantity::Amount,
     place: &Place,
 ) -> Result<String, String> {
-    let (list, name) = resource.split_once('.').ok_or_else(|| format!("unsupported container resource : {resource}"))?;
+    let (list, name) =
+        resource.split_once('.').ok_or_else(|| format!("unsupported container resource : {resource}"))?;
     let resources = crate::resources::with_defaults(&container.resources);
     let amount = match list {
         "limits" => resources.limits.get(name),
@@ -299,7 +302,12 @@ fn service_variables(pod: &Pod, services: &[Arc<Service>]) -> Vec<(String, Strin
 }
 
 /// What runs: the spec's command and arguments over the image's, with variables expanded.
-pub fn arguments(container: &Container, entrypoint: &[String], cmd: &[String], env: &[(String, String)]) -> Vec<String> {
+pub fn arguments(
+    container: &Container,
+    entrypoint: &[String],
+    cmd: &[String],
+    env: &[(String, String)],
+) -> Vec<String> {
     let expand = |list: &[String]| list.iter().map(|text| expand(text, env)).collect::<Vec<_>>();
     match (container.command.is_empty(), container.args.is_empty()) {
         (false, _) => [expand(&container.command), expand(&container.args)].concat(),

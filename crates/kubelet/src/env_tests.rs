@@ -13,23 +13,15 @@ fn place() -> Place {
 }
 
 fn variable(name: &str, value: &str) -> EnvVar {
-    EnvVar {
-        name: name.into(),
-        value: value.into(),
-        value_from: None,
-    }
+    EnvVar { name: name.into(), value: value.into(), value_from: None }
 }
 
 #[test]
 fn known_names_are_expanded_and_others_stay() {
     let env = [("A".to_owned(), "1".to_owned())];
-    for (text, expect) in [
-        ("$(A)-$(B)", "1-$(B)"),
-        ("$$(A)", "$(A)"),
-        ("$$$(A)", "$1"),
-        ("$A $(A", "$A $(A"),
-        ("end$", "end$"),
-    ] {
+    for (text, expect) in
+        [("$(A)-$(B)", "1-$(B)"), ("$$(A)", "$(A)"), ("$$$(A)", "$1"), ("$A $(A", "$A $(A"), ("end$", "end$")]
+    {
         assert_eq!(expand(text, &env), expect, "{text}");
     }
 }
@@ -57,10 +49,7 @@ fn fields_of_the_pod_are_values() {
             name: "IP".into(),
             value: String::new(),
             value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    api_version: "v1".into(),
-                    field_path: "status.hostIP".into(),
-                }),
+                field_ref: Some(ObjectFieldSelector { api_version: "v1".into(), field_path: "status.hostIP".into() }),
                 ..EnvVarSource::default()
             }),
         }],
@@ -91,11 +80,7 @@ fn services_of_the_namespace_become_variables() {
     service.metadata.namespace = "n".into();
     service.metadata.name = "my-db".into();
     service.spec.cluster_ip = "10.96.0.9".into();
-    service.spec.ports = vec![ServicePort {
-        name: "sql".into(),
-        port: 5432,
-        ..ServicePort::default()
-    }];
+    service.spec.ports = vec![ServicePort { name: "sql".into(), port: 5432, ..ServicePort::default() }];
     let mut pod = Pod::default();
     pod.metadata.namespace = "n".into();
     let got: BTreeMap<_, _> = service_variables(&pod, &[Arc::new(service.clone())]).into_iter().collect();
@@ -115,11 +100,7 @@ fn the_spec_wins_over_the_image() {
         (vec!["x"], vec![], vec!["x"]),
         (vec!["x"], vec!["a"], vec!["x", "a"]),
     ] {
-        let container = Container {
-            command: own(&command),
-            args: own(&args),
-            ..Container::default()
-        };
+        let container = Container { command: own(&command), args: own(&args), ..Container::default() };
         assert_eq!(arguments(&container, &own(&["e"]), &own(&["c"]), &[]), expect);
     }
 }

@@ -31,11 +31,7 @@ pub async fn run(
     sys::fifo::make(&path)?;
     // Both ends: nothing waits for anybody, and what was written stays until it is read.
     let pipe = sys::fifo::open_both(&path)?;
-    let streams = Streams {
-        stdout: path.clone(),
-        stderr: path.clone(),
-        ..Streams::default()
-    };
+    let streams = Streams { stdout: path.clone(), stderr: path.clone(), ..Streams::default() };
     let exec = containerd.exec(container_id, process, &streams).await;
     let ended = match exec {
         Err(error) => Err(error),

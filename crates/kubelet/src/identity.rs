@@ -17,19 +17,22 @@ pub fn identity(pod: &Pod, container: &Container, image_user: &str, accounts: &A
     let own = container.security_context.clone().unwrap_or_default();
     let shared = pod.spec.security_context.clone().unwrap_or_default();
     let wanted = own.run_as_user.or(shared.run_as_user);
-    let (image_name, image_group) = image_user.split_once(':').map_or((image_user, None), |(user, group)| (user, Some(group)));
+    let (image_name, image_group) =
+        image_user.split_once(':').map_or((image_user, None), |(user, group)| (user, Some(group)));
     let name = match wanted {
         Some(uid) => uid.to_string(),
         None if image_name.is_empty() => "0".into(),
         None => image_name.to_owned(),
     };
-    let (uid, listed_gid) = accounts.user(&name).ok_or_else(|| format!("unable to find user {name}: no matching entries in passwd file"))?;
+    let (uid, listed_gid) = accounts
+        .user(&name)
+        .ok_or_else(|| format!("unable to find user {name}: no matching entries in passwd file"))?;
     must_not_be_root(&own, &shared, container, wanted, image_name, uid)?;
     let gid = match (own.run_as_group.or(shared.run_as_group), image_group) {
         (Some(gid), _) => gid as u32,
-        (None, Some(group)) if wanted.is_none() => {
-            accounts.group(group).ok_or_else(|| format!("unable to find group {group}: no matching entries in group file"))?
-        }
+        (None, Some(group)) if wanted.is_none() => accounts
+            .group(group)
+            .ok_or_else(|| format!("unable to find group {group}: no matching entries in group file"))?,
         _ => listed_gid,
     };
     let mut groups: Vec<u32> = Vec::new();
@@ -74,7 +77,8 @@ pub fn is_privileged(container: &Container) -> bool {
 
 /// The capabilities of the container, limited to what this process may grant.
 pub fn capabilities(container: &Container, grantable: &[String]) -> Vec<String> {
-    let wanted = container.security_context.as_ref().and_then(|context| context.capabilities.clone()).unwrap_or_default();
+    let wanted =
+        container.security_context.as_ref().and_then(|context| context.capabilities.clone()).unwrap_or_default();
     crate::runtime::spec::capabilities(&wanted.add, &wanted.drop, is_privileged(container), grantable)
 }
 
@@ -83,16 +87,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(set: impl FnOnce(&mut PodSecurityContext, &mut SecurityContext), image_user: &str) -> Result<Identity, String> {
+    fn check(
+        set: impl FnOnce(&mut PodSecurityContext, &mut SecurityContext),
+        image_user: &str,
+    ) -> Result<Identity, String> {
         let (mut shared, mut own) = (PodSecurityContext::default(), SecurityContext::default());
         set(&mut shared, &mut own);
         let mut pod = Pod::default();
         pod.spec.security_context = Some(shared);
-        let container = Container {
-            name: "c".into(),
-            security_context: Some(own),
-            ..Container::default()
-        };
+        let container = Container { name: "c".into(), security_context: Some(own), ..Container::default() };
         identity(&pod, &container, image_user, &Accounts::default())
     }
 

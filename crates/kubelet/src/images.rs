@@ -48,12 +48,7 @@ pub struct Accounts {
 
 impl Images {
     pub fn new(containerd: Containerd) -> Self {
-        Self {
-            containerd,
-            known: Mutex::default(),
-            accounts: Mutex::default(),
-            pulling: Mutex::default(),
-        }
+        Self { containerd, known: Mutex::default(), accounts: Mutex::default(), pulling: Mutex::default() }
     }
 
     /// The full name of an image, or why the name is no name.
@@ -113,13 +108,11 @@ impl Images {
         }
         pulling();
         let began = std::time::Instant::now();
-        let pulled = self.containerd.pull(image, &reference, credentials).await.map_err(|error| Failure::Pull(chain(&error)))?;
+        let pulled =
+            self.containerd.pull(image, &reference, credentials).await.map_err(|error| Failure::Pull(chain(&error)))?;
         let pulled = Arc::new(pulled);
         self.known.lock().insert((pulled.name.clone(), pulled.digest.clone()), pulled.clone());
-        let obtained = Obtained::Pulled {
-            took: began.elapsed(),
-            size_bytes: pulled.size_bytes,
-        };
+        let obtained = Obtained::Pulled { took: began.elapsed(), size_bytes: pulled.size_bytes };
         Ok((pulled, obtained))
     }
 
@@ -130,10 +123,8 @@ impl Images {
         }
         let read = self.containerd.read_files(&image.chain_id, &["etc/passwd", "etc/group"]).await?;
         let mut texts = read.into_iter().map(|bytes| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned());
-        let accounts = Arc::new(Accounts {
-            passwd: texts.next().unwrap_or_default(),
-            group: texts.next().unwrap_or_default(),
-        });
+        let accounts =
+            Arc::new(Accounts { passwd: texts.next().unwrap_or_default(), group: texts.next().unwrap_or_default() });
         self.accounts.lock().insert(image.chain_id.clone(), accounts.clone());
         Ok(accounts)
     }

@@ -149,18 +149,10 @@ impl Manager {
 
     async fn told(&mut self, event: TaskEvent) {
         match event {
-            TaskEvent::Exited {
-                container_id,
-                exit_code,
-                finished_at,
-            } => {
+            TaskEvent::Exited { container_id, exit_code, finished_at } => {
                 let uid = self.owners.lock().get(&container_id).cloned();
                 if let Some(uid) = uid {
-                    let message = Message::Exited {
-                        id: container_id,
-                        code: exit_code,
-                        finished_at,
-                    };
+                    let message = Message::Exited { id: container_id, code: exit_code, finished_at };
                     self.tell(&uid, message).await;
                 }
             }

@@ -13,11 +13,7 @@ use std::net::Ipv4Addr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{operation} {object}")]
-    Netlink {
-        operation: &'static str,
-        object: String,
-        source: rtnetlink::Error,
-    },
+    Netlink { operation: &'static str, object: String, source: rtnetlink::Error },
     #[error("open a netlink socket")]
     Socket(#[source] std::io::Error),
     #[error("no link {0}")]
@@ -39,10 +35,6 @@ pub enum Error {
 impl Error {
     fn netlink(operation: &'static str, object: impl std::fmt::Display) -> impl FnOnce(rtnetlink::Error) -> Self {
         let object = object.to_string();
-        move |source| Self::Netlink {
-            operation,
-            object,
-            source,
-        }
+        move |source| Self::Netlink { operation, object, source }
     }
 }

@@ -13,10 +13,10 @@ use crate::cluster::Cluster;
 use crate::dns;
 use crate::images::Images;
 use crate::logs;
-use crate::network::bridge::Bridge;
-use crate::network::masquerade::{self, HostPort};
 use crate::network;
+use crate::network::bridge::Bridge;
 use crate::network::ipam::Ipam;
+use crate::network::masquerade::{self, HostPort};
 use crate::paths::Paths;
 use crate::runtime::Containerd;
 
@@ -78,10 +78,7 @@ impl Own {
         let free = capabilities.iter().any(|name| name == "CAP_SYS_RESOURCE");
         let score = std::fs::read_to_string("/proc/self/oom_score_adj").ok();
         let score = score.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Self {
-            capabilities,
-            oom_score_min: if free { -1000 } else { score },
-        }
+        Self { capabilities, oom_score_min: if free { -1000 } else { score } }
     }
 }
 

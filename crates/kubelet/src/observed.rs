@@ -46,11 +46,7 @@ pub enum Sandbox {
     #[default]
     Absent,
     /// It could not be made; the next try is at `retry_at`.
-    Failed {
-        message: String,
-        tries: u32,
-        retry_at: Nanos,
-    },
+    Failed { message: String, tries: u32, retry_at: Nanos },
     Ready {
         /// None: the host's network.
         address: Option<Ipv4Addr>,
@@ -114,12 +110,7 @@ pub enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Waiting {
-            reason: String::new(),
-            message: String::new(),
-            retry_at: 0,
-            id: None,
-        }
+        Self::Waiting { reason: String::new(), message: String::new(), retry_at: 0, id: None }
     }
 }
 

@@ -22,9 +22,7 @@ impl Paths {
     }
 
     pub fn pod(&self, uid: &str) -> PodPaths {
-        PodPaths {
-            dir: self.pods().join(uid),
-        }
+        PodPaths { dir: self.pods().join(uid) }
     }
 
     /// The folder of a pod's logs.

@@ -22,11 +22,7 @@ pub enum Action {
     /// Get the image, make the container, start it, run its post-start hook. `restart` follows an earlier run.
     Start { name: String, restart: bool },
     /// Run the pre-stop hook, signal, wait, kill.
-    Kill {
-        name: String,
-        grace_seconds: i64,
-        message: String,
-    },
+    Kill { name: String, grace_seconds: i64, message: String },
     /// The state of a container is shown otherwise; nothing is done.
     Show { name: String, state: State, event: Option<String> },
     /// The pod must end: its deadline has passed.
@@ -41,12 +37,7 @@ pub enum Action {
 
 /// What to do for the pod now.
 pub fn plan(desired: &DesiredPod, observed: &ObservedPod, now: Nanos) -> Vec<Action> {
-    let mut plan = Planner {
-        desired,
-        observed,
-        now,
-        actions: Vec::new(),
-    };
+    let mut plan = Planner { desired, observed, now, actions: Vec::new() };
     plan.decide();
     plan.actions
 }
@@ -67,7 +58,8 @@ pub fn is_complete(pod: &Pod, observed: &ObservedPod) -> bool {
         return !pod.spec.containers.iter().any(|other| is_running(observed, &other.name));
     }
     pod.spec.containers.iter().all(|container| {
-        let exit = observed.container(&container.name).filter(|seen| !seen.is_running()).and_then(ObservedContainer::exit);
+        let exit =
+            observed.container(&container.name).filter(|seen| !seen.is_running()).and_then(ObservedContainer::exit);
         exit.is_some_and(|exit| !restarts(pod, container, Role::Main, exit))
     })
 }
@@ -149,8 +141,10 @@ impl Planner<'_> {
     fn stop(&mut self, grace_seconds: i64) {
         let pod = &*self.desired.pod;
         let starting = |work: &Work| matches!(work, Work::Start(_) | Work::Sandbox | Work::Volumes);
-        let sidecars: Vec<&str> =
-            members(pod).filter(|member| member.role == Role::Sidecar).map(|member| member.container.name.as_str()).collect();
+        let sidecars: Vec<&str> = members(pod)
+            .filter(|member| member.role == Role::Sidecar)
+            .map(|member| member.container.name.as_str())
+            .collect();
         let running: Vec<&String> =
             self.observed.containers.iter().filter(|(_, seen)| seen.is_running()).map(|(name, _)| name).collect();
         let others: Vec<&String> = running.iter().copied().filter(|name| !sidecars.contains(&name.as_str())).collect();
@@ -173,11 +167,7 @@ impl Planner<'_> {
 
     fn kill(&mut self, name: &str, grace_seconds: i64, message: String) {
         if !self.observed.busy.contains(&Work::Kill(name.to_owned())) {
-            self.actions.push(Action::Kill {
-                name: name.to_owned(),
-                grace_seconds,
-                message,
-            });
+            self.actions.push(Action::Kill { name: name.to_owned(), grace_seconds, message });
         }
     }
 
@@ -245,9 +235,11 @@ impl Planner<'_> {
 
     /// Whether all init containers are done and the sidecars are started.
     fn run_init(&mut self, pod: &Pod) -> bool {
-        let main_begun = pod.spec.containers.iter().any(|container| {
-            self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun)
-        });
+        let main_begun = pod
+            .spec
+            .containers
+            .iter()
+            .any(|container| self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun));
         let mut reached = true;
         for member in members(pod).filter(|member| member.role != Role::Main) {
             let name = &member.container.name;
@@ -277,10 +269,7 @@ impl Planner<'_> {
 
     fn run_main(&mut self, pod: &Pod) {
         for container in &pod.spec.containers {
-            self.keep(Member {
-                role: Role::Main,
-                container,
-            });
+            self.keep(Member { role: Role::Main, container });
             // A post-start hook holds up the containers that come after.
             let hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
             let begun = self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun);
@@ -293,10 +282,7 @@ impl Planner<'_> {
     fn run_ephemeral(&mut self, container: &Container) {
         let seen = self.observed.container(&container.name);
         if seen.is_none_or(|seen| !seen.was_begun()) {
-            self.keep(Member {
-                role: Role::Ephemeral,
-                container,
-            });
+            self.keep(Member { role: Role::Ephemeral, container });
         }
     }
 
@@ -307,10 +293,7 @@ impl Planner<'_> {
         if busy.contains(&Work::Start(name.clone())) || busy.contains(&Work::Kill(name.clone())) {
             return;
         }
-        let start = |restart| Action::Start {
-            name: name.clone(),
-            restart,
-        };
+        let start = |restart| Action::Start { name: name.clone(), restart };
         let Some(seen) = self.observed.container(name) else {
             return self.actions.push(start(false));
         };

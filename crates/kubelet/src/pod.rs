@@ -56,11 +56,7 @@ pub struct Member<'a> {
 
 impl DesiredPod {
     pub fn new(pod: Arc<Pod>) -> Self {
-        Self {
-            pod,
-            ending: None,
-            gone: false,
-        }
+        Self { pod, ending: None, gone: false }
     }
 
     pub fn uid(&self) -> &str {
@@ -80,11 +76,7 @@ impl DesiredPod {
             match &mut self.ending {
                 Some(ending) => ending.grace_seconds = ending.grace_seconds.min(grace_seconds),
                 None => {
-                    self.ending = Some(Ending {
-                        since: now,
-                        grace_seconds,
-                        cause: EndingCause::Deleted,
-                    });
+                    self.ending = Some(Ending { since: now, grace_seconds, cause: EndingCause::Deleted });
                 }
             }
         }
@@ -95,11 +87,7 @@ impl DesiredPod {
     pub fn lose(&mut self, now: Nanos) {
         self.gone = true;
         let grace_seconds = self.grace_seconds();
-        self.ending.get_or_insert(Ending {
-            since: now,
-            grace_seconds,
-            cause: EndingCause::Deleted,
-        });
+        self.ending.get_or_insert(Ending { since: now, grace_seconds, cause: EndingCause::Deleted });
     }
 
     pub fn grace_seconds(&self) -> i64 {
@@ -122,10 +110,7 @@ pub fn members(pod: &Pod) -> impl Iterator<Item = Member<'_>> {
         },
         container,
     });
-    let main = pod.spec.containers.iter().map(|container| Member {
-        role: Role::Main,
-        container,
-    });
+    let main = pod.spec.containers.iter().map(|container| Member { role: Role::Main, container });
     init.chain(main)
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use client::informer::{Change, Informer};
 use client::{Client, ListParams};
-use proto::core::v1::{ConfigMap, Pod, Secret};
 use proto::Object;
+use proto::core::v1::{ConfigMap, Pod, Secret};
 use tokio::sync::mpsc;
 
 use crate::manager::{Handles, PodEvent};
@@ -75,9 +75,7 @@ pub fn tell_objects(client: &Client, tx: &mpsc::Sender<PodEvent>) -> Vec<tokio::
         informer.on_change(move |change: &Change<T>| {
             if change.old.is_some() {
                 // A full channel: the volumes are looked at from time to time anyway.
-                let _ = tx.try_send(PodEvent::ObjectsChanged {
-                    namespace: change.key.namespace.clone(),
-                });
+                let _ = tx.try_send(PodEvent::ObjectsChanged { namespace: change.key.namespace.clone() });
             }
         });
         tokio::spawn(informer.run())

@@ -22,11 +22,7 @@ struct Record {
 
 /// Writes what is known. Not synced: after a power cut nothing of the pod runs, and the API has the rest.
 pub fn save(paths: &PodPaths, desired: &DesiredPod, observed: &ObservedPod) -> io::Result<()> {
-    let record = Record {
-        ending: desired.ending.clone(),
-        gone: desired.gone,
-        observed: observed.clone(),
-    };
+    let record = Record { ending: desired.ending.clone(), gone: desired.gone, observed: observed.clone() };
     replace(&paths.record(), &serde_json::to_vec(&record)?)
 }
 

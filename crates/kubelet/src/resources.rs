@@ -102,7 +102,8 @@ pub fn quota(milli_cpu: i64) -> i64 {
 /// A container's limits in the kernel's units.
 pub fn container(container: &Container) -> crate::runtime::spec::Resources {
     let resources = with_defaults(&container.resources);
-    let get = |map: &BTreeMap<String, Quantity>, name: &str, read: fn(&Quantity) -> Option<i64>| map.get(name).and_then(read);
+    let get =
+        |map: &BTreeMap<String, Quantity>, name: &str, read: fn(&Quantity) -> Option<i64>| map.get(name).and_then(read);
     crate::runtime::spec::Resources {
         cpu_shares: shares(get(&resources.requests, "cpu", milli).unwrap_or(0)),
         cpu_quota_us: get(&resources.limits, "cpu", milli).filter(|limit| *limit > 0).map(quota),
@@ -117,7 +118,9 @@ pub fn pod(pod: &Pod) -> Limits {
         .filter(|member| member.role != Role::Init)
         .map(|member| with_defaults(&member.container.resources))
         .collect();
-    let sum = |pick: fn(&ResourceRequirements) -> &BTreeMap<String, Quantity>, name: &str, read: fn(&Quantity) -> Option<i64>| {
+    let sum = |pick: fn(&ResourceRequirements) -> &BTreeMap<String, Quantity>,
+               name: &str,
+               read: fn(&Quantity) -> Option<i64>| {
         main.iter().map(|resources| pick(resources).get(name).and_then(read)).collect::<Vec<Option<i64>>>()
     };
     let whole = |values: Vec<Option<i64>>| values.into_iter().sum::<Option<i64>>().filter(|sum| *sum > 0);

@@ -70,20 +70,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let name = name(&config)?;
     let ip = address(&config).await?;
     for dir in [&config.root_dir, &config.pod_log_dir] {
-        std::fs::create_dir_all(dir).map_err(|source| RunError::Folder {
-            path: dir.display().to_string(),
-            source,
-        })?;
+        std::fs::create_dir_all(dir).map_err(|source| RunError::Folder { path: dir.display().to_string(), source })?;
     }
     let mut tasks = JoinSet::new();
     let (recorder, writer) = Recorder::new(&client, "kubelet", &name);
     tasks.spawn(writer.run());
     let services = Informer::<Service>::new(client.api(), Default::default());
-    let cluster = ApiCluster {
-        client: client.clone(),
-        recorder: recorder.clone(),
-        services: services.store(),
-    };
+    let cluster = ApiCluster { client: client.clone(), recorder: recorder.clone(), services: services.store() };
     tasks.spawn(services.run());
     let wanted = wanted(&config, &name, ip)?;
     let node = Arc::new(node(&config, &wanted, cluster)?);
@@ -129,7 +122,9 @@ fn wanted(config: &Config, name: &str, address: IpAddr) -> Result<Wanted, RunErr
         facts: Facts::read(&config.root_dir),
         max_pods: config.max_pods,
         labels: config.node_labels.clone(),
-        taints: taints.map(|text| taint(text).ok_or_else(|| RunError::Taint(text.clone()))).collect::<Result<_, _>>()?,
+        taints: taints
+            .map(|text| taint(text).ok_or_else(|| RunError::Taint(text.clone())))
+            .collect::<Result<_, _>>()?,
         schedulable: config.register_schedulable,
         provider_id: config.provider_id.clone(),
         runtime_version: String::new(),
@@ -139,22 +134,14 @@ fn wanted(config: &Config, name: &str, address: IpAddr) -> Result<Wanted, RunErr
 fn node(config: &Config, wanted: &Wanted, cluster: ApiCluster) -> Result<Node, RunError> {
     let allocatable = wanted.allocatable();
     let amount = |name: &str| allocatable.get(name).map(proto::Quantity::amount);
-    let log_size: proto::Quantity = proto::Quantity {
-        string: config.container_log_max_size.clone(),
-    };
+    let log_size: proto::Quantity = proto::Quantity { string: config.container_log_max_size.clone() };
     let bytes_max = u64::try_from(log_size.amount().value()).ok().filter(|bytes| *bytes > 0);
     Ok(Node::new(Parts {
         name: wanted.name.clone(),
         ip: wanted.address,
-        paths: Paths {
-            root: config.root_dir.clone(),
-            logs: config.pod_log_dir.clone(),
-        },
+        paths: Paths { root: config.root_dir.clone(), logs: config.pod_log_dir.clone() },
         settings: Settings {
-            dns: crate::dns::Cluster {
-                servers: config.cluster_dns.clone(),
-                domain: config.cluster_domain.clone(),
-            },
+            dns: crate::dns::Cluster { servers: config.cluster_dns.clone(), domain: config.cluster_domain.clone() },
             cluster_domain: config.cluster_domain.clone(),
             cgroup_root: config.cgroup_root.clone(),
             log_limits: crate::logs::Limits {

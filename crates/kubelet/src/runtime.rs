@@ -19,31 +19,15 @@ pub use image::Image;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{operation} {object}: {}", source.message())]
-    Containerd {
-        operation: &'static str,
-        object: String,
-        source: Box<tonic::Status>,
-    },
+    Containerd { operation: &'static str, object: String, source: Box<tonic::Status> },
     #[error("{operation} {object}: the answer lacks {lacks}")]
-    Incomplete {
-        operation: &'static str,
-        object: String,
-        lacks: &'static str,
-    },
+    Incomplete { operation: &'static str, object: String, lacks: &'static str },
     #[error("read {what} of {image}")]
-    Document {
-        what: &'static str,
-        image: String,
-        source: serde_json::Error,
-    },
+    Document { what: &'static str, image: String, source: serde_json::Error },
     #[error("{image} has no manifest for {platform}")]
     Platform { image: String, platform: String },
     #[error("{operation} {path}")]
-    Io {
-        operation: &'static str,
-        path: String,
-        source: std::io::Error,
-    },
+    Io { operation: &'static str, path: String, source: std::io::Error },
     #[error(transparent)]
     Sys(#[from] sys::Error),
     #[error("{0}")]
@@ -53,11 +37,7 @@ pub enum Error {
 impl Error {
     pub(crate) fn of(operation: &'static str, object: &str) -> impl FnOnce(tonic::Status) -> Self {
         let object = object.to_owned();
-        move |status| Self::Containerd {
-            operation,
-            object,
-            source: Box::new(status),
-        }
+        move |status| Self::Containerd { operation, object, source: Box::new(status) }
     }
 
     pub fn code(&self) -> Option<tonic::Code> {

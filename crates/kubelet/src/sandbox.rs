@@ -21,11 +21,7 @@ pub enum Error {
     #[error(transparent)]
     Sys(#[from] sys::Error),
     #[error("{operation} {path}: {source}")]
-    Io {
-        operation: &'static str,
-        path: String,
-        source: std::io::Error,
-    },
+    Io { operation: &'static str, path: String, source: std::io::Error },
     #[error("the network of the node is not ready: {0}")]
     NetworkNotReady(String),
     #[error("a blocking task was cancelled")]
@@ -33,11 +29,7 @@ pub enum Error {
 }
 
 fn io<T>(operation: &'static str, path: &std::path::Path, result: std::io::Result<T>) -> Result<T, Error> {
-    result.map_err(|source| Error::Io {
-        operation,
-        path: path.display().to_string(),
-        source,
-    })
+    result.map_err(|source| Error::Io { operation, path: path.display().to_string(), source })
 }
 
 /// The host name inside of the pod.
@@ -156,7 +148,9 @@ pub async fn remove(node: &Node, pod: &Pod) -> Result<(), Error> {
         // Mounts first, so that nothing of the host is reached through a bind while files are removed.
         let real = paths.dir.canonicalize().unwrap_or_else(|_| paths.dir.clone());
         sys::mount::unmount_all(&real)?;
-        for dir in [paths.volumes(), paths.pipes(), paths.shm(), paths.dir.join("subpaths"), paths.dir.join("containers")] {
+        for dir in
+            [paths.volumes(), paths.pipes(), paths.shm(), paths.dir.join("subpaths"), paths.dir.join("containers")]
+        {
             match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => io("remove", &dir, Err(error))?,
                 _ => {}

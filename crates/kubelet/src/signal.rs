@@ -9,7 +9,11 @@ pub fn number(name: &str) -> Option<u32> {
     let full = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
     if let Some(offset) = full.strip_prefix("SIGRTMIN") {
         const RTMIN: u32 = 34;
-        return if offset.is_empty() { Some(RTMIN) } else { Some(RTMIN + offset.strip_prefix('+')?.parse::<u32>().ok()?) };
+        return if offset.is_empty() {
+            Some(RTMIN)
+        } else {
+            Some(RTMIN + offset.strip_prefix('+')?.parse::<u32>().ok()?)
+        };
     }
     full.parse::<nix::sys::signal::Signal>().ok().map(|signal| signal as u32)
 }

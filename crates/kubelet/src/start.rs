@@ -52,12 +52,7 @@ pub struct StartError {
 
 impl StartError {
     fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            failed_run: None,
-            is_pull: false,
-        }
+        Self { reason, message: message.into(), failed_run: None, is_pull: false }
     }
 
     fn config(message: impl Into<String>) -> Self {
@@ -66,15 +61,14 @@ impl StartError {
 }
 
 /// Starts the container and tells what happens as events.
-pub async fn start(node: &Node, pod: &Pod, role: Role, container: &Container, run: &Run) -> Result<Started, StartError> {
-    let starter = Starter {
-        node,
-        pod,
-        role,
-        container,
-        run,
-        paths: node.paths.pod(&pod.metadata.uid),
-    };
+pub async fn start(
+    node: &Node,
+    pod: &Pod,
+    role: Role,
+    container: &Container,
+    run: &Run,
+) -> Result<Started, StartError> {
+    let starter = Starter { node, pod, role, container, run, paths: node.paths.pod(&pod.metadata.uid) };
     let image = starter.image().await?;
     starter.run(&image).await
 }
@@ -90,12 +84,8 @@ struct Starter<'a> {
 
 impl Starter<'_> {
     fn event(&self, warning: bool, reason: &'static str, message: impl Into<String>) {
-        let event = Event {
-            warning,
-            reason,
-            message: message.into(),
-            field_path: field_path(self.role, &self.container.name),
-        };
+        let event =
+            Event { warning, reason, message: message.into(), field_path: field_path(self.role, &self.container.name) };
         self.node.cluster.event(self.pod, event);
     }
 
@@ -106,13 +96,16 @@ impl Starter<'_> {
         let got = self.node.images.obtain(name, &self.container.image_pull_policy, &credentials, pulling).await;
         match got {
             Ok((image, Obtained::Present)) => {
-                let text = format!("Container image \"{name}\" already present on machine and can be accessed by the pod");
+                let text =
+                    format!("Container image \"{name}\" already present on machine and can be accessed by the pod");
                 self.event(false, "Pulled", text);
                 Ok(image)
             }
             Ok((image, Obtained::Pulled { took, size_bytes })) => {
                 let took = format!("{:.3}s", took.as_secs_f64());
-                let text = format!("Successfully pulled image \"{name}\" in {took} ({took} including waiting). Image size: {size_bytes} bytes.");
+                let text = format!(
+                    "Successfully pulled image \"{name}\" in {took} ({took} including waiting). Image size: {size_bytes} bytes."
+                );
                 self.event(false, "Pulled", text);
                 Ok(image)
             }
@@ -130,10 +123,7 @@ impl Starter<'_> {
             Err(Failure::Pull(message)) => {
                 self.event(true, "Failed", format!("Failed to pull image \"{name}\": {message}"));
                 self.event(true, "Failed", "Error: ErrImagePull");
-                Err(StartError {
-                    is_pull: true,
-                    ..StartError::new("ErrImagePull", message)
-                })
+                Err(StartError { is_pull: true, ..StartError::new("ErrImagePull", message) })
             }
             Err(Failure::Runtime(error)) => Err(StartError::new("ImageInspectError", crate::images::chain(&error))),
         }
@@ -147,7 +137,10 @@ impl Starter<'_> {
             match self.node.cluster.secret(namespace, &reference.name).await {
                 Ok(secret) => out.extend(from_secret(&secret)),
                 Err(error) => {
-                    let text = format!("Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.", reference.name);
+                    let text = format!(
+                        "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                        reference.name
+                    );
                     tracing::debug!(%error, secret = reference.name, "pull secret");
                     self.event(true, "FailedToRetrieveImagePullSecret", text);
                 }
@@ -167,13 +160,7 @@ impl Starter<'_> {
         };
         let spec = configured.to_oci();
         let streams = self.streams().await.map_err(|error| self.failed("CreateContainerError", error.to_string()))?;
-        let new = NewContainer {
-            id: &self.run.id,
-            image,
-            labels: self.labels(),
-            spec: &spec,
-            streams,
-        };
+        let new = NewContainer { id: &self.run.id, image, labels: self.labels(), spec: &spec, streams };
         let began = self.node.containerd.create_container(&new).await;
         if let Err(error) = began {
             let message = runtime_message(&error);
@@ -198,10 +185,7 @@ impl Starter<'_> {
         }
         let started_at = time::now();
         self.event(false, "Started", "Container started");
-        Ok(Started {
-            started_at,
-            image_id: image.status_id(),
-        })
+        Ok(Started { started_at, image_id: image.status_id() })
     }
 
     fn failed(&self, reason: &'static str, message: String) -> StartError {
@@ -273,10 +257,7 @@ impl Starter<'_> {
         let namespace = &self.pod.metadata.namespace;
         let (maps, secrets) = env::references(self.container);
         let cluster = &self.node.cluster;
-        let mut referred = Referred {
-            services: cluster.services(namespace).await,
-            ..Referred::default()
-        };
+        let mut referred = Referred { services: cluster.services(namespace).await, ..Referred::default() };
         for name in maps {
             let found = optional(cluster.config_map(namespace, &name).await)?;
             referred.config_maps.insert(name, found);
@@ -374,8 +355,10 @@ impl Starter<'_> {
     /// Binds a part of a volume at a place of its own: what the container gets cannot be swapped under it.
     fn subpath(&self, volume: &std::path::Path, sub: &str, index: usize) -> Result<PathBuf, StartError> {
         let failed = |error: std::io::Error| {
-            StartError::config(format!("failed to prepare subPath for volumeMount \"{}\" of container \"{}\": {error}",
-                self.container.volume_mounts[index].name, self.container.name))
+            StartError::config(format!(
+                "failed to prepare subPath for volumeMount \"{}\" of container \"{}\": {error}",
+                self.container.volume_mounts[index].name, self.container.name
+            ))
         };
         let real = crate::volume::subpath::resolve(volume, sub).map_err(failed)?;
         let target = self.paths.dir.join("subpaths").join(&self.container.name).join(index.to_string());
@@ -389,12 +372,7 @@ impl Starter<'_> {
     fn own_mounts(&self, mounts: &mut Vec<spec::Mount>) -> Result<(), StartError> {
         let mut add = |source: PathBuf, target: &str, read_only: bool| {
             if !mounts.iter().any(|mount| mount.target == target) {
-                mounts.push(spec::Mount {
-                    source,
-                    target: target.into(),
-                    read_only,
-                    propagation: "rprivate",
-                });
+                mounts.push(spec::Mount { source, target: target.into(), read_only, propagation: "rprivate" });
             }
         };
         let read_only = self.container.security_context.as_ref().and_then(|context| context.read_only_root_filesystem);
@@ -447,7 +425,9 @@ fn merged(image: &Image, own: Vec<(String, String)>, hostname: &str, tty: bool) 
 fn runtime_message(error: &crate::runtime::Error) -> String {
     match error {
         crate::runtime::Error::Containerd { operation, source, .. } if operation.ends_with("task") => {
-            format!("failed to {operation}: {}", source.message()).replace("create task", "create containerd task").replace("start task", "start containerd task")
+            format!("failed to {operation}: {}", source.message())
+                .replace("create task", "create containerd task")
+                .replace("start task", "start containerd task")
         }
         other => crate::images::chain(other),
     }

@@ -106,9 +106,12 @@ impl View<'_> {
         if !phase.is_over() || self.observed.torn_down {
             return phase.name();
         }
-        let main_begun = self.pod.spec.containers.iter().all(|container| {
-            self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun)
-        });
+        let main_begun = self
+            .pod
+            .spec
+            .containers
+            .iter()
+            .all(|container| self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun));
         if main_begun { "Running" } else { "Pending" }
     }
 
@@ -135,8 +138,11 @@ impl View<'_> {
         let seen = self.observed.container(&container.name).unwrap_or(&fresh);
         let begun = seen.was_begun();
         let last = seen.last.as_ref().map(|exit| terminated(exit)).unwrap_or_default();
-        let (state, last_state) =
-            if self.has_failed_for_good(role, container, seen) { (last, ContainerState::default()) } else { (self.state(role, seen), last) };
+        let (state, last_state) = if self.has_failed_for_good(role, container, seen) {
+            (last, ContainerState::default())
+        } else {
+            (self.state(role, seen), last)
+        };
         let mut status = ContainerStatus {
             name: container.name.clone(),
             state,
@@ -173,19 +179,16 @@ impl View<'_> {
 
     fn state(&self, role: Role, seen: &ObservedContainer) -> ContainerState {
         let waiting = |reason: &str, message: &str| ContainerState {
-            waiting: Some(ContainerStateWaiting {
-                reason: reason.into(),
-                message: message.into(),
-            }),
+            waiting: Some(ContainerStateWaiting { reason: reason.into(), message: message.into() }),
             ..ContainerState::default()
         };
         match &seen.state {
             // Until its post-start hook is done, a container counts as being created.
-            State::Running { started_at, .. } if seen.is_running() && seen.post_start == crate::observed::Hook::Done => {
+            State::Running { started_at, .. }
+                if seen.is_running() && seen.post_start == crate::observed::Hook::Done =>
+            {
                 ContainerState {
-                    running: Some(ContainerStateRunning {
-                        started_at: time::to_meta(*started_at),
-                    }),
+                    running: Some(ContainerStateRunning { started_at: time::to_meta(*started_at) }),
                     ..ContainerState::default()
                 }
             }
@@ -327,7 +330,10 @@ fn ready(pod: &Pod, before: &PodStatus, containers: &Verdict) -> Verdict {
         match before.conditions.iter().find(|condition| condition.r#type == *kind) {
             None => missing.push(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
             Some(condition) if condition.status != "True" => {
-                missing.push(format!("the status of pod readiness gate \"{kind}\" is not \"True\", but {}", condition.status));
+                missing.push(format!(
+                    "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
+                    condition.status
+                ));
             }
             Some(_) => {}
         }

@@ -7,10 +7,7 @@ use crate::observed::Hook;
 use crate::time::SECOND;
 
 fn desired(policy: &str, init: &[&str], main: &[&str]) -> DesiredPod {
-    let container = |name: &&str| Container {
-        name: (*name).into(),
-        ..Container::default()
-    };
+    let container = |name: &&str| Container { name: (*name).into(), ..Container::default() };
     let mut pod = Pod::default();
     pod.metadata.generation = 1;
     pod.spec.restart_policy = policy.into();
@@ -30,10 +27,7 @@ fn seen(state: State) -> ObservedContainer {
 }
 
 fn run(id: &str) -> State {
-    State::Running {
-        id: id.into(),
-        started_at: SECOND,
-    }
+    State::Running { id: id.into(), started_at: SECOND }
 }
 
 fn exit(code: i32) -> State {
@@ -50,9 +44,7 @@ fn exit(code: i32) -> State {
 fn observed(containers: &[(&str, State)]) -> ObservedPod {
     ObservedPod {
         started_at: Some(0),
-        sandbox: Sandbox::Ready {
-            address: Some("10.0.0.2".parse().unwrap()),
-        },
+        sandbox: Sandbox::Ready { address: Some("10.0.0.2".parse().unwrap()) },
         volumes: Volumes::Ready,
         containers: containers.iter().map(|(name, state)| ((*name).to_owned(), seen(state.clone()))).collect(),
         ..ObservedPod::default()
@@ -104,7 +96,8 @@ fn a_running_pod_is_ready_when_every_container_is() {
     let mut both = observed(&[("a", run("a")), ("b", run("b"))]);
     assert_eq!(told(&pod, &both), "Running Start=True Initialized=True Ready=True ContainersReady=True");
     both.containers.get_mut("b").unwrap().ready = false;
-    let expect = "Running Start=True Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
+    let expect =
+        "Running Start=True Initialized=True Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
     assert_eq!(told(&pod, &both), expect);
 }
 
@@ -124,9 +117,8 @@ fn an_end_is_a_phase_only_when_nothing_is_left_on_the_node() {
 #[test]
 fn a_readiness_gate_that_nobody_set_keeps_the_pod_unready() {
     let mut pod = desired("Always", &[], &["c"]);
-    Arc::make_mut(&mut pod.pod).spec.readiness_gates = vec![proto::core::v1::PodReadinessGate {
-        condition_type: "example.com/gate".into(),
-    }];
+    Arc::make_mut(&mut pod.pod).spec.readiness_gates =
+        vec![proto::core::v1::PodReadinessGate { condition_type: "example.com/gate".into() }];
     let expect = "Running Start=True Initialized=True Ready=False(ReadinessGatesNotReady) ContainersReady=True";
     assert_eq!(told(&pod, &observed(&[("c", run("c"))])), expect);
 }

@@ -22,18 +22,12 @@ pub fn from_parts(seconds: i64, nanos: i32) -> Nanos {
 
 /// As objects carry it: whole seconds.
 pub fn to_meta(at: Nanos) -> Time {
-    Time {
-        seconds: at.div_euclid(SECOND),
-        nanos: 0,
-    }
+    Time { seconds: at.div_euclid(SECOND), nanos: 0 }
 }
 
 /// Microseconds, as leases carry it.
 pub fn to_micro(at: Nanos) -> MicroTime {
-    MicroTime {
-        seconds: at.div_euclid(SECOND),
-        nanos: (at.rem_euclid(SECOND) / 1000 * 1000) as i32,
-    }
+    MicroTime { seconds: at.div_euclid(SECOND), nanos: (at.rem_euclid(SECOND) / 1000 * 1000) as i32 }
 }
 
 pub fn from_meta(time: &Time) -> Nanos {

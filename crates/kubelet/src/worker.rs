@@ -51,11 +51,7 @@ pub enum Message {
     /// The object is gone.
     Gone,
     /// The first process of a container ended.
-    Exited {
-        id: String,
-        code: i32,
-        finished_at: Nanos,
-    },
+    Exited { id: String, code: i32, finished_at: Nanos },
     /// All tasks that containerd has: after a reconnection.
     Tasks(Arc<HashMap<String, TaskState>>),
     /// The node ends the pod.
@@ -80,7 +76,10 @@ enum Outcome {
         result: Result<(), String>,
     },
     Killed(String),
-    Reaped { name: String, exit: Exit },
+    Reaped {
+        name: String,
+        exit: Exit,
+    },
     TornDown(Result<(), String>),
     Finalized(Result<(), String>),
     WriterGone,
@@ -204,10 +203,7 @@ impl Worker {
         {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
-        self.status.publish(Known {
-            desired: self.desired.clone(),
-            observed: self.observed.clone(),
-        });
+        self.status.publish(Known { desired: self.desired.clone(), observed: self.observed.clone() });
     }
 
     fn hear(&mut self, message: Message) {
@@ -301,7 +297,11 @@ impl Worker {
                         self.observed.volumes = Volumes::Absent;
                     }
                     Err(error) => {
-                        tracing::warn!(pod = self.desired.key(), error, "what is left of the pod cannot be removed yet");
+                        tracing::warn!(
+                            pod = self.desired.key(),
+                            error,
+                            "what is left of the pod cannot be removed yet"
+                        );
                         self.retry_later(Work::TearDown);
                     }
                 }
@@ -341,11 +341,7 @@ impl Worker {
             (Err(message), before) => {
                 let tries = if let Volumes::Failed { tries, .. } = before { tries + 1 } else { 1 };
                 self.event(true, "FailedMount", message.clone(), None);
-                Volumes::Failed {
-                    message,
-                    tries,
-                    retry_at: time::now() + delay(tries),
-                }
+                Volumes::Failed { message, tries, retry_at: time::now() + delay(tries) }
             }
         };
     }
@@ -357,11 +353,7 @@ impl Worker {
             (Err(message), before) => {
                 let tries = if let Sandbox::Failed { tries, .. } = before { tries + 1 } else { 1 };
                 self.event(true, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {message}"), None);
-                Sandbox::Failed {
-                    message,
-                    tries,
-                    retry_at: time::now() + delay(tries),
-                }
+                Sandbox::Failed { message, tries, retry_at: time::now() + delay(tries) }
             }
         };
     }
@@ -385,10 +377,7 @@ impl Worker {
                 seen.ready = container.readiness_probe.is_none();
                 let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
                 seen.post_start = if hook.is_some() { Hook::Running } else { Hook::Done };
-                seen.state = State::Running {
-                    id: run.id.clone(),
-                    started_at: started.started_at,
-                };
+                seen.state = State::Running { id: run.id.clone(), started_at: started.started_at };
                 if let Some(hook) = hook {
                     self.run_post_start(&run, hook);
                 }
@@ -418,9 +407,12 @@ impl Worker {
 
     fn probed(&mut self, report: Report) {
         let (id, kind) = match &report {
-            Report::Verdict { container_id, kind, .. } | Report::Failed { container_id, kind, .. } => (container_id, *kind),
+            Report::Verdict { container_id, kind, .. } | Report::Failed { container_id, kind, .. } => {
+                (container_id, *kind)
+            }
         };
-        let found = self.observed.containers.iter_mut().find(|(_, seen)| seen.is_running() && seen.id() == Some(id.as_str()));
+        let found =
+            self.observed.containers.iter_mut().find(|(_, seen)| seen.is_running() && seen.id() == Some(id.as_str()));
         let Some((name, seen)) = found else { return };
         let name = name.clone();
         match report {
@@ -439,7 +431,10 @@ impl Worker {
                         _ => container.liveness_probe,
                     });
                     seen.doomed = Some(Doom {
-                        message: format!("Container {name} failed {} probe, will be restarted", kind.name().to_lowercase()),
+                        message: format!(
+                            "Container {name} failed {} probe, will be restarted",
+                            kind.name().to_lowercase()
+                        ),
                         grace_seconds: probe.and_then(|probe| probe.termination_grace_period_seconds),
                         shows: None,
                     });
@@ -466,12 +461,7 @@ impl Worker {
         seen.state = match seen.doomed.take().and_then(|doom| doom.shows) {
             Some((reason, message)) => {
                 seen.last = Some(exit.clone());
-                State::Waiting {
-                    reason,
-                    message,
-                    retry_at: seen.backoff.until(exit.finished_at),
-                    id: Some(exit.id),
-                }
+                State::Waiting { reason, message, retry_at: seen.backoff.until(exit.finished_at), id: Some(exit.id) }
             }
             None => State::Exited(exit),
         };
@@ -532,10 +522,5 @@ fn failed_run(seen: &mut ObservedContainer, run: &Run, image: String, error: Sta
     if let State::Exited(exit) = &seen.state {
         seen.last = Some(exit.clone());
     }
-    seen.state = State::Waiting {
-        reason: error.reason.into(),
-        message: error.message,
-        retry_at,
-        id,
-    };
+    seen.state = State::Waiting { reason: error.reason.into(), message: error.message, retry_at, id };
 }

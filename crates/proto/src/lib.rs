@@ -28,8 +28,6 @@ mod kinds {
     include!(concat!(env!("OUT_DIR"), "/kinds.rs"));
 }
 
-#[cfg(feature = "rpc")]
-pub use generated::{authpb, etcdserverpb, keelson, mvccpb};
 pub use generated::k8s::io as k8s;
 pub use generated::k8s::io::api::*;
 pub use generated::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions;
@@ -39,6 +37,8 @@ pub use generated::k8s::io::apimachinery::pkg::runtime;
 pub use generated::k8s::io::apimachinery::pkg::util::intstr::IntOrString;
 pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
 pub use generated::k8s::io::metrics::pkg::apis::metrics;
+#[cfg(feature = "rpc")]
+pub use generated::{authpb, etcdserverpb, keelson, mvccpb};
 pub use kind::{HasMeta, Kind, Object};
 pub use reflect::Reflect;
 

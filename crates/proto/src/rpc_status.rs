@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_status_survives_the_wire() {
-        let status = Status { code: 404, reason: "NotFound".to_owned(), message: "gone".to_owned(), ..Status::default() };
+        let status =
+            Status { code: 404, reason: "NotFound".to_owned(), message: "gone".to_owned(), ..Status::default() };
         let error = to_tonic(&status);
         assert_eq!(error.code(), tonic::Code::NotFound);
         assert_eq!(from_tonic(&error), status);

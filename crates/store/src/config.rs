@@ -21,10 +21,24 @@ pub struct Config {
     #[arg(long, value_name = "DIR", env = "ETCD_DATA_DIR", help_heading = "Member")]
     pub data_dir: Option<PathBuf>,
     /// URLs on which clients are served, separated by commas.
-    #[arg(long, value_name = "URLS", default_value = "http://localhost:2379", value_delimiter = ',', env = "ETCD_LISTEN_CLIENT_URLS", help_heading = "Member")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        default_value = "http://localhost:2379",
+        value_delimiter = ',',
+        env = "ETCD_LISTEN_CLIENT_URLS",
+        help_heading = "Member"
+    )]
     pub listen_client_urls: Vec<String>,
     /// URLs on which other members are served, separated by commas.
-    #[arg(long, value_name = "URLS", default_value = "http://localhost:2380", value_delimiter = ',', env = "ETCD_LISTEN_PEER_URLS", help_heading = "Member")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        default_value = "http://localhost:2380",
+        value_delimiter = ',',
+        env = "ETCD_LISTEN_PEER_URLS",
+        help_heading = "Member"
+    )]
     pub listen_peer_urls: Vec<String>,
     /// URLs on which /metrics and health are served beside the client URLs.
     #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_LISTEN_METRICS_URLS", help_heading = "Member")]
@@ -36,26 +50,57 @@ pub struct Config {
     #[arg(long, value_name = "MS", default_value_t = 1000, env = "ETCD_ELECTION_TIMEOUT", help_heading = "Member")]
     pub election_timeout: u64,
     /// Live bytes above which puts are refused; 0 is 2 GiB, negative is no bound.
-    #[arg(long, value_name = "BYTES", default_value_t = 0, allow_negative_numbers = true, env = "ETCD_QUOTA_BACKEND_BYTES", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        env = "ETCD_QUOTA_BACKEND_BYTES",
+        help_heading = "Limits"
+    )]
     pub quota_backend_bytes: i64,
     /// Operations in each list of a transaction.
     #[arg(long, value_name = "N", default_value_t = 128, env = "ETCD_MAX_TXN_OPS", help_heading = "Limits")]
     pub max_txn_ops: usize,
     /// Bytes of one request.
-    #[arg(long, value_name = "BYTES", default_value_t = 1_572_864, env = "ETCD_MAX_REQUEST_BYTES", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 1_572_864,
+        env = "ETCD_MAX_REQUEST_BYTES",
+        help_heading = "Limits"
+    )]
     pub max_request_bytes: usize,
     /// Calls that one connection may have open.
-    #[arg(long, value_name = "N", default_value_t = 4_294_967_295, env = "ETCD_MAX_CONCURRENT_STREAMS", help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4_294_967_295,
+        env = "ETCD_MAX_CONCURRENT_STREAMS",
+        help_heading = "Limits"
+    )]
     pub max_concurrent_streams: u32,
     /// How often watchers that asked for it are told the revision.
     #[arg(long, alias = "experimental-watch-progress-notify-interval", value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = "Limits")]
     pub watch_progress_notify_interval: std::time::Duration,
 
     /// This member's URLs as clients are told, separated by commas.
-    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_ADVERTISE_CLIENT_URLS", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        env = "ETCD_ADVERTISE_CLIENT_URLS",
+        help_heading = "Cluster"
+    )]
     pub advertise_client_urls: Vec<String>,
     /// This member's URLs as other members dial them, separated by commas.
-    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "ETCD_INITIAL_ADVERTISE_PEER_URLS", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        env = "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+        help_heading = "Cluster"
+    )]
     pub initial_advertise_peer_urls: Vec<String>,
     /// The members of the first start: NAME=PEER-URL, separated by commas.
     #[arg(long, value_name = "MEMBERS", env = "ETCD_INITIAL_CLUSTER", help_heading = "Cluster")]
@@ -64,7 +109,13 @@ pub struct Config {
     #[arg(long, value_name = "STATE", default_value = "new", value_parser = ["new", "existing"], env = "ETCD_INITIAL_CLUSTER_STATE", help_heading = "Cluster")]
     pub initial_cluster_state: String,
     /// Tells clusters apart that began alike.
-    #[arg(long, value_name = "TOKEN", default_value = "etcd-cluster", env = "ETCD_INITIAL_CLUSTER_TOKEN", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        default_value = "etcd-cluster",
+        env = "ETCD_INITIAL_CLUSTER_TOKEN",
+        help_heading = "Cluster"
+    )]
     pub initial_cluster_token: String,
 
     /// Certificate shown to clients.
@@ -80,10 +131,22 @@ pub struct Config {
     #[arg(long, value_name = "FILE", env = "ETCD_TRUSTED_CA_FILE", help_heading = "Security")]
     pub trusted_ca_file: Option<PathBuf>,
     /// Certificate shown to other members, as server and as client.
-    #[arg(long, value_name = "FILE", requires = "peer_key_file", env = "ETCD_PEER_CERT_FILE", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "peer_key_file",
+        env = "ETCD_PEER_CERT_FILE",
+        help_heading = "Security"
+    )]
     pub peer_cert_file: Option<PathBuf>,
     /// Its key.
-    #[arg(long, value_name = "FILE", requires = "peer_cert_file", env = "ETCD_PEER_KEY_FILE", help_heading = "Security")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "peer_cert_file",
+        env = "ETCD_PEER_KEY_FILE",
+        help_heading = "Security"
+    )]
     pub peer_key_file: Option<PathBuf>,
     /// Only members with a certificate of --peer-trusted-ca-file are served.
     #[arg(long, env = "ETCD_PEER_CLIENT_CERT_AUTH", help_heading = "Security")]
@@ -152,7 +215,11 @@ impl Config {
 
     /// What clients are told to dial.
     pub fn advertised_client_urls(&self) -> Vec<String> {
-        if self.advertise_client_urls.is_empty() { self.listen_client_urls.clone() } else { self.advertise_client_urls.clone() }
+        if self.advertise_client_urls.is_empty() {
+            self.listen_client_urls.clone()
+        } else {
+            self.advertise_client_urls.clone()
+        }
     }
 
     fn advertised_peer_urls(&self) -> Vec<String> {

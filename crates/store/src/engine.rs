@@ -251,4 +251,3 @@ impl Values for Writer {
         self.engine.view.read().read(loc)
     }
 }
-

@@ -27,7 +27,6 @@ pub trait Values {
     fn read(&self, loc: Loc) -> io::Result<Bytes>;
 }
 
-
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -36,9 +36,7 @@ pub fn to_wire(outcome: Outcome) -> pb::Reply {
         Ok(Answer::LeaseRevoke(rsp)) => Wire::LeaseRevoke(rsp),
         Ok(Answer::Alarm(rsp)) => Wire::Alarm(rsp),
         Ok(Answer::Done) => Wire::Done(pb::Done {}),
-        Err(refused) => {
-            Wire::Refusal(pb::Refusal { code: refused.code() as i32, message: refused.text().to_owned() })
-        }
+        Err(refused) => Wire::Refusal(pb::Refusal { code: refused.code() as i32, message: refused.text().to_owned() }),
     };
     pb::Reply { result: Some(result) }
 }

@@ -9,8 +9,8 @@ use daemon::serve::{Limits as ServeLimits, Server};
 use daemon::shutdown::Shutdown;
 use daemon::tls::{ClientCerts, ClientIdentity, ServerIdentity};
 use openraft::errors::{InitializeError, RaftError};
-use openraft::network::RaftNetworkFactory;
 use openraft::network::NetSnapshot;
+use openraft::network::RaftNetworkFactory;
 use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
 use proto::etcdserverpb::kv_server::KvServer;
@@ -51,7 +51,11 @@ pub enum RunError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("the data folder {path}")]
-    DataDir { path: String, #[source] source: std::io::Error },
+    DataDir {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Wal(#[from] WalError),
     #[error(transparent)]
@@ -110,7 +114,9 @@ where
     let wal = Wal::open(&env, owner)?;
     let opened = open::open(&env)?;
     let (purged, _) = wal.state();
-    if let Some(purged) = purged.filter(|purged| opened.state.applied.is_none_or(|applied| applied.index < purged.index)) {
+    if let Some(purged) =
+        purged.filter(|purged| opened.state.applied.is_none_or(|applied| applied.index < purged.index))
+    {
         let engine = opened.state.applied.map(|applied| applied.index);
         return Err(EngineError::Behind { engine, log: purged.index }.into());
     }
@@ -191,14 +197,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         lease_ttl_min: (config.election_timeout * 3).div_ceil(2000) as i64,
         quota_bytes: config.quota(),
     };
-    let tuning = Tuning {
-        heartbeat_ms: config.heartbeat_interval,
-        election_ms: config.election_timeout,
-        ..Default::default()
-    };
+    let tuning =
+        Tuning { heartbeat_ms: config.heartbeat_interval, election_ms: config.election_timeout, ..Default::default() };
     let built = build(env, owner, limits, tuning, transport.clone(), Arc::new(transport)).await?;
     let member = built.member.clone();
-    tracing::info!(member = format!("{:x}", owner.member_id), cluster = format!("{:x}", owner.cluster_id), "the member is up");
+    tracing::info!(
+        member = format!("{:x}", owner.member_id),
+        cluster = format!("{:x}", owner.cluster_id),
+        "the member is up"
+    );
 
     let mut tasks = JoinSet::new();
     tasks.spawn(built.batching.run());
@@ -270,7 +277,8 @@ async fn cut_log(member: Arc<Member>) {
 /// One member, one folder.
 fn lock(path: &std::path::Path) -> Result<std::fs::File, RunError> {
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(failed)?;
+    let file =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(RunError::Locked(path.display().to_string())),
@@ -366,10 +374,8 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
 
 fn client_routes(member: &Arc<Member>, config: &Config, message_bytes: usize) -> Routes {
     use serve::{auth, cluster, kv, lease, maintenance, watch};
-    let watch = watch::WatchService {
-        member: member.clone(),
-        progress_interval: config.watch_progress_notify_interval,
-    };
+    let watch =
+        watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
     // Answers have no bound, as in etcd: a range may be as large as its client allows.
     Routes::new(
         KvServer::new(kv::KvService { member: member.clone() })

@@ -60,7 +60,13 @@ impl Shared {
         let applied = watch::Sender::new(state.applied);
         let hub = Arc::new(Hub::new(state.index.revision()));
         let engine = writer.engine().clone();
-        Self { held: RwLock::new(Held { state, engine }), writer: Mutex::new(writer), hub, applied, pins: AtomicUsize::new(0) }
+        Self {
+            held: RwLock::new(Held { state, engine }),
+            writer: Mutex::new(writer),
+            hub,
+            applied,
+            pins: AtomicUsize::new(0),
+        }
     }
 
     /// Takes effect at once when the state is locked, for reading at least.

@@ -24,15 +24,28 @@ pub struct State {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect<'a> {
     /// A version, tombstones included; its `loc` says where its value lies.
-    Version { key: &'a [u8], version: Version },
+    Version {
+        key: &'a [u8],
+        version: Version,
+    },
     /// The record of a version was copied to `version.loc`.
-    Moved { key: &'a [u8], version: Version },
+    Moved {
+        key: &'a [u8],
+        version: Version,
+    },
     Compacted(i64),
-    Granted { id: i64, ttl: i64 },
+    Granted {
+        id: i64,
+        ttl: i64,
+    },
     Revoked(i64),
     Membership(StoredMembership),
     Attributes(MemberAttributes),
-    Alarm { member: u64, alarm: i32, raised: bool },
+    Alarm {
+        member: u64,
+        alarm: i32,
+        raised: bool,
+    },
 }
 
 impl State {

@@ -191,7 +191,8 @@ impl Wal {
         let (memory, files) = open::replay(env, owner)?;
         let memory = Arc::new(Mutex::new(memory));
         let writer = writer::Writer::new(env, owner, memory.clone(), files)?;
-        let writer = WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
+        let writer =
+            WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
         Ok(Self { memory, writer })
     }
 
@@ -290,4 +291,3 @@ fn read_entry(place: &Place) -> Result<Entry, WalError> {
     read_exact_at(&*place.file, place.offset, &mut bytes).map_err(|error| WalError::Io("reading an entry", error))?;
     Ok(codec::entry_back(pb::Entry::decode(bytes::Bytes::from(bytes))?)?)
 }
-

@@ -419,6 +419,5 @@ impl Drop for WatchStream {
     }
 }
 
-
 #[cfg(test)]
 mod tests;

@@ -181,7 +181,8 @@ async fn contents(member: &Member) -> Vec<(Bytes, Bytes, i64, i64)> {
 /// The run's trace: the hash of every disk.
 fn run(seed: u64) -> Vec<u64> {
     runtime::seed_thread(seed);
-    let world = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let world =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     world.block_on(async {
         let net = Net::default();
         let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
@@ -210,7 +211,10 @@ fn run(seed: u64) -> Vec<u64> {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let leader = members.iter().find(|member| member.is_leader() && member.owner.member_id != lost as u64 + 1);
         let (purged, _) = leader.expect("a leader").wal.state();
-        assert!(purged.is_some_and(|id| id.index > 20), "seed {seed}: the log was cut behind the lost member: {purged:?}");
+        assert!(
+            purged.is_some_and(|id| id.index > 20),
+            "seed {seed}: the log was cut behind the lost member: {purged:?}"
+        );
         net.cut.lock().unwrap().clear();
         let back = &members[lost];
         let expect = contents(writer).await;

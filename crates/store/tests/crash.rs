@@ -145,7 +145,8 @@ async fn run(member: &Member, step: &Step) -> bool {
 }
 
 async fn contents(member: &Member) -> Result<Model, String> {
-    let all = etcd::RangeRequest { key: Bytes::from_static(&[0]), range_end: Bytes::from_static(&[0]), ..Default::default() };
+    let all =
+        etcd::RangeRequest { key: Bytes::from_static(&[0]), range_end: Bytes::from_static(&[0]), ..Default::default() };
     let rsp = member.range(&all).await.map_err(|error| error.to_string())?;
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     Ok(rsp.kvs.iter().map(|kv| (text(&kv.key), text(&kv.value))).collect())
@@ -154,7 +155,8 @@ async fn contents(member: &Member) -> Result<Model, String> {
 /// A world of its own: one thread, paused time, seeded randomness.
 fn world<T>(seed: u64, run: impl Future<Output = T>) -> T {
     runtime::seed_thread(seed);
-    let world = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let world =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     world.block_on(run)
 }
 
@@ -196,19 +198,26 @@ fn a_crash_at_any_change_of_the_disk_loses_nothing_acknowledged() {
         let acknowledged = live(&disk, 1);
         disk.restart(crash);
         world(2, async {
-            let member = member(&disk, 2).await.unwrap_or_else(|error| panic!("crash at change {crash}: {error}\n{:?}", disk.dump()));
+            let member = member(&disk, 2)
+                .await
+                .unwrap_or_else(|error| panic!("crash at change {crash}: {error}\n{:?}", disk.dump()));
             let found = contents(&member).await.unwrap_or_else(|error| panic!("crash at change {crash}: {error}"));
             let with_next = (acknowledged + 1).min(models.len() - 1);
             assert!(
                 found == models[acknowledged] || found == models[with_next],
                 "crash at change {crash}, {acknowledged} steps acknowledged: found {found:?}"
             );
-            assert!(run(&member, &Step::Put("after".into(), "crash".into())).await, "crash at change {crash}: writes go on");
+            assert!(
+                run(&member, &Step::Put("after".into(), "crash".into())).await,
+                "crash at change {crash}: writes go on"
+            );
         });
         // And once more, from what the restart left.
         world(3, async {
-            let member = member(&disk, 3).await.unwrap_or_else(|error| panic!("second restart after crash {crash}: {error}"));
-            let found = contents(&member).await.unwrap_or_else(|error| panic!("second restart after crash {crash}: {error}"));
+            let member =
+                member(&disk, 3).await.unwrap_or_else(|error| panic!("second restart after crash {crash}: {error}"));
+            let found =
+                contents(&member).await.unwrap_or_else(|error| panic!("second restart after crash {crash}: {error}"));
             assert_eq!(found.get("after").map(String::as_str), Some("crash"), "second restart after crash {crash}");
         });
     }

@@ -51,10 +51,7 @@ impl Cgroups {
             true => Version::V2,
             false => Version::V1,
         };
-        Self {
-            root: root.to_owned(),
-            version,
-        }
+        Self { root: root.to_owned(), version }
     }
 
     pub fn version(&self) -> Version {
@@ -210,18 +207,12 @@ mod tests {
         cgroups
             .settings("kubepods/podx", limits)
             .into_iter()
-            .map(|(dir, file, value)| {
-                format!("{}/{file}={value}", dir.strip_prefix(root).unwrap().display())
-            })
+            .map(|(dir, file, value)| format!("{}/{file}={value}", dir.strip_prefix(root).unwrap().display()))
             .collect()
     }
 
-    const SOME: Limits = Limits {
-        cpu_shares: Some(1024),
-        cpu_quota_us: Some(50_000),
-        memory_max: Some(-1),
-        pids_max: Some(100),
-    };
+    const SOME: Limits =
+        Limits { cpu_shares: Some(1024), cpu_quota_us: Some(50_000), memory_max: Some(-1), pids_max: Some(100) };
 
     #[test]
     fn version_one_has_a_directory_per_controller() {
@@ -264,11 +255,7 @@ mod tests {
     fn a_group_is_made_limited_and_removed_for_real() {
         let cgroups = Cgroups::detect();
         let name = format!("keelson-test-{}", std::process::id());
-        let limits = Limits {
-            cpu_shares: Some(100),
-            memory_max: Some(64 << 20),
-            ..Limits::default()
-        };
+        let limits = Limits { cpu_shares: Some(100), memory_max: Some(64 << 20), ..Limits::default() };
         cgroups.apply(&format!("{name}/pod"), &limits).expect("needs root and cgroups at /sys/fs/cgroup");
         assert_eq!(cgroups.oom_kills(&format!("{name}/pod")), Some(0));
         cgroups.remove(&name).unwrap();

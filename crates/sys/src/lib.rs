@@ -13,16 +13,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{operation} {path}")]
-    Path {
-        operation: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Path { operation: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{operation}")]
-    Call {
-        operation: &'static str,
-        source: nix::errno::Errno,
-    },
+    Call { operation: &'static str, source: nix::errno::Errno },
     #[error("start a thread for a namespace")]
     Thread(#[source] std::io::Error),
     #[error("a thread in a namespace panicked")]
@@ -39,11 +32,7 @@ pub(crate) fn at(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOn
 
 pub(crate) fn at_errno(operation: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(nix::errno::Errno) -> Error {
     let path = path.into();
-    move |errno| Error::Path {
-        operation,
-        path,
-        source: errno.into(),
-    }
+    move |errno| Error::Path { operation, path, source: errno.into() }
 }
 
 pub(crate) fn call(operation: &'static str) -> impl FnOnce(nix::errno::Errno) -> Error {

@@ -76,7 +76,10 @@ const OPEN: &[(&str, &str)] = &[
     ("pod-exit-143", "the last phase (Failed) is not written before a deleted pod goes"),
     ("pod-delete-grace-exceeded", "the last phase (Failed) is not written before a deleted pod goes"),
     ("pod-poststart-fails", "a failed hook's restarts are not held back by CrashLoopBackOff"),
-    ("pod-startup-probe-fails", "CrashLoopBackOff is shown from the second restart on; recorded: three restarts without it"),
+    (
+        "pod-startup-probe-fails",
+        "CrashLoopBackOff is shown from the second restart on; recorded: three restarts without it",
+    ),
     ("pod-active-deadline", "the phase passes through Running with the reason DeadlineExceeded before Failed"),
     ("pod-unschedulable-gated", "a gated pod lacks the Initialized condition"),
     ("pod-configmap-env-missing", "the recording does not hold the ConfigMap that was created later"),

@@ -4,9 +4,24 @@ use serde_json::Value;
 
 /// Plural names of the kinds that have rules of their own so far.
 pub const KINDS: &[&str] = &[
-    "configmaps", "deployments", "endpoints", "endpointslices", "events", "ipaddresses", "leases", "namespaces",
-    "nodes", "persistentvolumeclaims", "persistentvolumes", "pods", "priorityclasses", "replicasets", "secrets",
-    "serviceaccounts", "servicecidrs", "services",
+    "configmaps",
+    "deployments",
+    "endpoints",
+    "endpointslices",
+    "events",
+    "ipaddresses",
+    "leases",
+    "namespaces",
+    "nodes",
+    "persistentvolumeclaims",
+    "persistentvolumes",
+    "pods",
+    "priorityclasses",
+    "replicasets",
+    "secrets",
+    "serviceaccounts",
+    "servicecidrs",
+    "services",
 ];
 
 /// Where a request goes.
@@ -33,7 +48,9 @@ impl Target {
             _ => return None,
         };
         let (namespace, rest) = match rest {
-            ["namespaces", namespace, rest @ ..] if rest.first().is_some_and(|step| !matches!(*step, "status" | "finalize")) => {
+            ["namespaces", namespace, rest @ ..]
+                if rest.first().is_some_and(|step| !matches!(*step, "status" | "finalize")) =>
+            {
                 (*namespace, rest)
             }
             rest => ("", rest),
@@ -53,7 +70,12 @@ impl Target {
     /// Whether the target is an object of a kind that is served.
     pub fn is_served(&self) -> bool {
         const GROUPS: &[&str] = &[
-            "", "apps", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io", "networking.k8s.io",
+            "",
+            "apps",
+            "coordination.k8s.io",
+            "discovery.k8s.io",
+            "events.k8s.io",
+            "networking.k8s.io",
             "scheduling.k8s.io",
         ];
         KINDS.contains(&self.plural.as_str()) && GROUPS.contains(&self.group.as_str()) && self.version == "v1"

@@ -24,7 +24,10 @@ static STORED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 
 /// JSON of real objects, with their kinds.
 static SERVED: LazyLock<Vec<String>> = LazyLock::new(|| {
-    cases("defaulting", ".out.json").iter().map(|name| json(&format!("defaulting/{name}.out.json")).to_string()).collect()
+    cases("defaulting", ".out.json")
+        .iter()
+        .map(|name| json(&format!("defaulting/{name}.out.json")).to_string())
+        .collect()
 });
 
 /// What to do to bytes: flip, cut, insert, repeat.

@@ -11,7 +11,8 @@ fn defaulted_objects_go_through_both_forms_unchanged() {
     for name in &names {
         let value = json(&format!("defaulting/{name}.out.json"));
         // Where a number was replaced by a placeholder, put a number again.
-        let value: Value = serde_json::from_str(&value.to_string().replace("\"<nodePort>\"", "30001")).expect("valid JSON");
+        let value: Value =
+            serde_json::from_str(&value.to_string().replace("\"<nodePort>\"", "30001")).expect("valid JSON");
         let kind = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         let Some(info) = kind_by_api_version(&kind("apiVersion"), &kind("kind")) else {
             failures.push(format!("{name}: unknown kind {}", kind("kind")));

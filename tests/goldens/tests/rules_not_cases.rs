@@ -50,9 +50,13 @@ fn occurs(text: &str, name: &str) -> bool {
 #[test]
 fn no_golden_is_named_in_our_sources() {
     let mut golden = BTreeSet::new();
-    for (folder, ending) in
-        [("validation", ".json"), ("patch", ".json"), ("defaulting", ".in.json"), ("watch-list", ".json"), ("tables", ".json")]
-    {
+    for (folder, ending) in [
+        ("validation", ".json"),
+        ("patch", ".json"),
+        ("defaulting", ".in.json"),
+        ("watch-list", ".json"),
+        ("tables", ".json"),
+    ] {
         for name in cases(folder, ending) {
             if folder == "validation" || folder == "patch" || folder == "defaulting" {
                 let value = json(&format!("{folder}/{name}{ending}"));

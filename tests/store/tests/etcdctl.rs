@@ -52,8 +52,16 @@ async fn etcdctl_reads_writes_watches_leases_and_compacts() -> Result<()> {
     check(at, &["get", "--print-value-only", "fruit/apple", "fruit/plum"], "3\n1\n");
     check(at, &["get", "--from-key", "fruit/plum", "--keys-only"], "fruit/plum\n\nnut\n\n");
     check(at, &["get", "--prefix", "fruit/", "--limit", "2", "--print-value-only"], "3\n1\n");
-    check(at, &["get", "--prefix", "fruit/", "--sort-by", "VALUE", "--order", "DESCEND", "--print-value-only"], "3\n2\n1\n");
-    check(at, &["get", "--prefix", "fruit/", "--sort-by", "CREATE", "--order", "DESCEND", "--print-value-only"], "2\n1\n3\n");
+    check(
+        at,
+        &["get", "--prefix", "fruit/", "--sort-by", "VALUE", "--order", "DESCEND", "--print-value-only"],
+        "3\n2\n1\n",
+    );
+    check(
+        at,
+        &["get", "--prefix", "fruit/", "--sort-by", "CREATE", "--order", "DESCEND", "--print-value-only"],
+        "2\n1\n3\n",
+    );
     // Debian's etcdctl 3.4 has no --count-only yet: the same request by hand.
     let mut kv = KvClient::new(test_store::connect(member.spec.client).await?);
     let counted = etcd::RangeRequest { range_end: "fruit0".into(), count_only: true, ..test_store::get("fruit/") };

@@ -68,7 +68,8 @@ async fn three_members_survive_the_death_of_their_leader() -> Result<()> {
     let follower = &members[(led + 1) % 3];
     let mut leases = LeaseClient::new(connect(follower.spec.client).await?);
     let granted = leases.lease_grant(etcd::LeaseGrantRequest { ttl: 60, id: 0 }).await?.into_inner();
-    let left = leases.lease_time_to_live(etcd::LeaseTimeToLiveRequest { id: granted.id, keys: false }).await?.into_inner();
+    let left =
+        leases.lease_time_to_live(etcd::LeaseTimeToLiveRequest { id: granted.id, keys: false }).await?.into_inner();
     ensure!(left.ttl > 50 && left.granted_ttl == 60, "{left:?}");
     let mut kv = KvClient::new(connect(follower.spec.client).await?);
     let refused = kv.put(etcd::PutRequest { lease: 12345, ..put("a", "b") }).await.expect_err("no such lease");

@@ -160,6 +160,9 @@ async fn watches_see_every_event_once_whenever_they_begin() -> Result<()> {
     kv.delete_range(all).await?;
     ensure!(wide.events(3).await?.len() == 3);
     let mut later = Stream::open(&channel).await?;
-    ensure!(later.create(etcd::WatchCreateRequest { start_revision: 99, ..prefix(0) }).await?.created, "the future is allowed");
+    ensure!(
+        later.create(etcd::WatchCreateRequest { start_revision: 99, ..prefix(0) }).await?.created,
+        "the future is allowed"
+    );
     Ok(())
 }

@@ -36,10 +36,9 @@ pub fn to_core(object: &dyn DynObject) -> Option<Box<dyn DynObject>> {
     Some(Box::new(core::v1::Event {
         metadata: event.metadata,
         event_time: event.event_time,
-        series: event.series.map(|series| core::v1::EventSeries {
-            count: series.count,
-            last_observed_time: series.last_observed_time,
-        }),
+        series: event
+            .series
+            .map(|series| core::v1::EventSeries { count: series.count, last_observed_time: series.last_observed_time }),
         reporting_component: event.reporting_controller,
         reporting_instance: event.reporting_instance,
         action: event.action,

@@ -16,7 +16,9 @@ pub fn service(service: &mut Service) {
     for port in &mut spec.ports {
         set(&mut port.protocol, "TCP");
         let target = &port.target_port;
-        if !int_or_string::is_string(target) && target.int_val == 0 || int_or_string::is_string(target) && target.str_val.is_empty() {
+        if !int_or_string::is_string(target) && target.int_val == 0
+            || int_or_string::is_string(target) && target.str_val.is_empty()
+        {
             port.target_port = int_or_string::from_int(port.port);
         }
     }

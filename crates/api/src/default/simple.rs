@@ -1,10 +1,10 @@
 //! Defaults of kinds that have only a few.
 
+use proto::batch::v1::Job;
 use proto::core::v1::{
     Namespace, Node, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret,
     TypedLocalObjectReference, TypedObjectReference,
 };
-use proto::batch::v1::Job;
 use proto::scheduling::v1::PriorityClass;
 
 use super::pod::volume_mode;

@@ -6,7 +6,10 @@ use super::Error;
 
 pub fn apply(object: &mut Value, patch: &Value) -> Result<(), Error> {
     let Value::Array(operations) = patch else {
-        return Err(Error::Malformed(format!("error decoding patch: expected an array, got {}", super::kind_of(patch))));
+        return Err(Error::Malformed(format!(
+            "error decoding patch: expected an array, got {}",
+            super::kind_of(patch)
+        )));
     };
     let mut changed = object.clone();
     for operation in operations {

@@ -6,7 +6,10 @@ use super::Error;
 
 pub fn apply(object: &mut Value, patch: &Value) -> Result<(), Error> {
     let Value::Object(patch) = patch else {
-        return Err(Error::Malformed(format!("error decoding patch: expected an object, got {}", super::kind_of(patch))));
+        return Err(Error::Malformed(format!(
+            "error decoding patch: expected an object, got {}",
+            super::kind_of(patch)
+        )));
     };
     merge(object, patch);
     Ok(())

@@ -65,7 +65,10 @@ impl Rule {
 
 pub fn apply(object: &mut Value, patch: &Value, info: &'static MessageInfo) -> Result<(), Error> {
     let Value::Object(patch) = patch else {
-        return Err(Error::Malformed(format!("error decoding patch: expected an object, got {}", super::kind_of(patch))));
+        return Err(Error::Malformed(format!(
+            "error decoding patch: expected an object, got {}",
+            super::kind_of(patch)
+        )));
     };
     let Value::Object(original) = object else {
         return Err(Error::Malformed("the object is no map".to_owned()));
@@ -219,7 +222,8 @@ fn list(old: Vec<Value>, new: Vec<Value>, rule: &Rule) -> Result<Vec<Value>, Err
 }
 
 fn key_of(item: &Tree, key: &str) -> Result<Value, Error> {
-    let missing = || Error::Directive(format!("map: {} does not contain declared merge key: {key}", Value::Object(item.clone())));
+    let missing =
+        || Error::Directive(format!("map: {} does not contain declared merge key: {key}", Value::Object(item.clone())));
     item.get(key).cloned().ok_or_else(missing)
 }
 

@@ -28,7 +28,11 @@ pub fn span(seconds: i64) -> String {
 
 fn pair(seconds: i64, large: i64, large_name: &str, small: i64, small_name: &str) -> String {
     let rest = seconds % large / small;
-    if rest == 0 { format!("{}{large_name}", seconds / large) } else { format!("{}{large_name}{rest}{small_name}", seconds / large) }
+    if rest == 0 {
+        format!("{}{large_name}", seconds / large)
+    } else {
+        format!("{}{large_name}{rest}{small_name}", seconds / large)
+    }
 }
 
 /// The span since an RFC 3339 time; `<unknown>` where there is none.
@@ -50,7 +54,8 @@ mod tests {
 
     #[test]
     fn an_age_uses_the_units_worth_reading() {
-        let table = [(0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (601, "10m"), (10_799, "179m"), (10_900, "3h1m")];
+        let table =
+            [(0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (601, "10m"), (10_799, "179m"), (10_900, "3h1m")];
         let long = [(28_900, "8h"), (172_800, "2d"), (277_200, "3d5h"), (63_054_000, "729d"), (252_288_100, "8y")];
         for (seconds, text) in table.into_iter().chain(long) {
             assert_eq!(span(seconds), text, "{seconds}");

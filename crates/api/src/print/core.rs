@@ -77,7 +77,8 @@ fn join_host_port(ip: &str, port: i64) -> String {
 /// An event of either group: they hold the same under different names.
 fn event(row: &Row<'_>) -> Vec<Value> {
     let event = row.object;
-    let either = |core: &str, newer: &str| text(event, core).or_else(|| text(event, newer)).filter(|found| !found.is_empty());
+    let either =
+        |core: &str, newer: &str| text(event, core).or_else(|| text(event, newer)).filter(|found| !found.is_empty());
     let event_time = text(event, "eventTime");
     let first = either("firstTimestamp", "deprecatedFirstTimestamp").or(event_time);
     let last = text(event, "series.lastObservedTime").or(either("lastTimestamp", "deprecatedLastTimestamp")).or(first);

@@ -72,5 +72,13 @@ fn priority_level(row: &Row<'_>) -> Vec<Value> {
         found.unwrap_or_else(|| json!("<none>"))
     };
     let level = row.at("spec.type").map_or_else(String::new, plain);
-    vec![row.name(), json!(level), shares, queuing("queues"), queuing("handSize"), queuing("queueLengthLimit"), row.age()]
+    vec![
+        row.name(),
+        json!(level),
+        shares,
+        queuing("queues"),
+        queuing("handSize"),
+        queuing("queueLengthLimit"),
+        row.age(),
+    ]
 }

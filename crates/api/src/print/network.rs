@@ -26,7 +26,8 @@ pub fn cells(group: &str, resource: &str, row: &Row<'_>) -> Option<Vec<Value>> {
             vec![row.name(), json!(cidrs.join(",")), row.age()]
         }
         ("networking.k8s.io", "ipaddresses") => {
-            let parts = ["group", "resource", "namespace", "name"].map(|field| text(row.object, &format!("spec.parentRef.{field}")));
+            let parts = ["group", "resource", "namespace", "name"]
+                .map(|field| text(row.object, &format!("spec.parentRef.{field}")));
             let parent: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
             vec![row.name(), json!(parent.join("/"))]
         }
@@ -76,13 +77,17 @@ fn external(row: &Row<'_>) -> String {
 
 fn balancer<'a>(row: &Row<'a>) -> Vec<&'a str> {
     let points = row.list("status.loadBalancer.ingress").iter();
-    points.filter_map(|point| text(point, "ip").or_else(|| text(point, "hostname"))).filter(|point| !point.is_empty()).collect()
+    points
+        .filter_map(|point| text(point, "ip").or_else(|| text(point, "hostname")))
+        .filter(|point| !point.is_empty())
+        .collect()
 }
 
 fn ports(row: &Row<'_>) -> String {
     let ports = row.list("ports").iter();
-    let all: Vec<String> =
-        ports.map(|port| at(port, "port").map_or_else(|| text(port, "name").unwrap_or("*").to_owned(), plain)).collect();
+    let all: Vec<String> = ports
+        .map(|port| at(port, "port").map_or_else(|| text(port, "name").unwrap_or("*").to_owned(), plain))
+        .collect();
     if all.is_empty() { "<unset>".to_owned() } else { shortened(&all, ITEMS_MAX, ",") }
 }
 
@@ -94,7 +99,8 @@ fn addresses(row: &Row<'_>) -> String {
 
 fn ingress(row: &Row<'_>) -> Vec<Value> {
     let rules = row.list("spec.rules");
-    let hosts: Vec<String> = texts(rules, "host").into_iter().filter(|host| !host.is_empty()).map(str::to_owned).collect();
+    let hosts: Vec<String> =
+        texts(rules, "host").into_iter().filter(|host| !host.is_empty()).map(str::to_owned).collect();
     let hosts = if hosts.is_empty() { "*".to_owned() } else { shortened(&hosts, ITEMS_MAX, ",") };
     let ports = if row.list("spec.tls").is_empty() { "80" } else { "80, 443" };
     vec![

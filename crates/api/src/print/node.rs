@@ -7,11 +7,12 @@ use super::value::{at, condition, text};
 
 pub fn cells(row: &Row<'_>) -> Vec<Value> {
     let info = |field: &str| row.text_or(&format!("status.nodeInfo.{field}"), "<unknown>");
-    let kernel = match (text(row.object, "status.nodeInfo.kernelVersion"), text(row.object, "status.nodeInfo.architecture")) {
-        (None | Some(""), _) => "<unknown>".to_owned(),
-        (Some(kernel), None | Some("")) => kernel.to_owned(),
-        (Some(kernel), Some(arch)) => format!("{kernel} ({arch})"),
-    };
+    let kernel =
+        match (text(row.object, "status.nodeInfo.kernelVersion"), text(row.object, "status.nodeInfo.architecture")) {
+            (None | Some(""), _) => "<unknown>".to_owned(),
+            (Some(kernel), None | Some("")) => kernel.to_owned(),
+            (Some(kernel), Some(arch)) => format!("{kernel} ({arch})"),
+        };
     vec![
         row.name(),
         json!(status(row.object)),

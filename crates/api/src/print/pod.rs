@@ -45,7 +45,8 @@ fn gates(pod: &Value) -> String {
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    let open = gates.iter().filter(|gate| condition_is_true(pod, text(gate, "conditionType").unwrap_or_default())).count();
+    let open =
+        gates.iter().filter(|gate| condition_is_true(pod, text(gate, "conditionType").unwrap_or_default())).count();
     format!("{open}/{}", gates.len())
 }
 
@@ -82,7 +83,13 @@ pub fn summary(pod: &Value) -> Summary {
             state = "Terminating".to_owned();
         }
     }
-    Summary { ready: tally.ready, total: tally.total, state, restarts: tally.restarts, last_restart: tally.last_restart }
+    Summary {
+        ready: tally.ready,
+        total: tally.total,
+        state,
+        restarts: tally.restarts,
+        last_restart: tally.last_restart,
+    }
 }
 
 #[derive(Default)]
@@ -178,7 +185,10 @@ mod tests {
     #[track_caller]
     fn check(pod: Value, ready: &str, state: &str, restarts: i64) {
         let got = summary(&pod);
-        assert_eq!((format!("{}/{}", got.ready, got.total).as_str(), got.state.as_str(), got.restarts), (ready, state, restarts));
+        assert_eq!(
+            (format!("{}/{}", got.ready, got.total).as_str(), got.state.as_str(), got.restarts),
+            (ready, state, restarts)
+        );
     }
 
     #[test]

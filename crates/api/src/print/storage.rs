@@ -22,7 +22,9 @@ pub fn cells(group: &str, resource: &str, row: &Row<'_>) -> Option<Vec<Value>> {
             row.flag("status.attached"),
             row.age(),
         ],
-        "volumeattributesclasses" => vec![default_name(row, "storageclass.kubernetes.io/is-default-class"), row.text("driverName"), row.age()],
+        "volumeattributesclasses" => {
+            vec![default_name(row, "storageclass.kubernetes.io/is-default-class"), row.text("driverName"), row.age()]
+        }
         _ => return None,
     })
 }
@@ -49,8 +51,11 @@ pub fn volume(row: &Row<'_>) -> Vec<Value> {
 
 pub fn claim(row: &Row<'_>) -> Vec<Value> {
     let bound = text(row.object, "spec.volumeName").is_some_and(|volume| !volume.is_empty());
-    let (capacity, modes) =
-        if bound { (row.text("status.capacity.storage"), modes(row, "status.accessModes")) } else { (json!(""), String::new()) };
+    let (capacity, modes) = if bound {
+        (row.text("status.capacity.storage"), modes(row, "status.accessModes"))
+    } else {
+        (json!(""), String::new())
+    };
     vec![
         row.name(),
         phase(row),
@@ -70,14 +75,18 @@ fn phase(row: &Row<'_>) -> Value {
 
 /// The class by its field, else by the annotation that came before the field.
 fn storage_class(row: &Row<'_>) -> Value {
-    let old = row.at("metadata.annotations").and_then(|all| all.get("volume.beta.kubernetes.io/storage-class")).and_then(Value::as_str);
+    let old = row
+        .at("metadata.annotations")
+        .and_then(|all| all.get("volume.beta.kubernetes.io/storage-class"))
+        .and_then(Value::as_str);
     json!(old.or_else(|| text(row.object, "spec.storageClassName")).unwrap_or_default())
 }
 
 /// Access modes in their short forms, in a fixed order.
 fn modes(row: &Row<'_>, path: &str) -> String {
     let given: Vec<&str> = row.list(path).iter().filter_map(Value::as_str).collect();
-    let short = [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
+    let short =
+        [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
     short.into_iter().filter(|(long, _)| given.contains(long)).map(|(_, short)| short).collect::<Vec<_>>().join(",")
 }
 

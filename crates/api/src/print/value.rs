@@ -98,6 +98,9 @@ mod tests {
     #[test]
     fn a_long_list_says_how_much_it_hides() {
         let items: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
-        assert_eq!((shortened(&items, 3, ",").as_str(), shortened(&items, 4, ",").as_str()), ("a,b,c + 1 more...", "a,b,c,d"));
+        assert_eq!(
+            (shortened(&items, 3, ",").as_str(), shortened(&items, 4, ",").as_str()),
+            ("a,b,c + 1 more...", "a,b,c,d")
+        );
     }
 }

@@ -24,8 +24,14 @@ pub fn cells(group: &str, resource: &str, row: &Row<'_>) -> Option<Vec<Value>> {
             with_template(row, [vec![row.name()], head.to_vec()].concat())
         }
         ("apps", "daemonsets") => {
-            let counts = ["desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable"]
-                .map(|field| row.number(&format!("status.{field}")));
+            let counts = [
+                "desiredNumberScheduled",
+                "currentNumberScheduled",
+                "numberReady",
+                "updatedNumberScheduled",
+                "numberAvailable",
+            ]
+            .map(|field| row.number(&format!("status.{field}")));
             let nodes = json!(join_map(row.at("spec.template.spec.nodeSelector")));
             with_template(row, [vec![row.name()], counts.to_vec(), vec![nodes]].concat())
         }
@@ -58,9 +64,12 @@ fn ready_of(row: &Row<'_>, ready: &str) -> Value {
 
 fn controller(row: &Row<'_>) -> String {
     let is_controller = |owner: &&Value| at(owner, "controller").and_then(Value::as_bool).unwrap_or_default();
-    let Some(owner) = row.list("metadata.ownerReferences").iter().find(is_controller) else { return "<none>".to_owned() };
+    let Some(owner) = row.list("metadata.ownerReferences").iter().find(is_controller) else {
+        return "<none>".to_owned();
+    };
     let kind = text(owner, "kind").unwrap_or_default().to_lowercase();
-    let group = text(owner, "apiVersion").and_then(|version| version.split_once('/')).map(|pair| format!(".{}", pair.0));
+    let group =
+        text(owner, "apiVersion").and_then(|version| version.split_once('/')).map(|pair| format!(".{}", pair.0));
     format!("{kind}{}/{}", group.unwrap_or_default(), text(owner, "name").unwrap_or_default())
 }
 
@@ -130,8 +139,12 @@ fn targets(row: &Row<'_>) -> String {
         return format!("cpu: {}/{target}%", current.unwrap_or_else(|| "<unknown>".to_owned()));
     }
     let current = row.list("status.currentMetrics");
-    let all: Vec<String> =
-        row.list("spec.metrics").iter().enumerate().map(|(index, metric)| metric_target(metric, current.get(index))).collect();
+    let all: Vec<String> = row
+        .list("spec.metrics")
+        .iter()
+        .enumerate()
+        .map(|(index, metric)| metric_target(metric, current.get(index)))
+        .collect();
     if all.is_empty() { "<none>".to_owned() } else { shortened(&all, METRICS_MAX, ", ") }
 }
 

@@ -31,8 +31,7 @@ impl Selector {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut requirements = Vec::new();
         for part in split(text).into_iter().filter(|part| !part.is_empty()) {
-            let (field, value, equal) =
-                parts(part).ok_or_else(|| Error::Field(text.to_owned(), part.to_owned()))?;
+            let (field, value, equal) = parts(part).ok_or_else(|| Error::Field(text.to_owned(), part.to_owned()))?;
             let value = unescape(value).ok_or_else(|| Error::Field(text.to_owned(), part.to_owned()))?;
             requirements.push(Requirement { field: field.to_owned(), value, equal });
         }

@@ -147,8 +147,12 @@ impl Requirement {
             Operator::NotEquals | Operator::NotIn => !value.is_some_and(|value| self.values.contains(value)),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
-            Operator::GreaterThan => matches!((value.and_then(number), limit()), (Some(value), Some(limit)) if value > limit),
-            Operator::LessThan => matches!((value.and_then(number), limit()), (Some(value), Some(limit)) if value < limit),
+            Operator::GreaterThan => {
+                matches!((value.and_then(number), limit()), (Some(value), Some(limit)) if value > limit)
+            }
+            Operator::LessThan => {
+                matches!((value.and_then(number), limit()), (Some(value), Some(limit)) if value < limit)
+            }
         }
     }
 }
@@ -197,9 +201,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, Error> {
             rest = rest[sign.len()..].trim_start();
             continue;
         }
-        let end = rest
-            .find(|c: char| c.is_whitespace() || "=!,()<>".contains(c))
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| c.is_whitespace() || "=!,()<>".contains(c)).unwrap_or(rest.len());
         if end == 0 {
             return Err(Error::Malformed(text.to_owned()));
         }

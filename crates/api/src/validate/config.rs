@@ -26,7 +26,8 @@ pub fn config_map(errors: &mut Errors, map: &ConfigMap) {
     for key in map.binary_data.keys() {
         shape(errors, Path::root("binaryData").key(key), key, name::config_key);
     }
-    let size = map.data.values().map(String::len).sum::<usize>() + map.binary_data.values().map(Vec::len).sum::<usize>();
+    let size =
+        map.data.values().map(String::len).sum::<usize>() + map.binary_data.values().map(Vec::len).sum::<usize>();
     if size > BYTES_MAX {
         errors.push(FieldError::too_long(WHOLE, BYTES_MAX));
     }

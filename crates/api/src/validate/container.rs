@@ -131,7 +131,11 @@ fn ports(errors: &mut Errors, path: Path<'_>, ports: &[ContainerPort], host_netw
             port(errors, host, entry.host_port);
         }
         if host_network && entry.host_port != 0 && entry.host_port != entry.container_port {
-            errors.push(FieldError::invalid(host, entry.host_port, "must match `containerPort` when `hostNetwork` is true"));
+            errors.push(FieldError::invalid(
+                host,
+                entry.host_port,
+                "must match `containerPort` when `hostNetwork` is true",
+            ));
         }
         one_of(errors, path.child("protocol"), &entry.protocol, &["TCP", "UDP", "SCTP"]);
         if !entry.host_ip.is_empty() {
@@ -167,12 +171,23 @@ fn env(errors: &mut Errors, path: Path<'_>, variables: &[EnvVar]) {
 
 /// Fields that an environment variable may show.
 const ENV_FIELDS: &[&str] = &[
-    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP",
-    "status.hostIPs", "status.podIP", "status.podIPs",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
 ];
 /// Resources that an environment variable or a file may show.
 pub const RESOURCE_FIELDS: &[&str] = &[
-    "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
     "requests.memory",
 ];
 
@@ -198,7 +213,11 @@ fn env_source(errors: &mut Errors, path: Path<'_>, source: &EnvVarSource, has_va
         given += 1;
     }
     if given == 0 {
-        errors.push(FieldError::invalid(path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"));
+        errors.push(FieldError::invalid(
+            path,
+            "",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
+        ));
     } else if has_value {
         errors.push(FieldError::invalid(path, "", "may not be specified when `value` is not empty"));
     } else if given > 1 {
@@ -256,10 +275,20 @@ fn env_from(errors: &mut Errors, path: Path<'_>, sources: &[EnvFromSource]) {
             shape(errors, path.child("prefix"), &source.prefix, name::env_var);
         }
         if let Some(map) = &source.config_map_ref {
-            required_shape(errors, path.child("configMapRef").child("name"), &map.local_object_reference.name, name::dns_subdomain);
+            required_shape(
+                errors,
+                path.child("configMapRef").child("name"),
+                &map.local_object_reference.name,
+                name::dns_subdomain,
+            );
         }
         if let Some(secret) = &source.secret_ref {
-            required_shape(errors, path.child("secretRef").child("name"), &secret.local_object_reference.name, name::dns_subdomain);
+            required_shape(
+                errors,
+                path.child("secretRef").child("name"),
+                &secret.local_object_reference.name,
+                name::dns_subdomain,
+            );
         }
         match (&source.config_map_ref, &source.secret_ref) {
             (None, None) => {

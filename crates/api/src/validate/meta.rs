@@ -80,11 +80,7 @@ pub fn update(errors: &mut Errors, new: &ObjectMeta, old: &ObjectMeta) {
     fixed("name", new.name == old.name, new.name.clone());
     fixed("namespace", new.namespace == old.namespace, new.namespace.clone());
     fixed("uid", new.uid == old.uid, new.uid.clone());
-    fixed(
-        "creationTimestamp",
-        new.creation_timestamp == old.creation_timestamp,
-        new.creation_timestamp.to_string(),
-    );
+    fixed("creationTimestamp", new.creation_timestamp == old.creation_timestamp, new.creation_timestamp.to_string());
     fixed("deletionTimestamp", new.deletion_timestamp == old.deletion_timestamp, time(&new.deletion_timestamp));
     fixed(
         "deletionGracePeriodSeconds",

@@ -145,7 +145,8 @@ fn dns(errors: &mut Errors, path: Path<'_>, policy: &str, config: Option<&PodDns
         errors.push(FieldError::invalid(searches, config.searches.len(), why));
     }
     if config.searches.iter().map(|search| search.len() + 1).sum::<usize>() > SEARCH_BYTES_MAX + 1 {
-        let why = format!("must not have more than {SEARCH_BYTES_MAX} characters (including spaces) in the search list");
+        let why =
+            format!("must not have more than {SEARCH_BYTES_MAX} characters (including spaces) in the search list");
         errors.push(FieldError::invalid(searches, "", why));
     }
     for (index, search) in config.searches.iter().enumerate().filter(|(_, search)| search.as_str() != ".") {
@@ -185,7 +186,8 @@ fn security(errors: &mut Errors, path: Path<'_>, spec: &PodSpec) {
         errors.push(FieldError::invalid(path.child("shareProcessNamespace"), true, why));
     }
     if spec.host_users == Some(false) {
-        for (field, set) in [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)] {
+        for (field, set) in [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)]
+        {
             if set {
                 errors.push(FieldError::forbidden(path.child(field), "when `hostUsers` is false"));
             }
@@ -237,7 +239,8 @@ fn sysctl_name(errors: &mut Errors, path: Path<'_>, index: usize, text: &str, sp
         return;
     }
     let dotted = text.replace('/', ".");
-    let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|begin| dotted.starts_with(begin)) || dotted == "kernel.sem";
+    let ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|begin| dotted.starts_with(begin))
+        || dotted == "kernel.sem";
     if dotted.starts_with("net.") && spec.host_network {
         errors.push(FieldError::invalid(path, text, "may not be specified when 'hostNetwork' is true"));
     }

@@ -33,7 +33,9 @@ pub fn update(errors: &mut Errors, new: &Pod, old: &Pod) {
 fn deadline(errors: &mut Errors, new: &PodSpec, old: &PodSpec) {
     let path = SPEC.child("activeDeadlineSeconds");
     match (new.active_deadline_seconds, old.active_deadline_seconds) {
-        (None, Some(_)) => errors.push(FieldError::invalid(path, "", "must not update from a positive integer to nil value")),
+        (None, Some(_)) => {
+            errors.push(FieldError::invalid(path, "", "must not update from a positive integer to nil value"))
+        }
         (Some(new), Some(old)) if new > old => {
             let why = format!("must be less than or equal to previous value '{old}'");
             errors.push(FieldError::invalid(path, new, why));
@@ -101,7 +103,11 @@ fn gated(spec: &mut PodSpec, old: &PodSpec) {
     if required.is_none() {
         match (&mut spec.affinity, &old.affinity) {
             (Some(affinity), Some(old)) => affinity.node_affinity.clone_from(&old.node_affinity),
-            (affinity, None) if affinity.as_ref().is_some_and(|affinity| affinity.pod_affinity.is_none() && affinity.pod_anti_affinity.is_none()) => {
+            (affinity, None)
+                if affinity.as_ref().is_some_and(|affinity| {
+                    affinity.pod_affinity.is_none() && affinity.pod_anti_affinity.is_none()
+                }) =>
+            {
                 *affinity = None;
             }
             _ => {}
@@ -115,7 +121,13 @@ pub fn update_status(errors: &mut Errors, new: &Pod, old: &Pod) {
         errors.push(FieldError::forbidden(STATUS.child("nodeName"), why));
     }
     let policy = old.spec.restart_policy.as_str();
-    transitions(errors, STATUS.child("containerStatuses"), &new.status.container_statuses, &old.status.container_statuses, policy);
+    transitions(
+        errors,
+        STATUS.child("containerStatuses"),
+        &new.status.container_statuses,
+        &old.status.container_statuses,
+        policy,
+    );
     // Init containers that are no sidecars start again only where the pod's policy lets them.
     let policy = if policy == "Never" { "Never" } else { "OnFailure" };
     let plain: Vec<ContainerStatus> = old
@@ -134,13 +146,7 @@ fn is_sidecar(spec: &PodSpec, name: &str) -> bool {
 }
 
 /// A container that ended for good stays ended.
-fn transitions(
-    errors: &mut Errors,
-    path: Path<'_>,
-    new: &[ContainerStatus],
-    old: &[ContainerStatus],
-    policy: &str,
-) {
+fn transitions(errors: &mut Errors, path: Path<'_>, new: &[ContainerStatus], old: &[ContainerStatus], policy: &str) {
     if policy == "Always" {
         return;
     }

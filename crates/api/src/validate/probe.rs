@@ -2,7 +2,9 @@
 
 #![allow(deprecated, reason = "deprecated fields are judged too")]
 
-use proto::core::v1::{Container, ExecAction, GrpcAction, HttpGetAction, Lifecycle, LifecycleHandler, Probe, TcpSocketAction};
+use proto::core::v1::{
+    Container, ExecAction, GrpcAction, HttpGetAction, Lifecycle, LifecycleHandler, Probe, TcpSocketAction,
+};
 
 use super::check::{Errors, not_negative, one_of, port, port_or_name, required};
 use super::{FieldError, Path};

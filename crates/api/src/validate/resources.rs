@@ -12,8 +12,16 @@ use crate::quantity::{Amount, ResourceList};
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 /// Further names without a domain that some resource list knows.
 const STANDARD: &[&str] = &[
-    "storage", "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
-    "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+    "storage",
+    "pods",
+    "services",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
 ];
 const HUGE_PAGES: &str = "hugepages-";
 
@@ -23,7 +31,8 @@ fn is_huge_pages(name: &str) -> bool {
 
 /// Named after a domain that is not Kubernetes' own.
 fn is_extended(name: &str) -> bool {
-    name.contains('/') && !name.split('/').next().is_some_and(|domain| domain.ends_with("kubernetes.io"))
+    name.contains('/')
+        && !name.split('/').next().is_some_and(|domain| domain.ends_with("kubernetes.io"))
         && !name.starts_with("requests.")
 }
 
@@ -82,10 +91,8 @@ pub fn amount(errors: &mut Errors, path: Path<'_>, name: &str, quantity: &Quanti
 fn against_limit(errors: &mut Errors, path: Path<'_>, name: &str, request: &Quantity, limits: &ResourceList) {
     let Some(limit) = limits.get(name) else {
         if !is_overcommitted(name) {
-            errors.push(FieldError::required(
-                path.child("limits"),
-                "Limit must be set for non overcommitable resources",
-            ));
+            errors
+                .push(FieldError::required(path.child("limits"), "Limit must be set for non overcommitable resources"));
         }
         return;
     };

@@ -93,10 +93,8 @@ fn node_requirement(errors: &mut Errors, path: Path<'_>, requirement: &NodeSelec
         "In" | "NotIn" if count == 0 => {
             errors.push(FieldError::required(values, "must be specified when `operator` is 'In' or 'NotIn'"));
         }
-        "Exists" | "DoesNotExist" if count > 0 => errors.push(FieldError::forbidden(
-            values,
-            "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-        )),
+        "Exists" | "DoesNotExist" if count > 0 => errors
+            .push(FieldError::forbidden(values, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")),
         "Gt" | "Lt" if count != 1 => {
             errors.push(FieldError::required(values, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
         }
@@ -106,12 +104,7 @@ fn node_requirement(errors: &mut Errors, path: Path<'_>, requirement: &NodeSelec
     shape(errors, path.child("key"), &requirement.key, name::qualified_name);
 }
 
-fn pod_terms(
-    errors: &mut Errors,
-    path: Path<'_>,
-    required: &[PodAffinityTerm],
-    preferred: &[WeightedPodAffinityTerm],
-) {
+fn pod_terms(errors: &mut Errors, path: Path<'_>, required: &[PodAffinityTerm], preferred: &[WeightedPodAffinityTerm]) {
     let at = path.child(REQUIRED);
     for (index, term) in required.iter().enumerate() {
         pod_term(errors, at.index(index), term);

@@ -156,7 +156,8 @@ fn addresses(errors: &mut Errors, spec: &ServiceSpec) {
         one_of(errors, at_policy, policy, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
     }
     if policy == Some("SingleStack") {
-        let why = |what: &str| format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
+        let why =
+            |what: &str| format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
         if spec.ip_families.len() > 1 && distinct(&spec.ip_families) {
             errors.push(FieldError::invalid(at_policy, "SingleStack", why("IP families")));
         }

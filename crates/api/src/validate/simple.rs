@@ -67,7 +67,9 @@ pub fn lease(errors: &mut Errors, lease: &Lease) {
     if let Some(strategy) = &spec.strategy {
         shape(errors, SPEC.child("strategy"), strategy, name::qualified_name);
     }
-    if spec.preferred_holder.as_deref().is_some_and(|holder| !holder.is_empty()) && spec.strategy.as_deref().unwrap_or_default().is_empty() {
+    if spec.preferred_holder.as_deref().is_some_and(|holder| !holder.is_empty())
+        && spec.strategy.as_deref().unwrap_or_default().is_empty()
+    {
         let why = "strategy must be specified when preferredHolder is set";
         errors.push(FieldError::forbidden(SPEC.child("preferredHolder"), why));
     }
@@ -79,11 +81,16 @@ pub fn priority_class(errors: &mut Errors, class: &PriorityClass) {
         let known = SYSTEM_CLASSES.iter().find(|(system, _)| *system == name);
         match known {
             None => {
-                let why = format!("priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class");
+                let why = format!(
+                    "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class"
+                );
                 errors.push(FieldError::forbidden(META.child("name"), why));
             }
             Some((_, value)) if *value != class.value => {
-                errors.push(FieldError::forbidden(META.child("name"), format!("value of {name} PriorityClass must be {value}")));
+                errors.push(FieldError::forbidden(
+                    META.child("name"),
+                    format!("value of {name} PriorityClass must be {value}"),
+                ));
             }
             Some(_) => {}
         }

@@ -126,7 +126,11 @@ pub fn claim_spec(errors: &mut Errors, path: Path<'_>, spec: &PersistentVolumeCl
         None => errors.push(FieldError::required(resources.key("storage"), "")),
         Some(storage) => {
             resources::amount(errors, resources.key("storage"), "storage", storage);
-            positive(errors, resources.key("storage"), storage.amount().value().max(i64::from(!storage.amount().is_zero())));
+            positive(
+                errors,
+                resources.key("storage"),
+                storage.amount().value().max(i64::from(!storage.amount().is_zero())),
+            );
         }
     }
     if let Some(class) = spec.storage_class_name.as_deref().filter(|class| !class.is_empty()) {
@@ -175,10 +179,12 @@ pub fn claim_update(errors: &mut Errors, new: &PersistentVolumeClaim, old: &Pers
         spec.resources.requests.insert("storage".to_owned(), storage.clone());
     }
     if spec != old.spec {
-        let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+        let why =
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
         errors.push(FieldError::forbidden(SPEC, why));
     }
-    let amount = |claim: &PersistentVolumeClaim| claim.spec.resources.requests.get("storage").map(|storage| storage.amount());
+    let amount =
+        |claim: &PersistentVolumeClaim| claim.spec.resources.requests.get("storage").map(|storage| storage.amount());
     if old.status.phase == "Bound" && amount(new) < amount(old) {
         let why = "field can not be less than status.capacity";
         errors.push(FieldError::forbidden(SPEC.child("resources").child("requests").key("storage"), why));

@@ -226,7 +226,10 @@ fn projection(errors: &mut Errors, path: Path<'_>, source: &VolumeProjection) {
         }
         given += 1;
         if given > 1 {
-            errors.push(FieldError::forbidden(path.child(field.name), "may not specify more than 1 volume type per source"));
+            errors.push(FieldError::forbidden(
+                path.child(field.name),
+                "may not specify more than 1 volume type per source",
+            ));
         }
     }
     if given == 0 {

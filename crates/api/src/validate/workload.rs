@@ -1,6 +1,8 @@
 //! Validation of Deployments and ReplicaSets.
 
-use proto::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+use proto::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus,
+};
 use proto::core::v1::PodTemplateSpec;
 use proto::meta::v1::LabelSelector;
 

@@ -75,7 +75,10 @@ fn one_default(request: Request<'_>, class: &PriorityClass, view: &impl View) ->
     let name = &class.metadata.name;
     match view.priority_classes().iter().find(|other| other.global_default && other.metadata.name != *name) {
         Some(other) => {
-            let why = format!("PriorityClass {} is already marked as default. Only one default can exist", other.metadata.name);
+            let why = format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                other.metadata.name
+            );
             Err(request.target.resource.forbidden(name, &why))
         }
         None => Ok(()),

@@ -2,8 +2,8 @@
 
 use proto::core::v1::{
     ConfigMapProjection, Container, DownwardApiProjection, DownwardApiVolumeFile, KeyToPath, LocalObjectReference,
-    ObjectFieldSelector, Pod, ProjectedVolumeSource, ServiceAccount, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    ObjectFieldSelector, Pod, ProjectedVolumeSource, ServiceAccount, ServiceAccountTokenProjection, Volume,
+    VolumeMount, VolumeProjection,
 };
 use proto::dynamic::DynObject;
 
@@ -40,17 +40,18 @@ pub fn admit(request: Request<'_>, object: &mut dyn DynObject, view: &impl View)
     #[allow(deprecated)] // clients still read it
     pod.spec.service_account.clone_from(&name);
     let Some(account) = view.service_account(namespace, &name) else {
-        let why = format!(
-            "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
-        );
+        let why = format!("error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found");
         return Err(resource.forbidden(&pod.metadata.name, &why));
     };
     if wants_token(pod, &account) {
         mount_token(pod, request.seed);
     }
     if pod.spec.image_pull_secrets.is_empty() {
-        pod.spec.image_pull_secrets =
-            account.image_pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect();
+        pod.spec.image_pull_secrets = account
+            .image_pull_secrets
+            .iter()
+            .map(|secret| LocalObjectReference { name: secret.name.clone() })
+            .collect();
     }
     Ok(())
 }
@@ -62,7 +63,8 @@ fn wants_token(pod: &Pod, account: &ServiceAccount) -> bool {
 
 fn mount_token(pod: &mut Pod, seed: u64) {
     let volumes = &pod.spec.volumes;
-    let existing = volumes.iter().find(|volume| volume.name.starts_with(VOLUME_PREFIX)).map(|volume| volume.name.clone());
+    let existing =
+        volumes.iter().find(|volume| volume.name.starts_with(VOLUME_PREFIX)).map(|volume| volume.name.clone());
     let name = existing.clone().unwrap_or_else(|| api::name::generated(VOLUME_PREFIX, seed));
     let mut mounted = false;
     let containers = pod.spec.init_containers.iter_mut().chain(&mut pod.spec.containers);
@@ -113,10 +115,7 @@ fn token_volume(name: &str) -> Volume {
     let sources = vec![
         token,
         VolumeProjection { config_map: Some(root), ..Default::default() },
-        VolumeProjection {
-            downward_api: Some(DownwardApiProjection { items: vec![namespace] }),
-            ..Default::default()
-        },
+        VolumeProjection { downward_api: Some(DownwardApiProjection { items: vec![namespace] }), ..Default::default() },
     ];
     let mut volume = Volume { name: name.to_owned(), ..Default::default() };
     volume.volume_source.projected = Some(ProjectedVolumeSource { sources, default_mode: Some(FILE_MODE) });

@@ -26,14 +26,20 @@ const RESERVED_MAX: u128 = 256;
 /// Takes a certain address.
 pub async fn take(server: &Server, range: &IpNet, text: &str, service: &Service, dry_run: bool) -> Result<String> {
     let refuse = |why: String| {
-        let all = format!("[{}]", service.spec.cluster_ips.iter().map(|ip| format!("\"{ip}\"")).collect::<Vec<_>>().join(","));
+        let all = format!(
+            "[{}]",
+            service.spec.cluster_ips.iter().map(|ip| format!("\"{ip}\"")).collect::<Vec<_>>().join(",")
+        );
         let message = format!("Invalid value: {all}: failed to allocate IP {text}: {why}");
         let causes = vec![cause("FieldValueInvalid", "spec.clusterIPs", message)];
         Failure::invalid("", "Service", &service.metadata.name, causes)
     };
     let ip: IpAddr = text.parse().map_err(|_| refuse("not a valid IP".to_owned()))?;
     if !range.contains(&ip) || offset(range, ip) == 0 || is_broadcast(range, ip) {
-        return Err(refuse(format!("the provided IP ({text}) is not in the valid range. The range of valid IPs is {}", range.trunc())));
+        return Err(refuse(format!(
+            "the provided IP ({text}) is not in the valid range. The range of valid IPs is {}",
+            range.trunc()
+        )));
     }
     match create(server, ip, service, dry_run).await? {
         true => Ok(ip.to_string()),
@@ -60,7 +66,8 @@ pub async fn take_any(server: &Server, range: &IpNet, service: &Service, dry_run
             return Ok(ip.to_string());
         }
     }
-    let why = format!("no free address was found in {}; widen --service-cluster-ip-range or delete Services", range.trunc());
+    let why =
+        format!("no free address was found in {}; widen --service-cluster-ip-range or delete Services", range.trunc());
     Err(Failure::internal(format!("failed to allocate a serviceIP: {why}")))
 }
 

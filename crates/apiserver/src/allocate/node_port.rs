@@ -120,7 +120,8 @@ fn refuse(service: &Service, wanted: Option<u16>, why: &str) -> Failure {
     let Some(port) = wanted else { return Failure::internal(format!("failed to allocate a nodePort: {why}")) };
     // Where the service asks for it twice, the second time is wrong.
     let at = service.spec.ports.iter().rposition(|other| other.node_port == i32::from(port)).unwrap_or(0);
-    let causes = vec![cause("FieldValueInvalid", format!("spec.ports[{at}].nodePort"), format!("Invalid value: {port}: {why}"))];
+    let causes =
+        vec![cause("FieldValueInvalid", format!("spec.ports[{at}].nodePort"), format!("Invalid value: {port}: {why}"))];
     Failure::invalid("", "Service", &service.metadata.name, causes)
 }
 

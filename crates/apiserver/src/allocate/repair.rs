@@ -59,7 +59,12 @@ async fn repair_ips(
             let Ok(parsed) = ip.parse() else { continue };
             if !recorded.contains(ip.as_str()) && !cluster_ip::create(server, parsed, service, false).await? {
                 let (namespace, name) = (&service.metadata.namespace, &service.metadata.name);
-                tracing::warn!(ip, namespace, name, "two services have the same address; delete one and create it again");
+                tracing::warn!(
+                    ip,
+                    namespace,
+                    name,
+                    "two services have the same address; delete one and create it again"
+                );
             }
             used.insert(ip);
         }
@@ -91,7 +96,9 @@ async fn read_all<T: proto::Object>(server: &Server, group: &str, plural: &str) 
         for record in records {
             match crate::storage::codec::open(resource.kind, &record).map(T::decode) {
                 Ok(Ok(object)) => found.push(object),
-                _ => tracing::error!(key = %String::from_utf8_lossy(&record.key), "an object in the store is unreadable"),
+                _ => {
+                    tracing::error!(key = %String::from_utf8_lossy(&record.key), "an object in the store is unreadable")
+                }
             }
         }
     };

@@ -35,7 +35,13 @@ const NODE: &[Rule] = &[
     (&["get", "list", "watch", "create", "delete"], CORE, &["pods"], ANY, Names::Any),
     (CHANGE, CORE, &["pods/status", "pods/resize"], ANY, Names::Any),
     (&["create"], CORE, &["pods/eviction"], ANY, Names::Any),
-    (READ, CORE, &["configmaps", "secrets", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"], ANY, Names::Any),
+    (
+        READ,
+        CORE,
+        &["configmaps", "secrets", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes"],
+        ANY,
+        Names::Any,
+    ),
     (CHANGE, CORE, &["persistentvolumeclaims/status"], ANY, Names::Any),
     (&["create"], CORE, &["serviceaccounts/token"], ANY, Names::Any),
     (WRITE, CORE, &["events"], ANY, Names::Any),
@@ -48,7 +54,21 @@ const NODE: &[Rule] = &[
 ];
 
 const SCHEDULER: &[Rule] = &[
-    (READ, CORE, &["pods", "nodes", "namespaces", "services", "replicationcontrollers", "persistentvolumes", "persistentvolumeclaims"], ANY, Names::Any),
+    (
+        READ,
+        CORE,
+        &[
+            "pods",
+            "nodes",
+            "namespaces",
+            "services",
+            "replicationcontrollers",
+            "persistentvolumes",
+            "persistentvolumeclaims",
+        ],
+        ANY,
+        Names::Any,
+    ),
     (&["create"], CORE, &["pods/binding", "bindings"], ANY, Names::Any),
     (CHANGE, CORE, &["pods/status"], ANY, Names::Any),
     (&["delete"], CORE, &["pods"], ANY, Names::Any),
@@ -58,7 +78,13 @@ const SCHEDULER: &[Rule] = &[
     (READ, APPS, &["replicasets", "statefulsets"], ANY, Names::Any),
     (READ, "policy", &["poddisruptionbudgets"], ANY, Names::Any),
     (READ, "scheduling.k8s.io", &["priorityclasses"], ANY, Names::Any),
-    (READ, STORAGE, &["storageclasses", "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"], ANY, Names::Any),
+    (
+        READ,
+        STORAGE,
+        &["storageclasses", "csinodes", "csidrivers", "csistoragecapacities", "volumeattachments"],
+        ANY,
+        Names::Any,
+    ),
     (ALL, LEASES, &["leases"], "kube-system", Names::Any),
 ];
 

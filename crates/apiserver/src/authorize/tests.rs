@@ -82,7 +82,10 @@ fn proxy_and_dns_only_read() {
 fn everyone_else_may_nothing() {
     let account = user("system:serviceaccount:default:default", &["system:serviceaccounts", "system:authenticated"]);
     check_rule(&account, "get -/pods default p", false);
-    let text = check(&account, &Attributes { verb: "get", resource: "pods", subresource: "log", namespace: "ns", name: "p", group: "" });
+    let text = check(
+        &account,
+        &Attributes { verb: "get", resource: "pods", subresource: "log", namespace: "ns", name: "p", group: "" },
+    );
     let failure = text.expect_err("refused");
     assert_eq!(
         failure.to_string(),

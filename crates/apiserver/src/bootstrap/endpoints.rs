@@ -111,7 +111,12 @@ impl Mutation for Publish {
             let address = |ip: &String| EndpointAddress { ip: ip.clone(), ..Default::default() };
             endpoints.subsets = vec![EndpointSubset {
                 addresses: self.addresses.iter().map(address).collect(),
-                ports: vec![EndpointPort { name: "https".to_owned(), port: self.port, protocol: "TCP".to_owned(), ..Default::default() }],
+                ports: vec![EndpointPort {
+                    name: "https".to_owned(),
+                    port: self.port,
+                    protocol: "TCP".to_owned(),
+                    ..Default::default()
+                }],
                 ..Default::default()
             }];
         } else if let Some(slice) = current.downcast_mut::<EndpointSlice>() {
@@ -146,7 +151,8 @@ fn endpoints() -> Endpoints {
 }
 
 fn slice(advertised: &Advertised) -> EndpointSlice {
-    let mut slice = EndpointSlice { address_type: family_of(&advertised.address.to_string()).to_owned(), ..Default::default() };
+    let mut slice =
+        EndpointSlice { address_type: family_of(&advertised.address.to_string()).to_owned(), ..Default::default() };
     slice.metadata.name = KUBERNETES.to_owned();
     slice.metadata.namespace = "default".to_owned();
     slice.metadata.labels.insert("kubernetes.io/service-name".to_owned(), KUBERNETES.to_owned());

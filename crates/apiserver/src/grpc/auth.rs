@@ -61,7 +61,9 @@ impl Auth for Grpc {
                 audiences: granted.into_iter().filter(|audience| audiences.contains(audience)).collect(),
                 error: String::new(),
             },
-            Err(failure) => ReviewTokenResponse { error: format!("invalid bearer token: {failure}"), ..Default::default() },
+            Err(failure) => {
+                ReviewTokenResponse { error: format!("invalid bearer token: {failure}"), ..Default::default() }
+            }
         }))
     }
 }

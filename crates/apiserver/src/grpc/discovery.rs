@@ -1,9 +1,7 @@
 //! `keelson.api.v1.Discovery`.
 
 use proto::keelson::api::v1::discovery_server::Discovery;
-use proto::keelson::api::v1::{
-    ApiResource, GetVersionRequest, ListResourcesRequest, ListResourcesResponse, Version,
-};
+use proto::keelson::api::v1::{ApiResource, GetVersionRequest, ListResourcesRequest, ListResourcesResponse, Version};
 use tonic::{Request, Response, Status};
 
 use super::{Grpc, status};

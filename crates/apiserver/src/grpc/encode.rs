@@ -1,8 +1,8 @@
 //! Objects as gRPC messages, and back.
 
+use prost::Message;
 use proto::dynamic::KindInfo;
 use proto::keelson::api::v1::{Json, Object};
-use prost::Message;
 
 use crate::registry::Versioned;
 use crate::status::{Failure, Result};
@@ -13,7 +13,11 @@ const JSON: &str = "keelson.api.v1.Json";
 
 /// An object.
 pub fn object(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Object {
-    Object { resource_version: rev, object: Some(proto::any::pack_bytes(kind.full_name, bytes.to_vec())), warnings: Vec::new() }
+    Object {
+        resource_version: rev,
+        object: Some(proto::any::pack_bytes(kind.full_name, bytes.to_vec())),
+        warnings: Vec::new(),
+    }
 }
 
 /// An object of the cache.

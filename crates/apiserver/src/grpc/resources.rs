@@ -6,9 +6,9 @@ use prost::Message;
 use proto::keelson::api::v1::patch_request::Type as PatchKind;
 use proto::keelson::api::v1::resources_server::Resources;
 use proto::keelson::api::v1::{
-    CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteOptions as WireDeleteOptions, DeleteRequest,
-    DeleteResponse, GetRequest, ListChunk, ListRequest, Object, PatchRequest, UpdateRequest, WatchChunk, WatchRequest,
-    WriteOptions as WireWriteOptions,
+    CreateRequest, DeleteCollectionRequest, DeleteCollectionResponse, DeleteOptions as WireDeleteOptions,
+    DeleteRequest, DeleteResponse, GetRequest, ListChunk, ListRequest, Object, PatchRequest, UpdateRequest, WatchChunk,
+    WatchRequest, WriteOptions as WireWriteOptions,
 };
 use tonic::{Request, Response, Status};
 
@@ -165,7 +165,12 @@ fn write_options(kind: &str, options: Option<WireWriteOptions>) -> Result<WriteO
     let options = options.unwrap_or_default();
     if options.field_manager.len() > FIELD_MANAGER_BYTES_MAX {
         let message = format!("Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
-        return Err(Failure::invalid("meta.k8s.io", kind, "", vec![cause("FieldValueTooLong", "fieldManager", message)]));
+        return Err(Failure::invalid(
+            "meta.k8s.io",
+            kind,
+            "",
+            vec![cause("FieldValueTooLong", "fieldManager", message)],
+        ));
     }
     Ok(WriteOptions { dry_run: options.dry_run, field_validation: FieldValidation::parse(&options.field_validation)? })
 }

@@ -133,7 +133,9 @@ impl Decoder for RawCodec {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<WatchRequest>, Status> {
-        WatchRequest::decode(from).map(Some).map_err(|error| Status::invalid_argument(format!("malformed request: {error}")))
+        WatchRequest::decode(from)
+            .map(Some)
+            .map_err(|error| Status::invalid_argument(format!("malformed request: {error}")))
     }
 }
 

@@ -89,7 +89,9 @@ impl Grpc {
             let Place { pod, object, mut kubelet } = relay::place(&self.server, start.pod.as_ref()).await?;
             if matches!(object.status.phase.as_str(), "Succeeded" | "Failed") {
                 let (name, phase) = (&pod.name, &object.status.phase);
-                return Err(Failure::bad_request(format!("cannot {subresource} into a container in a completed pod; pod {name} is {phase}")));
+                return Err(Failure::bad_request(format!(
+                    "cannot {subresource} into a container in a completed pod; pod {name} is {phase}"
+                )));
             }
             start.container = container(&object, &start.container)?;
             start.pod = Some(pod);
@@ -118,7 +120,9 @@ async fn first<T>(stream: &mut Streaming<T>) -> Result<T> {
 
 /// The first message again, then the rest. A client that breaks off ends the stream towards the kubelet.
 fn onwards<T: Send + 'static>(first: T, rest: Streaming<T>) -> impl Stream<Item = T> + Send + 'static {
-    futures::stream::iter([first]).chain(rest.take_while(|next| std::future::ready(next.is_ok())).filter_map(|next| std::future::ready(next.ok())))
+    futures::stream::iter([first]).chain(
+        rest.take_while(|next| std::future::ready(next.is_ok())).filter_map(|next| std::future::ready(next.ok())),
+    )
 }
 
 /// What the kubelet answers goes back as it is; that it cannot be reached is said as such.
@@ -129,7 +133,9 @@ fn relayed<T: Send + 'static>(outcome: Result<Answer<Streaming<T>>>) -> Answer<C
             let text = crate::status::chain(&error);
             Err(status::of(Failure::unavailable(format!("the kubelet of the pod's node cannot be reached: {text}"))))
         }
-        Ok(Err(error)) => Err(Status::with_details(error.code(), error.message(), bytes::Bytes::copy_from_slice(error.details()))),
+        Ok(Err(error)) => {
+            Err(Status::with_details(error.code(), error.message(), bytes::Bytes::copy_from_slice(error.details())))
+        }
         Err(failure) => Err(status::of(failure)),
     }
 }

@@ -125,9 +125,9 @@ fn gather(kind: &'static KindInfo, first: Item, mut more: impl FnMut() -> Option
     while let Some(item) = next {
         let part = match item {
             // A deleted object is told under the revision of its deletion.
-            Item::Change(what, change) => change.encoded(what, |entry, rev| {
-                field(EVENTS, &event(what, encode::entry(kind, entry, rev)))
-            }),
+            Item::Change(what, change) => {
+                change.encoded(what, |entry, rev| field(EVENTS, &event(what, encode::entry(kind, entry, rev))))
+            }
             Item::Bookmark(revision) => field(EVENTS, &bookmark(kind, revision)),
         };
         bytes += part.len();

@@ -21,11 +21,8 @@ impl Strategy for PodStrategy {
     fn create(&self, object: &mut dyn DynObject) {
         let Some(pod) = object.downcast_mut::<Pod>() else { return };
         select_by_own_labels(pod);
-        pod.status = PodStatus {
-            phase: "Pending".to_owned(),
-            qos_class: qos_class(&pod.spec).to_owned(),
-            ..Default::default()
-        };
+        pod.status =
+            PodStatus { phase: "Pending".to_owned(), qos_class: qos_class(&pod.spec).to_owned(), ..Default::default() };
         if !pod.spec.scheduling_gates.is_empty() {
             pod.status.conditions.push(PodCondition {
                 r#type: "PodScheduled".to_owned(),
@@ -91,10 +88,9 @@ pub fn qos_class(spec: &PodSpec) -> &'static str {
     let counted = ["cpu", "memory"];
     let set = |quantity: Option<&Quantity>| quantity.is_some_and(|quantity| !is_zero(quantity));
     let pod_level = spec.resources.as_ref();
-    let any = containers
-        .iter()
-        .filter_map(|container| pod_level.or(Some(&container.resources)))
-        .any(|resources| counted.iter().any(|name| set(resources.requests.get(*name)) || set(resources.limits.get(*name))));
+    let any = containers.iter().filter_map(|container| pod_level.or(Some(&container.resources))).any(|resources| {
+        counted.iter().any(|name| set(resources.requests.get(*name)) || set(resources.limits.get(*name)))
+    });
     if !any {
         return "BestEffort";
     }
@@ -109,7 +105,10 @@ pub fn qos_class(spec: &PodSpec) -> &'static str {
 
 fn is_zero(quantity: &Quantity) -> bool {
     let digits = quantity.string.trim_start_matches(['+', '-']);
-    digits.chars().take_while(|letter| letter.is_ascii_digit() || *letter == '.').all(|digit| matches!(digit, '0' | '.'))
+    digits
+        .chars()
+        .take_while(|letter| letter.is_ascii_digit() || *letter == '.')
+        .all(|digit| matches!(digit, '0' | '.'))
 }
 
 #[cfg(test)]

@@ -90,9 +90,11 @@ pub fn patch(
     match applied {
         Ok(()) => Ok(object),
         Err(api::patch::Error::Malformed(why)) => Err(Failure::bad_request(why)),
-        Err(api::patch::Error::Unprocessable(why)) => {
-            Err(Failure::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}")))
-        }
+        Err(api::patch::Error::Unprocessable(why)) => Err(Failure::new(
+            422,
+            "Invalid",
+            format!("the server rejected our request due to an error in our request: {why}"),
+        )),
         // Upstream gives no reason here.
         Err(api::patch::Error::Directive(why)) => Err(Failure::new(500, "", why)),
     }

@@ -63,7 +63,8 @@ fn keep_allocated(new: &mut Service, old: &Service) {
     if needs_node_ports(new) && needs_node_ports(old) {
         let taken: Vec<i32> = new.spec.ports.iter().map(|port| port.node_port).filter(|port| *port != 0).collect();
         for port in new.spec.ports.iter_mut().filter(|port| port.node_port == 0) {
-            let same = |other: &&proto::core::v1::ServicePort| other.port == port.port && other.protocol == port.protocol;
+            let same =
+                |other: &&proto::core::v1::ServicePort| other.port == port.port && other.protocol == port.protocol;
             if let Some(kept) = old.spec.ports.iter().find(same).filter(|kept| !taken.contains(&kept.node_port)) {
                 port.node_port = kept.node_port;
             }

@@ -12,10 +12,8 @@ const RAW: u32 = 2;
 
 /// The object's protobuf bytes in a stored value.
 pub fn open(kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageError> {
-    let corrupt = |reason: String| StorageError::Corrupt {
-        key: String::from_utf8_lossy(&record.key).into_owned(),
-        reason,
-    };
+    let corrupt =
+        |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
     if record.value.starts_with(b"{") {
         let object = kind.from_json(&record.value).map_err(|error| corrupt(error.to_string()))?;
         let mut object = object;
@@ -25,7 +23,8 @@ pub fn open(kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageEr
     if !record.value.starts_with(proto::envelope::MAGIC) {
         return Err(corrupt("it begins neither as protobuf nor as JSON (is it encrypted?)".to_owned()));
     }
-    raw(record.value.slice(proto::envelope::MAGIC.len()..)).ok_or_else(|| corrupt("its envelope is malformed".to_owned()))
+    raw(record.value.slice(proto::envelope::MAGIC.len()..))
+        .ok_or_else(|| corrupt("its envelope is malformed".to_owned()))
 }
 
 /// The value to store for an object's protobuf bytes.
@@ -63,14 +62,16 @@ mod tests {
         let mut object = kind.new_object();
         object.metadata_mut().name = "a".to_owned();
         let bytes = object.encode_to_vec();
-        let record = Record { key: Bytes::from_static(b"/registry/configmaps/d/a"), value: seal(kind, false, &bytes), rev: 1 };
+        let record =
+            Record { key: Bytes::from_static(b"/registry/configmaps/d/a"), value: seal(kind, false, &bytes), rev: 1 };
         assert_eq!(open(kind, &record).expect("sealed above"), bytes);
     }
 
     #[test]
     fn a_cut_envelope_is_named_with_its_key() {
         let kind = proto::dynamic::kind_info("", "v1", "ConfigMap").expect("a core kind");
-        let record = Record { key: Bytes::from_static(b"/registry/x"), value: Bytes::from_static(b"k8s\0\x12\x7f"), rev: 1 };
+        let record =
+            Record { key: Bytes::from_static(b"/registry/x"), value: Bytes::from_static(b"k8s\0\x12\x7f"), rev: 1 };
         let error = open(kind, &record).expect_err("cut");
         assert!(error.to_string().contains("/registry/x"), "{error}");
     }

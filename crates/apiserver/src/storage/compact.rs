@@ -9,7 +9,7 @@ use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::{CompactionRequest, TxnRequest, response_op};
 use tokio_util::sync::CancellationToken;
 
-use super::{Store, StorageError, compare_version, put, read};
+use super::{StorageError, Store, compare_version, put, read};
 
 const TURN_KEY: &str = "compact_rev_key";
 
@@ -36,7 +36,9 @@ impl Store {
             }
             match self.compact_turn(last).await {
                 Ok(next) => last = next,
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "compaction failed, next turn tries again"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "compaction failed, next turn tries again")
+                }
             }
         }
     }

@@ -3,8 +3,8 @@
 //! etcd before 3.4.31 and 3.5.13 may send a progress notification ahead of the events it covers; where any
 //! endpoint is that old, consistent lists are read from the store.
 
-use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcdserverpb::StatusRequest;
+use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 
 use super::Store;
 
@@ -42,7 +42,11 @@ impl Store {
                     let text = answer.into_inner().version;
                     let trusted = Version::parse(&text).is_some_and(Version::progress_is_ordered);
                     if !trusted {
-                        tracing::debug!(server, version = text, "store has no ordered progress: consistent lists read it");
+                        tracing::debug!(
+                            server,
+                            version = text,
+                            "store has no ordered progress: consistent lists read it"
+                        );
                     }
                     ordered &= trusted;
                 }

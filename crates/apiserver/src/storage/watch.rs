@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::{Store, StorageError, prefix_end};
+use super::{StorageError, Store, prefix_end};
 
 /// Requests that may wait to be sent on one watch stream.
 const REQUESTS_LEN_MAX: usize = 16;

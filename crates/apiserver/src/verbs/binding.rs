@@ -34,7 +34,10 @@ fn check(binding: &Binding) -> Result<()> {
     // As upstream: these refusals carry no reason.
     let refuse = |text: String| Err(Failure::new(500, "", text));
     if !matches!(binding.target.kind.as_str(), "" | "Node") {
-        return refuse(format!("target.kind: Unsupported value: \"{}\": supported values: \"Node\", \"<empty>\"", binding.target.kind));
+        return refuse(format!(
+            "target.kind: Unsupported value: \"{}\": supported values: \"Node\", \"<empty>\"",
+            binding.target.kind
+        ));
     }
     if binding.target.name.is_empty() {
         return refuse("target.name: Required value".to_owned());

@@ -65,7 +65,10 @@ pub async fn create_object(
 fn only_own(user: &User, target: &Target, name: &str) -> Result<()> {
     let Some(node) = user.node() else { return Ok(()) };
     if matches!(target.resource.row.plural, "nodes" | "leases" | "csinodes") && name != node {
-        let why = format!("node \"{node}\" is not allowed to create {} of another name than its own", target.resource.row.plural);
+        let why = format!(
+            "node \"{node}\" is not allowed to create {} of another name than its own",
+            target.resource.row.plural
+        );
         return Err(target.resource.forbidden(name, &why));
     }
     Ok(())

@@ -46,7 +46,10 @@ fn json(
     warnings: &mut Vec<String>,
 ) -> Result<Box<dyn DynObject>> {
     let refuse = |what: String| {
-        Failure::bad_request(format!("{} in version \"{}\" cannot be handled as a {}: {what}", kind.kind, kind.version, kind.kind))
+        Failure::bad_request(format!(
+            "{} in version \"{}\" cannot be handled as a {}: {what}",
+            kind.kind, kind.version, kind.kind
+        ))
     };
     let mut object = kind.new_object();
     let decoded =

@@ -37,7 +37,13 @@ impl Mutation for Deletion<'_> {
     }
 }
 
-fn check_preconditions(resource: &Resource, name: &str, options: &DeleteOptions, meta: &ObjectMeta, rev: i64) -> Result<()> {
+fn check_preconditions(
+    resource: &Resource,
+    name: &str,
+    options: &DeleteOptions,
+    meta: &ObjectMeta,
+    rev: i64,
+) -> Result<()> {
     let row = resource.row;
     if !options.uid.is_empty() && options.uid != meta.uid {
         let why = format!(
@@ -195,7 +201,9 @@ mod tests {
     fn a_namespace_waits_for_its_controller() {
         let mut namespace = Namespace::default();
         namespace.spec.finalizers = vec!["kubernetes".into()];
-        let Decision::Write(namespace) = run("namespaces", namespace, &DeleteOptions::default()) else { panic!("marked") };
+        let Decision::Write(namespace) = run("namespaces", namespace, &DeleteOptions::default()) else {
+            panic!("marked")
+        };
         let namespace = namespace.downcast_ref::<Namespace>().expect("a namespace");
         assert_eq!(namespace.status.phase, "Terminating");
         assert!(namespace.metadata.deletion_timestamp.is_some());

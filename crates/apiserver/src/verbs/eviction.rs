@@ -82,7 +82,8 @@ async fn spend(server: &Server, target: &Target, pod: &Pod, dry_run: bool) -> Re
         [] => return Ok(()),
         [name] => name,
         _ => {
-            let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            let message =
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
             return Err(Failure::internal(message));
         }
     };
@@ -131,7 +132,8 @@ fn may_evict_unready(budget: &PodDisruptionBudget) -> bool {
 }
 
 fn refused(why: &str, retry_s: i32) -> Failure {
-    let failure = Failure::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
-        .because(vec![cause("DisruptionBudget", "", why)]);
+    let failure =
+        Failure::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
+            .because(vec![cause("DisruptionBudget", "", why)]);
     if retry_s > 0 { failure.retry_after(retry_s) } else { failure }
 }

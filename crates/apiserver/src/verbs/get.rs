@@ -15,7 +15,8 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Result<Versioned> {
     target.require_name()?;
     // As upstream: a malformed version is answered without a reason.
-    let version = parse_version(resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;
+    let version =
+        parse_version(resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;
     let object = match version {
         Some(version) => cached(target, version).await?,
         None => newest(server, target).await?,
@@ -23,7 +24,11 @@ pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Re
     match target.subresource.as_str() {
         "" | "status" | "ephemeralcontainers" | "resize" => Ok(object),
         "scale" => super::scale::read(target, &object),
-        other => Err(Failure::method_not_supported(target.resource.row.group, target.resource.row.plural, &format!("get of {other}"))),
+        other => Err(Failure::method_not_supported(
+            target.resource.row.group,
+            target.resource.row.plural,
+            &format!("get of {other}"),
+        )),
     }
 }
 

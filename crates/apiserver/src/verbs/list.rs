@@ -82,9 +82,8 @@ pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Re
 }
 
 fn source(options: &ListOptions) -> Result<Source> {
-    let version = parse_version(&options.resource_version).map_err(|failure| {
-        Failure::bad_request(format!("invalid resource version: {}", failure.0.message))
-    })?;
+    let version = parse_version(&options.resource_version)
+        .map_err(|failure| Failure::bad_request(format!("invalid resource version: {}", failure.0.message)))?;
     if !options.token.is_empty() {
         if !options.version_match.is_empty() {
             return Err(bad_match("Forbidden: resourceVersionMatch is forbidden when continue is provided"));
@@ -104,12 +103,15 @@ fn source(options: &ListOptions) -> Result<Source> {
         }
         ("" | "NotOlderThan", Some(version)) => Ok(Source::Cache(version)),
         ("Exact", Some(version)) if version > 0 => Ok(Source::Store { revision: version, start: String::new() }),
-        ("Exact", Some(_)) => Err(bad_match("Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")),
+        ("Exact", Some(_)) => {
+            Err(bad_match("Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""))
+        }
         ("NotOlderThan" | "Exact", None) => {
             Err(bad_match("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"))
         }
         (other, _) => {
-            let message = format!("Unsupported value: \"{other}\": supported values: \"\", \"Exact\", \"NotOlderThan\"");
+            let message =
+                format!("Unsupported value: \"{other}\": supported values: \"\", \"Exact\", \"NotOlderThan\"");
             Err(bad_match_as("FieldValueNotSupported", message))
         }
     }

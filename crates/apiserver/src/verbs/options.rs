@@ -96,7 +96,10 @@ pub fn filter(resource: &Resource, namespace: &str, name: &str, labels: &str, fi
         let path = wanted.field.as_str();
         if !resource.row.selectable_fields.contains(&path) {
             let kind = resource.row.kind;
-            return Err(Failure::bad_request(format!("\"{path}\" is not a known field selector: {}", known(resource, kind))));
+            return Err(Failure::bad_request(format!(
+                "\"{path}\" is not a known field selector: {}",
+                known(resource, kind)
+            )));
         }
         match path {
             "metadata.name" if wanted.equal && name.is_empty() => name.clone_from(&wanted.value),
@@ -119,7 +122,9 @@ pub fn parse_version(text: &str) -> Result<Option<i64>> {
     match text.parse::<i64>() {
         Ok(version) if version >= 0 => Ok(Some(version)),
         _ => {
-            let why = format!("resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            let why = format!(
+                "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            );
             Err(Failure::bad_request(why))
         }
     }

@@ -58,7 +58,8 @@ impl Mutation for Patch<'_> {
         let patched = apply(self.kind, self.patch, current.as_ref(), rev)?;
         let bytes = serde_json::to_vec(&patched).map_err(Failure::internal)?;
         let validation = self.options.field_validation;
-        let mut new = decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings).map_err(misfit)?;
+        let mut new =
+            decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings).map_err(misfit)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
         if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
             return Err(resource.modified(&self.target.name));

@@ -2,11 +2,11 @@
 
 use proto::dynamic::DynObject;
 
+use super::Target;
 use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::patch::{PatchType, apply};
 use super::write::{Decision, Mutation, change};
-use super::Target;
 use crate::registry::{Versioned, rules, scale, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -72,8 +72,8 @@ impl Mutation for Scaling<'_> {
             Source::Whole(wanted, _) => scale::replicas(wanted.as_ref()),
             Source::Patch(kind, patch) => {
                 let patched = apply(*kind, patch, &before, rev)?;
-                let wanted: proto::autoscaling::v1::Scale = proto::json::from_value(patched)
-                    .map_err(|error| Failure::bad_request(error.to_string()))?;
+                let wanted: proto::autoscaling::v1::Scale =
+                    proto::json::from_value(patched).map_err(|error| Failure::bad_request(error.to_string()))?;
                 if wanted.metadata.resource_version != rev.to_string() {
                     return Err(resource.modified(&self.target.name));
                 }

@@ -78,7 +78,9 @@ async fn bound(
         ("v1" | "", "Secret") => ("secrets", target.namespace.as_str()),
         ("v1" | "", "Node") => ("nodes", ""),
         (version, kind) => {
-            return Err(Failure::bad_request(format!("cannot bind token for serviceaccount to object {version} {kind}")));
+            return Err(Failure::bad_request(format!(
+                "cannot bind token for serviceaccount to object {version} {kind}"
+            )));
         }
     };
     let resource = server.registry.core(plural)?;
@@ -92,9 +94,17 @@ async fn bound(
     let object = resource.decode(&object.bytes)?;
     let uid = &object.metadata().uid;
     if !reference.u_id.is_empty() && reference.u_id != *uid {
-        let why = format!("the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated", reference.u_id);
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+            reference.u_id
+        );
         return Err(resource.conflict(&reference.name, &why));
     }
     let node = object.downcast_ref::<proto::core::v1::Pod>().map(|pod| pod.spec.node_name.clone());
-    Ok(Bound { kind: reference.kind.clone(), name: reference.name.clone(), uid: uid.clone(), node: node.unwrap_or_default() })
+    Ok(Bound {
+        kind: reference.kind.clone(),
+        name: reference.name.clone(),
+        uid: uid.clone(),
+        node: node.unwrap_or_default(),
+    })
 }

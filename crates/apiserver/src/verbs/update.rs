@@ -84,14 +84,20 @@ pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn Dy
     let new = match target.subresource.as_str() {
         "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
         "finalize" => namespace::finalize(new.as_ref(), current)?,
-        subresource @ ("ephemeralcontainers" | "resize") => rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?,
+        subresource @ ("ephemeralcontainers" | "resize") => {
+            rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?
+        }
         "" => {
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
             return Ok(keep_or_remove(resource, new));
         }
         other => {
-            return Err(Failure::method_not_supported(resource.row.group, resource.row.plural, &format!("update of {other}")));
+            return Err(Failure::method_not_supported(
+                resource.row.group,
+                resource.row.plural,
+                &format!("update of {other}"),
+            ));
         }
     };
     rules::check_subresource(resource, &target.subresource, new.as_ref(), old.as_ref())?;

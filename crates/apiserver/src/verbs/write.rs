@@ -176,7 +176,8 @@ pub fn encode(resource: &Resource, object: &dyn DynObject, name: &str) -> Result
     if bytes.len() > OBJECT_BYTES_MAX {
         let kind = resource.row.kind;
         let size = bytes.len();
-        let message = format!("{kind} \"{name}\" has {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or make it smaller");
+        let message =
+            format!("{kind} \"{name}\" has {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or make it smaller");
         return Err(Failure::too_large(&message));
     }
     Ok(bytes.into())

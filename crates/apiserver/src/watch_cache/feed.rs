@@ -59,7 +59,9 @@ impl Feed {
         let mut entries = Vec::new();
         let revision = self
             .store
-            .scan(&self.resource.prefix, 0, |records| entries.extend(records.iter().filter_map(|record| self.entry(record))))
+            .scan(&self.resource.prefix, 0, |records| {
+                entries.extend(records.iter().filter_map(|record| self.entry(record)))
+            })
             .await?;
         self.resource.cache.replace(entries, revision);
         Ok(())
@@ -87,7 +89,8 @@ impl Feed {
             Fed::Progress(revision) => self.resource.cache.progress(revision),
             Fed::Changes(changes) => {
                 let changes = changes.into_iter().filter_map(|change| {
-                    let key: Box<str> = std::str::from_utf8(&change.key).ok()?.strip_prefix(&self.resource.prefix)?.into();
+                    let key: Box<str> =
+                        std::str::from_utf8(&change.key).ok()?.strip_prefix(&self.resource.prefix)?.into();
                     let new = match change.value {
                         // A value that cannot be read is logged and then as good as gone.
                         Some(value) => self.entry(&Record { key: change.key, value, rev: change.rev }),

@@ -77,7 +77,11 @@ impl Watcher {
 
     /// Hands a bookmark over where bookmarks are wanted; false: the watcher is gone.
     pub fn bookmark(&mut self, revision: i64) -> bool {
-        if self.bookmarks && revision > self.after { self.send(Item::Bookmark(revision)) } else { !self.sender.is_closed() }
+        if self.bookmarks && revision > self.after {
+            self.send(Item::Bookmark(revision))
+        } else {
+            !self.sender.is_closed()
+        }
     }
 
     /// Ends the watch, saying why.

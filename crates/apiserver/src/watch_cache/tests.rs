@@ -126,7 +126,10 @@ async fn bookmarks_come_after_what_they_cover() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_waits_for_the_revision_it_needs() {
     let cache = Arc::new(filled(&[], 10));
-    let waiting = { let cache = Arc::clone(&cache); tokio::spawn(async move { cache.wait_for(12, Duration::from_secs(3)).await }) };
+    let waiting = {
+        let cache = Arc::clone(&cache);
+        tokio::spawn(async move { cache.wait_for(12, Duration::from_secs(3)).await })
+    };
     tokio::task::yield_now().await;
     put(&cache, "d/a", 12);
     assert_eq!(waiting.await.expect("no panic"), Ok(()));

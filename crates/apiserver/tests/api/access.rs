@@ -1,7 +1,7 @@
 //! Who may do what, and tokens.
 
-use client::config::{Credentials, Data};
 use client::ListParams;
+use client::config::{Credentials, Data};
 use proto::authentication::v1::{BoundObjectReference, TokenRequest};
 use proto::core::v1::{ConfigMap, Node, Pod, Secret, ServiceAccount};
 
@@ -23,13 +23,20 @@ async fn identities_may_do_what_their_role_says(engine: Engine) {
     assert_eq!(made.spec.taints[0].key, "node.kubernetes.io/not-ready");
     own.metadata.name = "n2".into();
     assert!(node.api::<Node>().create(&own).await.expect_err("another's").is_forbidden());
-    assert!(node.api::<ConfigMap>().create(&config_map("default", "a", &[])).await.expect_err("no role").is_forbidden());
+    assert!(
+        node.api::<ConfigMap>().create(&config_map("default", "a", &[])).await.expect_err("no role").is_forbidden()
+    );
     let scheduler = cluster.client(&server, "scheduler");
     assert!(scheduler.api::<Secret>().list(&ListParams::default()).await.expect_err("no role").is_forbidden());
     scheduler.api::<Pod>().list(&ListParams::default()).await.expect("its role");
     let stranger = cluster.client(&server, "stranger");
     let refused = stranger.api::<Pod>().list(&ListParams::default()).await.expect_err("nobody");
-    assert!(refused.to_string().contains("User \"mallory\" cannot list resource \"pods\" in API group \"\" at the cluster scope"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("User \"mallory\" cannot list resource \"pods\" in API group \"\" at the cluster scope"),
+        "{refused}"
+    );
     assert_eq!(stranger.who_am_i().await.expect("may ask who it is").username, "mallory");
     let nobody = cluster.client_with(&server, Credentials::Anonymous);
     let refused = nobody.who_am_i().await.expect_err("nothing is anonymous");

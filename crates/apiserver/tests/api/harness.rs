@@ -169,7 +169,8 @@ fn identities() -> Vec<Identity> {
         names: vec![],
         authority: Authority::Cluster,
     };
-    let server = Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
+    let server =
+        Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
     vec![
         server,
         client("admin", "kubernetes-admin", Some("system:masters")),

@@ -72,13 +72,19 @@ async fn addresses_follow_their_services(engine: Engine) {
     let refused = services.create(&taken).await.expect_err("taken");
     assert!(refused.to_string().contains("provided port is already allocated"), "{refused}");
 
-    let named = Patch::merge(&json!({"spec": {"type": "ExternalName", "externalName": "example.com", "clusterIP": null, "clusterIPs": null}}));
+    let named = Patch::merge(
+        &json!({"spec": {"type": "ExternalName", "externalName": "example.com", "clusterIP": null, "clusterIPs": null}}),
+    );
     let named = services.patch("default", "s", named).await.expect("changed");
     assert_eq!(named.spec.cluster_ip, "");
     assert!(addresses.get("", &ip).await.expect_err("free again").is_not_found());
     services.create(&taken).await.expect("the port is free again");
 
-    let headless = { let mut it = service("h", "ClusterIP"); it.spec.cluster_ip = "None".into(); it };
+    let headless = {
+        let mut it = service("h", "ClusterIP");
+        it.spec.cluster_ip = "None".into();
+        it
+    };
     let headless = services.create(&headless).await.expect("created");
     assert_eq!(headless.spec.cluster_ips, ["None"]);
     services.delete("default", "t", &DeleteParams::default()).await.expect("deleted");

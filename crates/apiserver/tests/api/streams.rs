@@ -11,9 +11,7 @@ use futures::stream::{self, BoxStream};
 use proto::core::v1::{Binding, Node, NodeAddress, Pod, ServiceAccount};
 use proto::keelson::api::v1::exec_input::Input;
 use proto::keelson::api::v1::exec_output::Output;
-use proto::keelson::api::v1::{
-    ExecInput, ExecOutput, ExecStart, LogsChunk, LogsRequest, PodRef, PortForwardFrame,
-};
+use proto::keelson::api::v1::{ExecInput, ExecOutput, ExecStart, LogsChunk, LogsRequest, PodRef, PortForwardFrame};
 use proto::keelson::node::v1::node_server::{Node as Kubelet, NodeServer};
 use testkit::pki::Authority;
 use tokio::net::TcpListener;
@@ -47,7 +45,9 @@ impl Kubelet for Echo {
     async fn exec(&self, request: Request<Streaming<ExecInput>>) -> Result<Response<Self::ExecStream>, Status> {
         let outputs = request.into_inner().map(|input| {
             let output = match input?.input {
-                Some(Input::Start(start)) if start.command == ["fail"] => return Err(Status::not_found("no such command")),
+                Some(Input::Start(start)) if start.command == ["fail"] => {
+                    return Err(Status::not_found("no such command"));
+                }
                 Some(Input::Start(_)) => Output::Started(true),
                 Some(Input::Stdin(bytes)) => Output::Stdout(bytes),
                 _ => Output::ExitCode(7),
@@ -110,7 +110,11 @@ async fn streams_reach_the_kubelet_of_the_pods_node(engine: Engine) {
     let mut chunks = admin.streams().logs(logs.clone()).await.expect("relayed").into_inner();
     let text = chunks.message().await.expect("a chunk").expect("one").data;
     let expect = format!("kubernetes-admin c {}", made.metadata.uid.len());
-    assert_eq!(String::from_utf8_lossy(&text), expect, "the only container, the pod's uid, the apiserver's certificate");
+    assert_eq!(
+        String::from_utf8_lossy(&text),
+        expect,
+        "the only container, the pod's uid, the apiserver's certificate"
+    );
 
     let start = |command: &str| ExecInput {
         input: Some(Input::Start(ExecStart {
@@ -123,7 +127,8 @@ async fn streams_reach_the_kubelet_of_the_pods_node(engine: Engine) {
     let close = ExecInput { input: Some(Input::StdinClosed(true)) };
     let inputs = stream::iter([start("cat"), stdin, close]);
     let outputs = admin.streams().exec(inputs).await.expect("relayed").into_inner();
-    let outputs: Vec<Output> = outputs.filter_map(|output| std::future::ready(output.ok().and_then(|it| it.output))).collect().await;
+    let outputs: Vec<Output> =
+        outputs.filter_map(|output| std::future::ready(output.ok().and_then(|it| it.output))).collect().await;
     assert_eq!(outputs, [Output::Started(true), Output::Stdout(b"hello".to_vec().into()), Output::ExitCode(7)]);
     let mut failing = admin.streams().exec(stream::iter([start("fail")])).await.expect("begun").into_inner();
     assert_eq!(failing.message().await.expect_err("the kubelet's own words").message(), "no such command");

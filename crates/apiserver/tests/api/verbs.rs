@@ -35,7 +35,10 @@ async fn objects_live_through_every_verb(engine: Engine) {
     let stale = maps.update(&made).await.expect_err("stale");
     assert!(stale.is_conflict(), "{stale}");
     let text = stale.status().expect("a Status").message.clone();
-    assert_eq!(text, "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again");
+    assert_eq!(
+        text,
+        "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your changes to the latest version and try again"
+    );
 
     let merged = maps.patch("default", "a", Patch::merge(&json!({"data": {"m": "3"}}))).await.expect("patched");
     assert_eq!((merged.data["k"].as_str(), merged.data["m"].as_str()), ("2", "3"));
@@ -114,7 +117,13 @@ async fn pods_are_bound_and_end_with_their_grace_period(engine: Engine) {
     assert!(again.is_conflict(), "{again}");
     let bound = pods.get("default", "p").await.expect("read");
     assert_eq!(bound.spec.node_name, "n1");
-    assert!(bound.status.conditions.iter().any(|condition| condition.r#type == "PodScheduled" && condition.status == "True"));
+    assert!(
+        bound
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.r#type == "PodScheduled" && condition.status == "True")
+    );
 
     let by_node = pods.list(&ListParams::in_namespace("").fields("spec.nodeName=n1")).await.expect("listed");
     assert_eq!(by_node.items.len(), 1);
@@ -195,7 +204,10 @@ async fn workloads_are_scaled_and_keep_their_status(engine: Engine) {
     made.status.replicas = 3;
     made.spec.replicas = Some(9);
     let with_status = deployments.update_status(&made).await.expect("status written");
-    assert_eq!((with_status.status.replicas, with_status.spec.replicas, with_status.metadata.generation), (3, Some(3), 1));
+    assert_eq!(
+        (with_status.status.replicas, with_status.spec.replicas, with_status.metadata.generation),
+        (3, Some(3), 1)
+    );
 
     let mut scale: Scale = deployments.get_subresource("default", "d", "scale").await.expect("read");
     assert_eq!((scale.spec.replicas, scale.status.replicas, scale.status.selector.as_str()), (3, 3, "app=d"));
@@ -212,7 +224,8 @@ async fn workloads_are_scaled_and_keep_their_status(engine: Engine) {
     let json_patch = json!([{"op": "replace", "path": "/spec/replicas", "value": 1}]);
     let patched = deployments.patch("default", "d", Patch::json(&json_patch)).await.expect("patched");
     assert_eq!(patched.spec.replicas, Some(1));
-    let unknown = deployments.patch("default", "d", Patch::merge(&json!({"spec": {"replicaz": 1}}))).await.expect_err("typo");
+    let unknown =
+        deployments.patch("default", "d", Patch::merge(&json!({"spec": {"replicaz": 1}}))).await.expect_err("typo");
     assert!(unknown.to_string().contains("replicaz"), "{unknown}");
 
     let foreground = DeleteParams { propagation: "Foreground".into(), ..Default::default() };

@@ -107,7 +107,9 @@ async fn old_revisions_are_gone(engine: Engine) {
             Err(error) => break error,
             Ok(_) => assert!(begin.elapsed() < Duration::from_secs(20), "history is never compacted"),
         }
-        maps.patch("default", "later", Patch::merge(&json!({"data": {"k": begin.elapsed().as_micros().to_string()}}))).await.expect("patched");
+        maps.patch("default", "later", Patch::merge(&json!({"data": {"k": begin.elapsed().as_micros().to_string()}})))
+            .await
+            .expect("patched");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert!(expired.is_expired(), "{expired}");

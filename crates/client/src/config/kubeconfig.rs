@@ -146,19 +146,16 @@ impl Kubeconfig {
             .find(|context| context.name == name)
             .ok_or_else(|| undefined("context", name, self.contexts()))?;
         let body = &context.context;
-        let (cluster_dir, cluster) = self
-            .clusters
-            .iter()
-            .find(|(_, cluster)| cluster.name == body.cluster)
-            .ok_or_else(|| undefined("cluster", &body.cluster, self.clusters.iter().map(|(_, known)| known.name.as_str())))?;
+        let (cluster_dir, cluster) =
+            self.clusters.iter().find(|(_, cluster)| cluster.name == body.cluster).ok_or_else(|| {
+                undefined("cluster", &body.cluster, self.clusters.iter().map(|(_, known)| known.name.as_str()))
+            })?;
         let credentials = if body.user.is_empty() {
             Credentials::Anonymous
         } else {
-            let (dir, user) = self
-                .users
-                .iter()
-                .find(|(_, user)| user.name == body.user)
-                .ok_or_else(|| undefined("user", &body.user, self.users.iter().map(|(_, known)| known.name.as_str())))?;
+            let (dir, user) = self.users.iter().find(|(_, user)| user.name == body.user).ok_or_else(|| {
+                undefined("user", &body.user, self.users.iter().map(|(_, known)| known.name.as_str()))
+            })?;
             user.user.credentials(&user.name, dir)?
         };
         cluster.cluster.config(&cluster.name, cluster_dir, credentials, body.namespace.clone())
@@ -212,14 +209,15 @@ impl User {
             return Err(unusable("auth-provider is not supported; use a client certificate or a token".to_owned()));
         }
         if self.username.is_some() {
-            return Err(unusable("username and password are not supported; use a client certificate or a token".to_owned()));
+            return Err(unusable(
+                "username and password are not supported; use a client certificate or a token".to_owned(),
+            ));
         }
         if self.impersonate.is_some() {
             return Err(unusable("impersonation (as) is not supported yet".to_owned()));
         }
-        let part = |what: &str, inline, path| {
-            data(inline, path, dir).map_err(|reason| unusable(format!("{what}: {reason}")))
-        };
+        let part =
+            |what: &str, inline, path| data(inline, path, dir).map_err(|reason| unusable(format!("{what}: {reason}")));
         let cert = part("client-certificate-data", &self.client_certificate_data, &self.client_certificate)?;
         let key = part("client-key-data", &self.client_key_data, &self.client_key)?;
         match (cert, key) {

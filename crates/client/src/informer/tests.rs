@@ -76,7 +76,8 @@ async fn store_follows_the_server_and_handlers_hear_each_change() {
     assert!(followed.next().await.new.is_none());
     assert_eq!(followed.store.revision(), 5);
     assert_eq!(*followed.log.lock().expect("lock"), ["+n/a", "+n/b", "+n/c", "~n/a", "-n/b"]);
-    let found: Vec<_> = followed.store.by_index("value", "1").iter().map(|object| object.metadata.name.clone()).collect();
+    let found: Vec<_> =
+        followed.store.by_index("value", "1").iter().map(|object| object.metadata.name.clone()).collect();
     assert_eq!(found, ["c"]);
 }
 

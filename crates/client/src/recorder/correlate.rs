@@ -160,7 +160,12 @@ mod tests {
 
     fn note(message: &str, second: u64) -> Note {
         Note {
-            involved: ObjectReference { kind: "Pod".into(), name: "a".into(), namespace: "n".into(), ..Default::default() },
+            involved: ObjectReference {
+                kind: "Pod".into(),
+                name: "a".into(),
+                namespace: "n".into(),
+                ..Default::default()
+            },
             source: EventSource { component: "test".into(), host: "h".into() },
             kind: "Normal",
             reason: "Tested".into(),

@@ -120,9 +120,10 @@ impl Step<'_> {
         if !down.is_empty() {
             return down;
         }
-        let old_runs = sets.old.iter().any(|set| {
-            self.view.pods.by_index(BY_OWNER, &set.metadata.uid).iter().any(|pod| !pods::is_terminal(pod))
-        });
+        let old_runs = sets
+            .old
+            .iter()
+            .any(|set| self.view.pods.by_index(BY_OWNER, &set.metadata.uid).iter().any(|pod| !pods::is_terminal(pod)));
         if old_runs {
             return Vec::new();
         }

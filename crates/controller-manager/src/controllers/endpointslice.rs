@@ -188,7 +188,8 @@ pub(super) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
         return Some(if number == 0 { port.port } else { number });
     }
     let wanted = &port.target_port.str_val;
-    let sidecars = pod.spec.init_containers.iter().filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let sidecars =
+        pod.spec.init_containers.iter().filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let containers = pod.spec.containers.iter().chain(sidecars);
     containers
         .flat_map(|container| &container.ports)
@@ -198,7 +199,8 @@ pub(super) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
 
 /// The newest moment at which something about the Service's endpoints became due.
 pub(super) fn trigger_time(service: &Service, pods: &[Arc<Pod>]) -> String {
-    let transitions = pods.iter().filter_map(|pod| pods::condition(pod, "Ready")).map(|ready| ready.last_transition_time);
+    let transitions =
+        pods.iter().filter_map(|pod| pods::condition(pod, "Ready")).map(|ready| ready.last_transition_time);
     let newest = transitions.chain([service.metadata.creation_timestamp]).max().unwrap_or_default();
     newest.to_string()
 }

@@ -189,7 +189,8 @@ impl Collector {
                 if meta.uid != owner.uid {
                     return Ok(OwnerState::Gone);
                 }
-                let waits = meta.deletion_timestamp.is_some() && meta.finalizers.iter().any(|known| known == FOREGROUND);
+                let waits =
+                    meta.deletion_timestamp.is_some() && meta.finalizers.iter().any(|known| known == FOREGROUND);
                 Ok(if waits { OwnerState::Waiting } else { OwnerState::Solid })
             }
             Err(error) if error.is_not_found() => Ok(OwnerState::Gone),
@@ -206,7 +207,13 @@ impl Collector {
         };
         match api.delete(&meta.namespace, &meta.name, &params).await {
             Ok(_) => {
-                tracing::debug!(resource = api.resource().plural, namespace = meta.namespace, name = meta.name, policy, "collected");
+                tracing::debug!(
+                    resource = api.resource().plural,
+                    namespace = meta.namespace,
+                    name = meta.name,
+                    policy,
+                    "collected"
+                );
                 Ok(())
             }
             Err(error) if error.is_not_found() => Ok(()),

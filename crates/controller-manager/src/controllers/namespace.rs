@@ -63,7 +63,9 @@ impl Emptier {
         }
         let api = self.client.api::<Namespace>();
         let Some(namespace) = api.get_opt("", name).await? else { return Ok(true) };
-        if namespace.metadata.deletion_timestamp.is_none() || !namespace.spec.finalizers.iter().any(|own| own == FINALIZER) {
+        if namespace.metadata.deletion_timestamp.is_none()
+            || !namespace.spec.finalizers.iter().any(|own| own == FINALIZER)
+        {
             return Ok(true);
         }
         let remains = self.delete_content(name).await?;

@@ -127,7 +127,12 @@ fn mark_pods(view: &View, node: &Node, now: Time) -> Plan {
             ready.status = "False".to_owned();
             ready.last_transition_time = now;
         }
-        plan.push(Write::update_status(marked).telling(Note::warning(COMPONENT, &*pod, "NodeNotReady", "Node is not ready")));
+        plan.push(Write::update_status(marked).telling(Note::warning(
+            COMPONENT,
+            &*pod,
+            "NodeNotReady",
+            "Node is not ready",
+        )));
     }
     plan
 }

@@ -39,7 +39,8 @@ pub fn plan(view: &View, _key: &Key, now: Time) -> Plan {
             Some(found) => {
                 view.absent_nodes.is_here(node);
                 let abandoned = found.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE);
-                let ready = found.status.conditions.iter().any(|known| known.r#type == "Ready" && known.status == "True");
+                let ready =
+                    found.status.conditions.iter().any(|known| known.r#type == "Ready" && known.status == "True");
                 if going && abandoned && !ready {
                     orphaned(pod, now, &mut plan);
                 }

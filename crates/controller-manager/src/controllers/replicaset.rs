@@ -191,9 +191,8 @@ fn siblings_by_node(view: &View, set: &ReplicaSet, active: &[&Arc<Pod>]) -> Hash
 fn status(view: &View, set: &ReplicaSet, mine: &[Arc<Pod>], now: Time) -> ReplicaSetStatus {
     let labels = &set.spec.template.metadata.labels;
     let active: Vec<&Arc<Pod>> = mine.iter().filter(|pod| pods::is_active(pod)).collect();
-    let count = |keep: &dyn Fn(&Pod) -> bool| {
-        i32::try_from(active.iter().filter(|pod| keep(pod)).count()).unwrap_or(i32::MAX)
-    };
+    let count =
+        |keep: &dyn Fn(&Pod) -> bool| i32::try_from(active.iter().filter(|pod| keep(pod)).count()).unwrap_or(i32::MAX);
     let terminating = mine.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some() && !pods::is_terminal(pod));
     ReplicaSetStatus {
         replicas: count(&|_| true),

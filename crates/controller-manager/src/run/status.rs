@@ -72,7 +72,8 @@ impl Collector for Told {
             encoder.encode_descriptor("leader_election_master_status", help, None, master.metric_type())?;
         master.encode(family.encode_family(&[("name", self.name.as_str())])?)?;
         let kind = ConstGauge::new(0_i64).metric_type();
-        let mut depth = encoder.encode_descriptor("workqueue_depth", "Keys that wait, delayed ones included", None, kind)?;
+        let mut depth =
+            encoder.encode_descriptor("workqueue_depth", "Keys that wait, delayed ones included", None, kind)?;
         for controller in self.controllers.iter() {
             let waiting = ConstGauge::new(i64::try_from(controller.queue.len()).unwrap_or(i64::MAX));
             waiting.encode(depth.encode_family(&[("name", controller.name)])?)?;

@@ -53,9 +53,8 @@ pub fn controllers(flags: &Flags) -> Arc<Vec<Arc<Controller>>> {
         (namespace::NAME, |_, _, _| Plan::none(), 0),
     ];
     let chosen = all.into_iter().filter(|(name, _, _)| flags.runs(name));
-    let made = chosen.map(|(name, plan, workers)| {
-        Arc::new(Controller { name, plan, workers, queue: Default::default() })
-    });
+    let made =
+        chosen.map(|(name, plan, workers)| Arc::new(Controller { name, plan, workers, queue: Default::default() }));
     Arc::new(made.collect())
 }
 
@@ -117,12 +116,7 @@ fn both<T>(change: &Change<T>) -> impl Iterator<Item = &Arc<T>> {
 }
 
 /// Starts an informer for every store of the view.
-pub fn informers(
-    client: &Client,
-    view: &Arc<View>,
-    controllers: &Arc<Vec<Arc<Controller>>>,
-    tasks: &mut JoinSet<()>,
-) {
+pub fn informers(client: &Client, view: &Arc<View>, controllers: &Arc<Vec<Arc<Controller>>>, tasks: &mut JoinSet<()>) {
     let wake = Wake { controllers: controllers.clone(), view: view.clone() };
     let everything = ListParams::default;
     let w = wake.clone();

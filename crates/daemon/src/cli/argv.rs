@@ -37,7 +37,10 @@ pub fn normalize(command: &Command, args: Vec<OsString>) -> Result<Vec<OsString>
         let Some(flag) = find(&known, name) else {
             if let Some(wrong) = name.strip_prefix("--") {
                 let nearest = suggest::nearest(wrong, known.iter().map(|flag| flag.long.as_str()));
-                return Err(Error::UnknownFlag { flag: name.to_owned(), nearest: nearest.map(|near| format!("--{near}")) });
+                return Err(Error::UnknownFlag {
+                    flag: name.to_owned(),
+                    nearest: nearest.map(|near| format!("--{near}")),
+                });
             }
             out.push(arg);
             continue;

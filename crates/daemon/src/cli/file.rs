@@ -37,7 +37,8 @@ pub fn arguments(
         if names.iter().any(|name| given(name)) {
             continue;
         }
-        let values = values(&value).ok_or_else(|| bad(format!("key {key:?}: expected a value, a list or a flat map")))?;
+        let values =
+            values(&value).ok_or_else(|| bad(format!("key {key:?}: expected a value, a list or a flat map")))?;
         if matches!(arg.get_action(), ArgAction::Append) {
             arguments.extend(values.iter().map(|value| format!("--{long}={value}")));
         } else if !values.is_empty() {

@@ -32,12 +32,7 @@ pub struct Reflection<V> {
 
 impl<V> Clone for Reflection<V> {
     fn clone(&self) -> Self {
-        Self {
-            descriptors: self.descriptors,
-            services: self.services,
-            built: self.built.clone(),
-            version: PhantomData,
-        }
+        Self { descriptors: self.descriptors, services: self.services, built: self.built.clone(), version: PhantomData }
     }
 }
 

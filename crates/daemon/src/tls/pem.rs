@@ -84,9 +84,7 @@ fn check_validity(path: &Path, der: &CertificateDer<'_>) -> Result<Expiry, Error
         None
     };
     match outside {
-        Some((verb, when)) => {
-            Err(Error::Validity { path: path.to_owned(), subject, verb, when: when.to_string() })
-        }
+        Some((verb, when)) => Err(Error::Validity { path: path.to_owned(), subject, verb, when: when.to_string() }),
         None => Ok(Expiry { subject, not_after_s: validity.not_after.timestamp() }),
     }
 }

@@ -48,11 +48,7 @@ struct Loaded {
 
 impl ServerIdentity {
     /// Reads and checks the files.
-    pub fn load(
-        cert: impl Into<PathBuf>,
-        key: impl Into<PathBuf>,
-        clients: ClientCerts,
-    ) -> Result<Arc<Self>, Error> {
+    pub fn load(cert: impl Into<PathBuf>, key: impl Into<PathBuf>, clients: ClientCerts) -> Result<Arc<Self>, Error> {
         let (cert, key) = (cert.into(), key.into());
         let stamp = stamp(&cert, &key, &clients);
         let loaded = build(&cert, &key, &clients)?;
@@ -108,8 +104,9 @@ fn build(cert: &Path, key: &Path, clients: &ClientCerts) -> Result<Loaded, Error
         ClientCerts::Optional(ca) => builder.with_client_cert_verifier(
             verifier(ca)?.allow_unauthenticated().build().map_err(|error| refused(error.to_string()))?,
         ),
-        ClientCerts::Required(ca) => builder
-            .with_client_cert_verifier(verifier(ca)?.build().map_err(|error| refused(error.to_string()))?),
+        ClientCerts::Required(ca) => {
+            builder.with_client_cert_verifier(verifier(ca)?.build().map_err(|error| refused(error.to_string()))?)
+        }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -62,7 +62,11 @@ fn a_port_answers_srv_with_the_targets_address_beside_it() {
 
 #[test]
 fn an_alias_is_followed_inside_the_domain_and_handed_on_outside() {
-    check("out.shop.svc.cluster.local.", RecordType::A, "out.shop.svc.cluster.local. 30 IN CNAME db.example.com. and further");
+    check(
+        "out.shop.svc.cluster.local.",
+        RecordType::A,
+        "out.shop.svc.cluster.local. 30 IN CNAME db.example.com. and further",
+    );
     check(
         "in.shop.svc.cluster.local.",
         RecordType::A,

@@ -61,7 +61,14 @@ fn render(rows: &[&Resource], args: &Args) -> String {
         text.push_str(if wide { "\tVERBS\tCATEGORIES\n" } else { "\n" });
     }
     for row in rows {
-        text.push_str(&format!("{}\t{}\t{}\t{}\t{}", row.plural, row.short_names.join(","), row.api_version(), row.namespaced, row.kind));
+        text.push_str(&format!(
+            "{}\t{}\t{}\t{}\t{}",
+            row.plural,
+            row.short_names.join(","),
+            row.api_version(),
+            row.namespaced,
+            row.kind
+        ));
         if wide {
             text.push_str(&format!("\t{}\t{}", row.verbs.join(","), row.categories.join(",")));
         }

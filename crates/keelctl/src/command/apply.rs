@@ -50,7 +50,9 @@ pub struct Args {
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     if args.server_side {
-        bail!("--server-side is not served yet; leave it out: apply then merges here, as kubectl apply does by default");
+        bail!(
+            "--server-side is not served yet; leave it out: apply then merges here, as kubectl apply does by default"
+        );
     }
     if args.files.filenames.is_empty() {
         bail!("must specify one of -f: keelctl apply -f FILE");
@@ -119,10 +121,13 @@ pub fn judge(documents: &[Document], validate: &str) -> anyhow::Result<()> {
 
 fn select(documents: Vec<Document>, selector: Option<&str>) -> Vec<Document> {
     let Some(selector) = selector else { return documents };
-    let wanted: BTreeMap<&str, Option<&str>> = selector.split(',').map(|part| match part.split_once('=') {
-        Some((key, value)) => (key.trim(), Some(value.trim_start_matches('=').trim())),
-        None => (part.trim(), None),
-    }).collect();
+    let wanted: BTreeMap<&str, Option<&str>> = selector
+        .split(',')
+        .map(|part| match part.split_once('=') {
+            Some((key, value)) => (key.trim(), Some(value.trim_start_matches('=').trim())),
+            None => (part.trim(), None),
+        })
+        .collect();
     let holds = |document: &Document| {
         let labels = document.value.pointer("/metadata/labels");
         wanted.iter().all(|(key, value)| {
@@ -156,7 +161,14 @@ impl Run<'_> {
         let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         if name.is_empty() {
             let generated = wanted.pointer("/metadata/generateName").is_some();
-            bail!("{}", if generated { "cannot use generateName with apply; use create, or give metadata.name" } else { "resource name may not be empty: set metadata.name" });
+            bail!(
+                "{}",
+                if generated {
+                    "cannot use generateName with apply; use create, or give metadata.name"
+                } else {
+                    "resource name may not be empty: set metadata.name"
+                }
+            );
         }
         let namespace = namespace_of(&wanted, resource, self.global, &self.remote.namespace)?;
         if resource.namespaced {
@@ -172,7 +184,9 @@ impl Run<'_> {
             };
             match done {
                 Ok((verb, object)) => return Ok(Done { name: display, verb, object }),
-                Err(problem) if attempt < CONFLICTS_MAX && (error::is_conflict(&problem) || error::is_already_exists(&problem)) => {}
+                Err(problem)
+                    if attempt < CONFLICTS_MAX
+                        && (error::is_conflict(&problem) || error::is_already_exists(&problem)) => {}
                 Err(problem) if self.args.force && matches!(error::reason(&problem), Some("Invalid" | "Conflict")) => {
                     let object = self.recreate(resource, &namespace, &name, &modified).await?;
                     return Ok(Done { name: display, verb: "configured", object });
@@ -184,17 +198,33 @@ impl Run<'_> {
     }
 
     fn write(&self) -> Write {
-        Write { dry_run: self.args.dry_run == DryRun::Server, field_manager: self.args.field_manager.clone(), ..Write::default() }
+        Write {
+            dry_run: self.args.dry_run == DryRun::Server,
+            field_manager: self.args.field_manager.clone(),
+            ..Write::default()
+        }
     }
 
-    async fn create(&self, resource: &Resource, namespace: &str, modified: &Value) -> anyhow::Result<(&'static str, Value)> {
+    async fn create(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        modified: &Value,
+    ) -> anyhow::Result<(&'static str, Value)> {
         if self.args.dry_run == DryRun::Client {
             return Ok(("created", modified.clone()));
         }
         Ok(("created", self.remote.create(resource, namespace, modified, &self.write()).await?))
     }
 
-    async fn change(&self, resource: &Resource, namespace: &str, name: &str, modified: &Value, current: &Value) -> anyhow::Result<(&'static str, Value)> {
+    async fn change(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        modified: &Value,
+        current: &Value,
+    ) -> anyhow::Result<(&'static str, Value)> {
         let original = merge::last_applied(current);
         if original.is_none() {
             eprintln!(
@@ -203,7 +233,8 @@ impl Run<'_> {
                 merge::LAST_APPLIED
             );
         }
-        let schema = proto::dynamic::kind_info(&resource.group, &resource.version, &resource.kind).map(|kind| kind.message);
+        let schema =
+            proto::dynamic::kind_info(&resource.group, &resource.version, &resource.kind).map(|kind| kind.message);
         let patch = merge::three_way(&original.unwrap_or_default(), modified, current, schema);
         if patch.as_object().is_none_or(serde_json::Map::is_empty) {
             return Ok(("unchanged", current.clone()));
@@ -216,11 +247,20 @@ impl Run<'_> {
         Ok(("configured", object))
     }
 
-    async fn recreate(&self, resource: &Resource, namespace: &str, name: &str, modified: &Value) -> anyhow::Result<Value> {
+    async fn recreate(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        modified: &Value,
+    ) -> anyhow::Result<Value> {
         let timeout = self.args.timeout.as_deref().map(duration::parse).transpose()?.unwrap_or(super::delete::WAIT);
-        let (object, gone) = self.remote.delete(resource, namespace, name, super::delete::options(None, "Background")).await?;
+        let (object, gone) =
+            self.remote.delete(resource, namespace, name, super::delete::options(None, "Background")).await?;
         if !gone {
-            super::delete::wait_gone(self.remote, resource, namespace, &object, timeout).await.context("the old object is still there")?;
+            super::delete::wait_gone(self.remote, resource, namespace, &object, timeout)
+                .await
+                .context("the old object is still there")?;
         }
         self.remote.create(resource, namespace, modified, &self.write()).await
     }

@@ -91,7 +91,8 @@ async fn can_i(remote: &Remote, args: CanI) -> anyhow::Result<()> {
     let answer = remote.auth().review_access(request).await;
     let answer = answer.map_err(|status| remote.failed(status))?.into_inner();
     if !args.quiet {
-        let reason = if answer.reason.is_empty() || answer.allowed { String::new() } else { format!(" - {}", answer.reason) };
+        let reason =
+            if answer.reason.is_empty() || answer.allowed { String::new() } else { format!(" - {}", answer.reason) };
         println!("{}{reason}", if answer.allowed { "yes" } else { "no" });
     }
     if answer.allowed { Ok(()) } else { Err(Exit { code: 1, message: String::new() }.into()) }

@@ -62,7 +62,9 @@ pub enum Action {
 pub fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     match args.action {
         Action::View { raw, minify, flatten, output } => view(global, raw, minify, flatten, &output),
-        Action::GetContexts { name, output, no_headers } => contexts(global, name.as_deref(), output.is_some(), no_headers),
+        Action::GetContexts { name, output, no_headers } => {
+            contexts(global, name.as_deref(), output.is_some(), no_headers)
+        }
         Action::CurrentContext => {
             let config = kubeconfig::load(global)?;
             if config.current_context.is_empty() {
@@ -84,12 +86,22 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 }
 
 /// Changes the first file that holds what is changed, else the first one.
-fn change(global: &Global, holds: impl Fn(&Kubeconfig) -> bool, change: impl FnOnce(&mut Kubeconfig)) -> anyhow::Result<()> {
+fn change(
+    global: &Global,
+    holds: impl Fn(&Kubeconfig) -> bool,
+    change: impl FnOnce(&mut Kubeconfig),
+) -> anyhow::Result<()> {
     let paths = kubeconfig::paths(global);
-    let read = |path: &PathBuf| -> anyhow::Result<Kubeconfig> { Ok(serde_yaml::from_str(&std::fs::read_to_string(path)?)?) };
+    let read =
+        |path: &PathBuf| -> anyhow::Result<Kubeconfig> { Ok(serde_yaml::from_str(&std::fs::read_to_string(path)?)?) };
     let found = paths.iter().find(|path| read(path).is_ok_and(|config| holds(&config)));
-    let path = found.or(paths.iter().find(|path| path.exists())).or(paths.first()).context("no kubeconfig file is named")?;
-    let mut config = if path.exists() { read(path).with_context(|| format!("reading {}", path.display()))? } else { Kubeconfig::default() };
+    let path =
+        found.or(paths.iter().find(|path| path.exists())).or(paths.first()).context("no kubeconfig file is named")?;
+    let mut config = if path.exists() {
+        read(path).with_context(|| format!("reading {}", path.display()))?
+    } else {
+        Kubeconfig::default()
+    };
     change(&mut config);
     kubeconfig::write(path, &config)
 }
@@ -147,7 +159,8 @@ fn inline(config: &mut Kubeconfig) -> anyhow::Result<()> {
     use base64::Engine;
     let data = |path: &mut String, data: &mut String| -> anyhow::Result<()> {
         if !path.is_empty() && data.is_empty() {
-            *data = base64::engine::general_purpose::STANDARD.encode(std::fs::read(&*path).with_context(|| format!("reading {path}"))?);
+            *data = base64::engine::general_purpose::STANDARD
+                .encode(std::fs::read(&*path).with_context(|| format!("reading {path}"))?);
         }
         path.clear();
         Ok(())
@@ -167,7 +180,9 @@ fn hide(value: &mut Value) {
         Value::Object(map) => {
             for (key, value) in map.iter_mut() {
                 match key.as_str() {
-                    "certificate-authority-data" | "client-certificate-data" | "client-key-data" => *value = Value::from("DATA+OMITTED"),
+                    "certificate-authority-data" | "client-certificate-data" | "client-key-data" => {
+                        *value = Value::from("DATA+OMITTED")
+                    }
                     "token" | "password" => *value = Value::from("REDACTED"),
                     _ => hide(value),
                 }
@@ -180,7 +195,8 @@ fn hide(value: &mut Value) {
 
 fn contexts(global: &Global, name: Option<&str>, names_only: bool, no_headers: bool) -> anyhow::Result<()> {
     let config = kubeconfig::load(global)?;
-    let mut contexts: Vec<_> = config.contexts.iter().filter(|context| name.is_none_or(|name| context.name == name)).collect();
+    let mut contexts: Vec<_> =
+        config.contexts.iter().filter(|context| name.is_none_or(|name| context.name == name)).collect();
     if let Some(name) = name.filter(|_| contexts.is_empty()) {
         bail!("context {name} not found");
     }
@@ -192,7 +208,10 @@ fn contexts(global: &Global, name: Option<&str>, names_only: bool, no_headers: b
     let mut text = if no_headers { String::new() } else { "CURRENT\tNAME\tCLUSTER\tAUTHINFO\tNAMESPACE\n".to_owned() };
     for found in contexts {
         let mark = if found.name == config.current_context { "*" } else { "" };
-        text.push_str(&format!("{mark}\t{}\t{}\t{}\t{}\n", found.name, found.context.cluster, found.context.user, found.context.namespace));
+        text.push_str(&format!(
+            "{mark}\t{}\t{}\t{}\t{}\n",
+            found.name, found.context.cluster, found.context.user, found.context.namespace
+        ));
     }
     Ok(crate::terminal::print(&tabs::table(&text))?)
 }

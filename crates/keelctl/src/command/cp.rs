@@ -60,8 +60,12 @@ impl Place {
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     match (Place::parse(&args.from)?, Place::parse(&args.to)?) {
-        (Place::Local(from), Place::Pod { namespace, pod, path }) => upload(&within(global, namespace), &args, &from, &pod, &path).await,
-        (Place::Pod { namespace, pod, path }, Place::Local(to)) => download(&within(global, namespace), &args, &pod, &path, &to).await,
+        (Place::Local(from), Place::Pod { namespace, pod, path }) => {
+            upload(&within(global, namespace), &args, &from, &pod, &path).await
+        }
+        (Place::Pod { namespace, pod, path }, Place::Local(to)) => {
+            download(&within(global, namespace), &args, &pod, &path, &to).await
+        }
         (Place::Local(_), Place::Local(_)) => bail!("one of the paths must be in a pod: POD:PATH"),
         (Place::Pod { .. }, Place::Pod { .. }) => bail!("one of the paths must be a local file"),
     }
@@ -78,7 +82,14 @@ async fn upload(global: &Global, args: &Args, from: &Path, pod: &str, to: &str) 
     let remote = Remote::connect(global)?;
     let session = Session::prepare(&remote, global, pod, &args.container, true, false).await?;
     let to = to.trim_end_matches('/');
-    let is_folder = args.to.ends_with('/') || run_quietly(&remote, &session, vec!["test".into(), "-d".into(), if to.is_empty() { "/".into() } else { to.to_owned() }]).await? == 0;
+    let is_folder = args.to.ends_with('/')
+        || run_quietly(
+            &remote,
+            &session,
+            vec!["test".into(), "-d".into(), if to.is_empty() { "/".into() } else { to.to_owned() }],
+        )
+        .await?
+            == 0;
     let file = from.canonicalize()?.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (folder, name) = if is_folder {
         (if to.is_empty() { "/" } else { to }.to_owned(), file)
@@ -109,7 +120,11 @@ async fn upload(global: &Global, args: &Args, from: &Path, pod: &str, to: &str) 
 fn pack(source: &Path, name: &str, inputs: mpsc::Sender<ExecInput>) -> anyhow::Result<()> {
     let mut archive = tar::Builder::new(std::io::BufWriter::with_capacity(CHUNK_BYTES, Sender(inputs.clone())));
     archive.follow_symlinks(false);
-    if source.is_dir() { archive.append_dir_all(name, source)? } else { archive.append_path_with_name(source, name)? }
+    if source.is_dir() {
+        archive.append_dir_all(name, source)?
+    } else {
+        archive.append_path_with_name(source, name)?
+    }
     archive.into_inner()?.into_inner().map_err(|error| anyhow::anyhow!("sending the files: {error}"))?;
     inputs.blocking_send(input(exec_input::Input::StdinClosed(true))).context("the container stopped reading")
 }
@@ -145,12 +160,15 @@ async fn download(global: &Global, args: &Args, pod: &str, from: &str, to: &Path
     inputs.send(input(exec_input::Input::Start(start))).await.context("starting the copy")?;
     let (data, received) = mpsc::channel::<Vec<u8>>(CHUNKS_MAX);
     let (target, prefix) = (to.to_owned(), name.to_owned());
-    let unpacking = tokio::task::spawn_blocking(move || unpack(Received { data: received, rest: Vec::new() }, &prefix, &target));
+    let unpacking =
+        tokio::task::spawn_blocking(move || unpack(Received { data: received, rest: Vec::new() }, &prefix, &target));
     let code = forward(&remote, queue, data).await?;
     drop(inputs);
     let unpacked = unpacking.await.context("unpacking the files")?;
     if code != 0 {
-        bail!("tar in the container ended with exit code {code}: {from} may not exist there, or the container has no tar program");
+        bail!(
+            "tar in the container ended with exit code {code}: {from} may not exist there, or the container has no tar program"
+        );
     }
     unpacked
 }
@@ -170,7 +188,11 @@ fn unpack(received: Received, prefix: &str, to: &Path) -> anyhow::Result<()> {
         let target = if rest.as_os_str().is_empty() { base } else { base.join(rest) };
         let kind = entry.header().entry_type();
         if kind.is_symlink() || kind.is_hard_link() {
-            eprintln!("warning: skipping symlink: {:?} -> {:?}", path.display(), entry.link_name()?.unwrap_or_default().display());
+            eprintln!(
+                "warning: skipping symlink: {:?} -> {:?}",
+                path.display(),
+                entry.link_name()?.unwrap_or_default().display()
+            );
             continue;
         }
         if kind.is_dir() {
@@ -225,7 +247,11 @@ async fn run_quietly(remote: &Remote, session: &Session, command: Vec<String>) -
 }
 
 /// Runs an exec call to its end; standard output goes to a function, errors to ours.
-async fn drain(remote: &Remote, queue: mpsc::Receiver<ExecInput>, mut out: impl FnMut(Vec<u8>) -> anyhow::Result<()>) -> anyhow::Result<i32> {
+async fn drain(
+    remote: &Remote,
+    queue: mpsc::Receiver<ExecInput>,
+    mut out: impl FnMut(Vec<u8>) -> anyhow::Result<()>,
+) -> anyhow::Result<i32> {
     let answer = remote.streams().exec(ReceiverStream::new(queue)).await;
     let mut outputs = answer.map_err(|status| remote.failed(status))?.into_inner();
     let mut code = 0;
@@ -240,7 +266,11 @@ async fn drain(remote: &Remote, queue: mpsc::Receiver<ExecInput>, mut out: impl 
     Ok(code)
 }
 
-async fn forward(remote: &Remote, queue: mpsc::Receiver<ExecInput>, data: mpsc::Sender<Vec<u8>>) -> anyhow::Result<i32> {
+async fn forward(
+    remote: &Remote,
+    queue: mpsc::Receiver<ExecInput>,
+    data: mpsc::Sender<Vec<u8>>,
+) -> anyhow::Result<i32> {
     let answer = remote.streams().exec(ReceiverStream::new(queue)).await;
     let mut outputs = answer.map_err(|status| remote.failed(status))?.into_inner();
     let mut code = 0;
@@ -261,7 +291,11 @@ mod tests {
 
     #[test]
     fn places_are_read_in_every_form() {
-        let pod = |namespace: Option<&str>, pod: &str, path: &str| Place::Pod { namespace: namespace.map(str::to_owned), pod: pod.into(), path: path.into() };
+        let pod = |namespace: Option<&str>, pod: &str, path: &str| Place::Pod {
+            namespace: namespace.map(str::to_owned),
+            pod: pod.into(),
+            path: path.into(),
+        };
         assert_eq!(Place::parse("p:/tmp/x").unwrap(), pod(None, "p", "/tmp/x"));
         assert_eq!(Place::parse("ns/p:x").unwrap(), pod(Some("ns"), "p", "x"));
         assert_eq!(Place::parse("./a:b").unwrap(), Place::Local("./a:b".into()));

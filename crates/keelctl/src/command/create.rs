@@ -149,7 +149,9 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         None => return from_files(global, &args.files, &args.common).await,
         Some(What::Token(token)) => return create_token(global, token).await,
         Some(What::Namespace { name }) => json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
-        Some(What::Serviceaccount { name }) => json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}),
+        Some(What::Serviceaccount { name }) => {
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+        }
         Some(What::Configmap(data)) => config_map(&data)?,
         Some(What::Secret(args)) => secret(args.kind)?,
         Some(What::Deployment(args)) => deployment(&args)?,
@@ -197,7 +199,13 @@ async fn from_files(global: &Global, files: &Files, common: &Common) -> anyhow::
     Err(last)
 }
 
-async fn create(remote: &Remote, catalog: &Catalog, global: &Global, mut object: Value, common: &Common) -> anyhow::Result<(Resource, Value)> {
+async fn create(
+    remote: &Remote,
+    catalog: &Catalog,
+    global: &Global,
+    mut object: Value,
+    common: &Common,
+) -> anyhow::Result<(Resource, Value)> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let resource = catalog.of_kind(&text("apiVersion"), &text("kind"))?.clone();
     let namespace = namespace_of(&object, &resource, global, &remote.namespace)?;
@@ -210,7 +218,11 @@ async fn create(remote: &Remote, catalog: &Catalog, global: &Global, mut object:
     if common.dry_run == DryRun::Client {
         return Ok((resource, object));
     }
-    let write = Write { dry_run: common.dry_run == DryRun::Server, field_manager: "kubectl-create".to_owned(), ..Write::default() };
+    let write = Write {
+        dry_run: common.dry_run == DryRun::Server,
+        field_manager: "kubectl-create".to_owned(),
+        ..Write::default()
+    };
     let made = remote.create(&resource, &namespace, &object, &write).await?;
     Ok((resource, made))
 }
@@ -218,8 +230,16 @@ async fn create(remote: &Remote, catalog: &Catalog, global: &Global, mut object:
 fn show(mut object: Value, resource: &Resource, common: &Common, format: &Format) -> anyhow::Result<()> {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-    let group = object.get("apiVersion").and_then(Value::as_str).and_then(|version| version.split_once('/')).map(|pair| format!(".{}", pair.0));
-    let display = if resource.kind.is_empty() { format!("{kind}{}/{name}", group.unwrap_or_default()) } else { resource.display(&name) };
+    let group = object
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .and_then(|version| version.split_once('/'))
+        .map(|pair| format!(".{}", pair.0));
+    let display = if resource.kind.is_empty() {
+        format!("{kind}{}/{name}", group.unwrap_or_default())
+    } else {
+        resource.display(&name)
+    };
     if common.output.is_none() {
         println!("{display} created{}", common.dry_run.suffix());
         return Ok(());
@@ -233,7 +253,8 @@ fn show(mut object: Value, resource: &Resource, common: &Common, format: &Format
 fn gather(args: &DataArgs) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut found: Vec<(String, Vec<u8>)> = Vec::new();
     for literal in &args.from_literal {
-        let (key, value) = literal.split_once('=').with_context(|| format!("invalid literal source {literal}, expected key=value"))?;
+        let (key, value) =
+            literal.split_once('=').with_context(|| format!("invalid literal source {literal}, expected key=value"))?;
         found.push((key.to_owned(), value.trim_matches(['"', '\'']).as_bytes().to_vec()));
     }
     for source in &args.from_file {
@@ -245,7 +266,8 @@ fn gather(args: &DataArgs) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
             if key.is_some() {
                 bail!("cannot give a key name for a directory path: {source}");
             }
-            let mut files: Vec<_> = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+            let mut files: Vec<_> =
+                std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
             files.sort();
             for file in files.into_iter().filter(|file| file.is_file()) {
                 found.push((file_name(&file), std::fs::read(&file)?));
@@ -303,7 +325,11 @@ fn secret(kind: SecretKind) -> anyhow::Result<Value> {
         SecretKind::Generic { data, r#type } => (data.name.clone(), r#type, gather(&data)?),
         SecretKind::Tls { name, cert, key } => {
             let read = |path: &str| std::fs::read(path).with_context(|| format!("error reading {path}"));
-            (name, "kubernetes.io/tls".to_owned(), vec![("tls.crt".to_owned(), read(&cert)?), ("tls.key".to_owned(), read(&key)?)])
+            (
+                name,
+                "kubernetes.io/tls".to_owned(),
+                vec![("tls.crt".to_owned(), read(&cert)?), ("tls.key".to_owned(), read(&key)?)],
+            )
         }
         SecretKind::DockerRegistry { name, docker_server, docker_username, docker_password, docker_email } => {
             let auth = STANDARD.encode(format!("{docker_username}:{docker_password}"));
@@ -312,7 +338,11 @@ fn secret(kind: SecretKind) -> anyhow::Result<Value> {
                 entry["email"] = json!(docker_email);
             }
             let config = json!({"auths": {docker_server: entry}});
-            (name, "kubernetes.io/dockerconfigjson".to_owned(), vec![(".dockerconfigjson".to_owned(), config.to_string().into_bytes())])
+            (
+                name,
+                "kubernetes.io/dockerconfigjson".to_owned(),
+                vec![(".dockerconfigjson".to_owned(), config.to_string().into_bytes())],
+            )
         }
     };
     let data: Map<String, Value> = data.into_iter().map(|(key, bytes)| (key, json!(STANDARD.encode(bytes)))).collect();
@@ -362,7 +392,8 @@ async fn create_token(global: &Global, args: TokenArgs) -> anyhow::Result<()> {
     }
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
     let namespace = remote.namespace.clone();
-    let made = remote.create_subresource(accounts, &namespace, &args.name, "token", &request, &Write::default()).await?;
+    let made =
+        remote.create_subresource(accounts, &namespace, &args.name, "token", &request, &Write::default()).await?;
     let token = made.pointer("/status/token").and_then(Value::as_str).context("the server's answer holds no token")?;
     println!("{token}");
     Ok(())
@@ -378,7 +409,12 @@ mod tests {
         std::fs::write(dir.path().join("a.txt"), "one").unwrap();
         std::fs::write(dir.path().join("b.bin"), [0xff, 0]).unwrap();
         let path = dir.path().display().to_string();
-        let args = DataArgs { name: "x".into(), from_literal: vec!["k=v=w".into()], from_file: vec![path.clone(), format!("c={path}/a.txt")], from_env_file: vec![] };
+        let args = DataArgs {
+            name: "x".into(),
+            from_literal: vec!["k=v=w".into()],
+            from_file: vec![path.clone(), format!("c={path}/a.txt")],
+            from_env_file: vec![],
+        };
         let made = config_map(&args).unwrap();
         assert_eq!(made["data"], json!({"k": "v=w", "a.txt": "one", "c": "one"}));
         assert_eq!(made["binaryData"], json!({"b.bin": "/wA="}));
@@ -388,7 +424,13 @@ mod tests {
 
     #[test]
     fn a_deployment_names_its_container_after_the_image() {
-        let args = DeploymentArgs { name: "web".into(), image: vec!["registry.example/a/my_app:v1".into()], replicas: 2, port: Some(80), command: vec![] };
+        let args = DeploymentArgs {
+            name: "web".into(),
+            image: vec!["registry.example/a/my_app:v1".into()],
+            replicas: 2,
+            port: Some(80),
+            command: vec![],
+        };
         let made = deployment(&args).unwrap();
         assert_eq!(made["spec"]["template"]["spec"]["containers"][0]["name"], "my-app");
     }

@@ -70,7 +70,9 @@ pub fn options(grace_period_seconds: Option<i64>, propagation: &str) -> DeleteOp
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     if args.resources.is_empty() && args.files.filenames.is_empty() {
-        bail!("You must provide one or more resources by argument or filename, for example: keelctl delete pod p, or keelctl delete -f FILE");
+        bail!(
+            "You must provide one or more resources by argument or filename, for example: keelctl delete pod p, or keelctl delete -f FILE"
+        );
     }
     if args.force && args.grace_period > 0 {
         bail!("--force and --grace-period greater than 0 cannot be specified together");
@@ -91,7 +93,9 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         _ => None,
     };
     if args.force {
-        eprintln!("Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely.");
+        eprintln!(
+            "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
+        );
     }
     let propagation = match args.cascade.as_str() {
         "orphan" | "false" => "Orphan",
@@ -118,7 +122,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             Err(problem) => failed.push(problem),
         }
     }
-    let timeout = args.timeout.as_deref().map(duration::parse).transpose()?.filter(|timeout| !timeout.is_zero()).unwrap_or(WAIT);
+    let timeout =
+        args.timeout.as_deref().map(duration::parse).transpose()?.filter(|timeout| !timeout.is_zero()).unwrap_or(WAIT);
     let deadline = tokio::time::Instant::now() + timeout;
     for (target, object) in waiting {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -133,7 +138,12 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 }
 
 /// The objects to delete; those that are not there are errors of their own.
-async fn targets(remote: &Remote, catalog: &Catalog, global: &Global, args: &Args) -> anyhow::Result<(Vec<Target>, Vec<anyhow::Error>)> {
+async fn targets(
+    remote: &Remote,
+    catalog: &Catalog,
+    global: &Global,
+    args: &Args,
+) -> anyhow::Result<(Vec<Target>, Vec<anyhow::Error>)> {
     let (mut found, mut absent) = (Vec::new(), Vec::new());
     let mut single = |read: anyhow::Result<Value>, resource: &Resource, namespace: &str| match read {
         Ok(object) => found.push(Target { resource: resource.clone(), namespace: namespace.to_owned(), object }),
@@ -176,18 +186,26 @@ fn report(target: &Target, args: &Args) {
         return println!("{}", target.display());
     }
     let verb = if args.force { "force deleted" } else { "deleted" };
-    let place = if target.resource.namespaced { format!(" from {} namespace", target.namespace) } else { String::new() };
+    let place =
+        if target.resource.namespaced { format!(" from {} namespace", target.namespace) } else { String::new() };
     println!("{} \"{}\" {verb}{place}{}", target.resource.singular_group(), target.name(), args.dry_run.suffix());
 }
 
 /// Waits until the object, told by its uid, is no more.
-pub async fn wait_gone(remote: &Remote, resource: &Resource, namespace: &str, object: &Value, timeout: Duration) -> anyhow::Result<()> {
+pub async fn wait_gone(
+    remote: &Remote,
+    resource: &Resource,
+    namespace: &str,
+    object: &Value,
+    timeout: Duration,
+) -> anyhow::Result<()> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let (name, uid) = (text("/metadata/name"), text("/metadata/uid"));
     let gone = async {
         loop {
             let list = remote.list(resource, namespace, &Query::name(name)).await?;
-            let same = |object: &Value| uid.is_empty() || object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid);
+            let same =
+                |object: &Value| uid.is_empty() || object.pointer("/metadata/uid").and_then(Value::as_str) == Some(uid);
             if !list.items.iter().any(same) {
                 return anyhow::Ok(());
             }

@@ -45,11 +45,16 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let named = args.resources.len() > 1 || args.resources.iter().any(|word| word.contains('/'));
     let which = Which { all: which.all && !named, ..which };
     let targets = match find(&remote, &catalog, global, &which).await {
-        Err(problem) if error::is_not_found(&problem) && args.resources.len() == 2 => by_prefix(&remote, &catalog, &args, problem).await?,
+        Err(problem) if error::is_not_found(&problem) && args.resources.len() == 2 => {
+            by_prefix(&remote, &catalog, &args, problem).await?
+        }
         found => found?,
     };
     if targets.is_empty() {
-        bail!("No resources found{}", if args.all_namespaces { String::new() } else { format!(" in {} namespace.", remote.namespace) });
+        bail!(
+            "No resources found{}",
+            if args.all_namespaces { String::new() } else { format!(" in {} namespace.", remote.namespace) }
+        );
     }
     let mut texts = Vec::new();
     for target in &targets {
@@ -65,7 +70,12 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 }
 
 /// Objects whose names begin with the word, as kubectl finds them.
-async fn by_prefix(remote: &Remote, catalog: &Catalog, args: &Args, problem: anyhow::Error) -> anyhow::Result<Vec<Target>> {
+async fn by_prefix(
+    remote: &Remote,
+    catalog: &Catalog,
+    args: &Args,
+    problem: anyhow::Error,
+) -> anyhow::Result<Vec<Target>> {
     let resource = catalog.find(&args.resources[0])?;
     let prefix = &args.resources[1];
     let list = remote.list(resource, &remote.namespace, &Query::default()).await?;
@@ -87,7 +97,12 @@ pub async fn events(remote: &Remote, catalog: &Catalog, object: &Value) -> anyho
     let list = remote.list(resource, namespace, &Query { labels: String::new(), fields }).await?;
     // Events of an earlier object of that name are not about this one; node events carry the name as uid.
     let uid = text("/metadata/uid");
-    let about = |event: &Value| event.pointer("/involvedObject/uid").and_then(Value::as_str).is_none_or(|about| about.is_empty() || about == uid || about == text("/metadata/name"));
+    let about = |event: &Value| {
+        event
+            .pointer("/involvedObject/uid")
+            .and_then(Value::as_str)
+            .is_none_or(|about| about.is_empty() || about == uid || about == text("/metadata/name"))
+    };
     Ok(list.items.into_iter().filter(about).collect())
 }
 
@@ -110,7 +125,8 @@ async fn beside(remote: &Remote, catalog: &Catalog, target: &Target) -> anyhow::
         "PersistentVolumeClaim" => found.pods = list("v1", "Pod", &target.namespace, Query::default()).await?,
         "Service" => {
             let selector = format!("kubernetes.io/service-name={}", target.name());
-            found.endpoint_slices = list("discovery.k8s.io/v1", "EndpointSlice", &target.namespace, labels(selector)).await?;
+            found.endpoint_slices =
+                list("discovery.k8s.io/v1", "EndpointSlice", &target.namespace, labels(selector)).await?;
         }
         "Node" => {
             let query = Query { labels: String::new(), fields: format!("spec.nodeName={}", target.name()) };

@@ -58,7 +58,8 @@ async fn differences(global: &Global, args: &Args) -> anyhow::Result<String> {
         let modified = merge::with_last_applied(&wanted);
         let (live, merged) = match remote.get(resource, &namespace, &name).await {
             Ok(live) => {
-                let schema = proto::dynamic::kind_info(&resource.group, &resource.version, &resource.kind).map(|kind| kind.message);
+                let schema = proto::dynamic::kind_info(&resource.group, &resource.version, &resource.kind)
+                    .map(|kind| kind.message);
                 let patch = merge::three_way(&merge::last_applied(&live).unwrap_or_default(), &modified, &live, schema);
                 let kind = if schema.is_some() { PatchType::Strategic } else { PatchType::Merge };
                 let merged = if patch.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -68,7 +69,9 @@ async fn differences(global: &Global, args: &Args) -> anyhow::Result<String> {
                 };
                 (Some(live), merged)
             }
-            Err(problem) if error::is_not_found(&problem) => (None, remote.create(resource, &namespace, &modified, &write).await?),
+            Err(problem) if error::is_not_found(&problem) => {
+                (None, remote.create(resource, &namespace, &modified, &write).await?)
+            }
             Err(problem) => return Err(problem),
         };
         let (live, merged) = (live.map(|live| shown(live, args)), shown(merged, args));
@@ -98,11 +101,19 @@ fn shown(mut object: Value, args: &Args) -> Value {
 /// Secret values, hidden; a changed one can be told by its mark.
 fn masked(mut live: Option<Value>, mut merged: Value) -> (Option<Value>, Value) {
     let empty = serde_json::Map::new();
-    let before = live.as_ref().and_then(|live| live.get("data")).and_then(Value::as_object).cloned().unwrap_or(empty.clone());
+    let before =
+        live.as_ref().and_then(|live| live.get("data")).and_then(Value::as_object).cloned().unwrap_or(empty.clone());
     let after = merged.get("data").and_then(Value::as_object).cloned().unwrap_or(empty);
     let mask = |text: &str| json!(STANDARD.encode(text));
     let marked = |own: &serde_json::Map<String, Value>, other: &serde_json::Map<String, Value>, changed: &str| {
-        own.iter().map(|(key, value)| (key.clone(), if other.get(key).is_none_or(|other| other == value) { mask("***") } else { mask(changed) })).collect::<serde_json::Map<_, _>>()
+        own.iter()
+            .map(|(key, value)| {
+                (
+                    key.clone(),
+                    if other.get(key).is_none_or(|other| other == value) { mask("***") } else { mask(changed) },
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
     };
     if let Some(live) = live.as_mut().filter(|_| !before.is_empty()) {
         live["data"] = Value::Object(marked(&before, &after, "*** (before)"));
@@ -147,7 +158,10 @@ mod tests {
     fn equal_texts_have_no_diff_and_others_show_their_lines() {
         assert_eq!(unified("a: 1\n", "a: 1\n", "f"), "");
         let text = unified("a: 1\nb: 2\n", "a: 1\nb: 3\n", "v1.Pod.n.p");
-        assert!(text.contains("--- LIVE/v1.Pod.n.p\n+++ MERGED/v1.Pod.n.p\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n"), "{text}");
+        assert!(
+            text.contains("--- LIVE/v1.Pod.n.p\n+++ MERGED/v1.Pod.n.p\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n"),
+            "{text}"
+        );
     }
 
     #[test]

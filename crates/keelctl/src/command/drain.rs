@@ -79,10 +79,16 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         let done = if timeout.is_zero() {
             drain.await
         } else {
-            tokio::time::timeout(timeout, drain).await.unwrap_or_else(|_| Err(anyhow::anyhow!("drain did not complete within {}", args.timeout)))
+            tokio::time::timeout(timeout, drain)
+                .await
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("drain did not complete within {}", args.timeout)))
         };
         if let Err(problem) = done {
-            bail!("unable to drain node \"{}\" due to error: {}", target.name(), error::text(&problem).trim_start_matches("error: "));
+            bail!(
+                "unable to drain node \"{}\" due to error: {}",
+                target.name(),
+                error::text(&problem).trim_start_matches("error: ")
+            );
         }
         println!("{} drained{}", target.display(), args.dry_run.suffix());
     }
@@ -119,7 +125,9 @@ fn grouped(pods: &[(&'static str, String)]) -> String {
     let mut reasons: Vec<&str> = pods.iter().map(|(reason, _)| *reason).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    let list = |wanted: &str| pods.iter().filter(|(reason, _)| *reason == wanted).map(|(_, pod)| pod.as_str()).collect::<Vec<_>>().join(", ");
+    let list = |wanted: &str| {
+        pods.iter().filter(|(reason, _)| *reason == wanted).map(|(_, pod)| pod.as_str()).collect::<Vec<_>>().join(", ")
+    };
     reasons.iter().map(|reason| format!("{reason}: {}", list(reason))).collect::<Vec<_>>().join("; ")
 }
 
@@ -206,7 +214,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_pod_has_its_fate() {
-        let owned = |kind: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": "x", "controller": true}]}});
+        let owned =
+            |kind: &str| json!({"metadata": {"ownerReferences": [{"kind": kind, "name": "x", "controller": true}]}});
         assert_eq!(fate(&owned("ReplicaSet"), &args()), Fate::Evict(None));
         assert!(matches!(fate(&owned("DaemonSet"), &args()), Fate::Leave(Some(_))));
         assert!(matches!(fate(&json!({}), &args()), Fate::Refuse(_)));

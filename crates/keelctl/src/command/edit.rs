@@ -31,7 +31,12 @@ pub struct Args {
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let remote = Remote::connect(global)?;
     let catalog = remote.catalog().await?;
-    let which = Which { words: &args.resources, files: Some(&args.files), labels: args.selector.as_deref(), ..Which::default() };
+    let which = Which {
+        words: &args.resources,
+        files: Some(&args.files),
+        labels: args.selector.as_deref(),
+        ..Which::default()
+    };
     for target in find(&remote, &catalog, global, &which).await? {
         edit(&remote, &target).await?;
     }
@@ -42,7 +47,8 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
     let mut before = target.object.clone();
     hide_managed_fields(&mut before);
     let original = to_yaml(&before);
-    let mut file = tempfile::Builder::new().prefix("keelctl-edit-").suffix(".yaml").tempfile().context("making a file to edit")?;
+    let mut file =
+        tempfile::Builder::new().prefix("keelctl-edit-").suffix(".yaml").tempfile().context("making a file to edit")?;
     let mut body = original.clone();
     let mut failure: Option<String> = None;
     loop {
@@ -53,7 +59,8 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
         file.flush()?;
         open(file.path())?;
         let text = std::fs::read_to_string(file.path()).context("reading the edited file")?;
-        let edited: String = text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        let edited: String =
+            text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
         if edited.trim().is_empty() {
             println!("Edit cancelled, saved file was empty.");
             return Ok(());
@@ -107,7 +114,9 @@ async fn save(remote: &Remote, target: &Target, before: &Value, text: &str) -> a
 
 /// Runs the editor that the environment names.
 fn open(path: &std::path::Path) -> anyhow::Result<()> {
-    let named = ["KUBE_EDITOR", "VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let named = ["KUBE_EDITOR", "VISUAL", "EDITOR"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let editor = named.unwrap_or_else(|| "vi".to_owned());
     // The variable may hold arguments, so a shell takes it apart.
     let done = Command::new("sh").arg("-c").arg(format!("{editor} \"$0\"")).arg(path).status();

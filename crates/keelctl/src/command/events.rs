@@ -34,15 +34,21 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
     let namespace = if args.all_namespaces { "" } else { &remote.namespace };
     let list = remote.list(catalog.of_kind("v1", "Event")?, namespace, &query).await?;
-    let wanted = |event: &&Value| args.types.is_empty() || args.types.iter().any(|kind| str_at(event, "/type") == Some(kind));
+    let wanted =
+        |event: &&Value| args.types.is_empty() || args.types.iter().any(|kind| str_at(event, "/type") == Some(kind));
     let events: Vec<Value> = list.items.iter().filter(wanted).cloned().collect();
     if events.is_empty() {
-        if args.all_namespaces { eprintln!("No events found.") } else { eprintln!("No events found in {} namespace.", remote.namespace) }
+        if args.all_namespaces {
+            eprintln!("No events found.")
+        } else {
+            eprintln!("No events found in {} namespace.", remote.namespace)
+        }
         return Ok(());
     }
     let now = Timestamp::now();
     let place = if args.all_namespaces { "NAMESPACE\t" } else { "" };
-    let mut text = if args.no_headers { String::new() } else { format!("{place}LAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n") };
+    let mut text =
+        if args.no_headers { String::new() } else { format!("{place}LAST SEEN\tTYPE\tREASON\tOBJECT\tMESSAGE\n") };
     for found in event::sorted(&events) {
         let part = |path: &str| str_at(found, path).unwrap_or_default();
         let place = if args.all_namespaces { format!("{}\t", part("/metadata/namespace")) } else { String::new() };

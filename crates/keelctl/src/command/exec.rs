@@ -56,7 +56,8 @@ pub fn ended(code: i32) -> anyhow::Result<()> {
     if code == 0 {
         return Ok(());
     }
-    Err(Exit { code: u8::try_from(code).unwrap_or(1), message: format!("command terminated with exit code {code}") }.into())
+    Err(Exit { code: u8::try_from(code).unwrap_or(1), message: format!("command terminated with exit code {code}") }
+        .into())
 }
 
 /// A session with a container: exec or attach.
@@ -65,7 +66,14 @@ pub struct Session {
 }
 
 impl Session {
-    pub async fn prepare(remote: &Remote, global: &Global, word: &str, container: &str, stdin: bool, tty: bool) -> anyhow::Result<Self> {
+    pub async fn prepare(
+        remote: &Remote,
+        global: &Global,
+        word: &str,
+        container: &str,
+        stdin: bool,
+        tty: bool,
+    ) -> anyhow::Result<Self> {
         let catalog = remote.catalog().await?;
         let pods = pods_of(remote, &catalog, global, catalog.of_kind("v1", "Pod")?, word, false).await?;
         let pod = pods.first().context("no pod was found")?;
@@ -80,7 +88,15 @@ impl Session {
         } else {
             tty
         };
-        let start = ExecStart { pod: Some(pod_ref(pod)), container, command: Vec::new(), stdin, stdout: true, stderr: !tty, tty };
+        let start = ExecStart {
+            pod: Some(pod_ref(pod)),
+            container,
+            command: Vec::new(),
+            stdin,
+            stdout: true,
+            stderr: !tty,
+            tty,
+        };
         Ok(Self { start })
     }
 
@@ -101,7 +117,11 @@ impl Session {
         // Held so that a session without standard input stays open.
         let _open = inputs;
         let mut streams = remote.streams();
-        let call = if exec { streams.exec(ReceiverStream::new(queue)).await } else { streams.attach(ReceiverStream::new(queue)).await };
+        let call = if exec {
+            streams.exec(ReceiverStream::new(queue)).await
+        } else {
+            streams.attach(ReceiverStream::new(queue)).await
+        };
         let mut outputs = call.map_err(|status| remote.failed(status))?.into_inner();
         let mut code = 0;
         while let Some(output) = outputs.next().await {

@@ -40,7 +40,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         Some(resource) => known(resource, args.api_version.as_deref()),
         None => by_word(word),
     };
-    let info = info.with_context(|| format!("couldn't find a schema for \"{word}\"; custom resources are explained once the server serves their schemas"))?;
+    let info = info.with_context(|| {
+        format!(
+            "couldn't find a schema for \"{word}\"; custom resources are explained once the server serves their schemas"
+        )
+    })?;
     Ok(crate::terminal::print(&explain(info, &fields, args.recursive)?)?)
 }
 
@@ -70,7 +74,8 @@ fn explain(info: &'static MessageInfo, path: &[&str], recursive: bool) -> anyhow
         let Some((_, found)) = found else {
             let mut names = Vec::new();
             within.into_iter().for_each(|within| field_names(within, &mut names));
-            let near = suggest::nearest(name, names).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
+            let near =
+                suggest::nearest(name, names).map(|near| format!("; did you mean \"{near}\"?")).unwrap_or_default();
             let before = if index == 0 { "the kind".to_owned() } else { path[..index].join(".") };
             bail!("field \"{name}\" does not exist in {before}{near}");
         };
@@ -122,7 +127,9 @@ fn list(out: &mut String, message: &'static MessageInfo, depth: usize, recursive
         if !recursive {
             out.push_str(&notes(field, depth));
             out.push('\n');
-        } else if let Some(inner) = field.message().filter(|inner| is_map(inner) && depth < DEPTH_MAX && !std::ptr::eq(*inner, message)) {
+        } else if let Some(inner) =
+            field.message().filter(|inner| is_map(inner) && depth < DEPTH_MAX && !std::ptr::eq(*inner, message))
+        {
             list(out, inner, depth + 1, recursive, true);
         }
     }
@@ -187,7 +194,10 @@ mod tests {
     #[test]
     fn a_path_of_fields_is_followed() {
         let text = pod(&["spec", "containers"]).unwrap();
-        assert!(text.contains("KIND:       Pod") && text.contains("FIELD: containers <[]Container> -required-"), "{text}");
+        assert!(
+            text.contains("KIND:       Pod") && text.contains("FIELD: containers <[]Container> -required-"),
+            "{text}"
+        );
         assert!(text.contains("imagePullPolicy   <string>\n    enum: Always, IfNotPresent, Never"), "{text}");
         assert!(pod(&["spec", "containers", "ports", "protocol"]).unwrap().contains("FIELD: protocol <string>"));
     }

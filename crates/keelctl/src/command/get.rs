@@ -99,7 +99,12 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     last.map_or(Ok(()), Err)
 }
 
-async fn collect(global: &Global, args: &Args, remote: &Remote, catalog: &Catalog) -> anyhow::Result<(Vec<Group>, Vec<anyhow::Error>)> {
+async fn collect(
+    global: &Global,
+    args: &Args,
+    remote: &Remote,
+    catalog: &Catalog,
+) -> anyhow::Result<(Vec<Group>, Vec<anyhow::Error>)> {
     let (mut groups, mut failed): (Vec<Group>, Vec<anyhow::Error>) = (Vec::new(), Vec::new());
     let subresource = args.subresource.as_deref().unwrap_or_default();
     let mut wanted: Vec<(Resource, String, Option<String>)> = Vec::new();
@@ -122,19 +127,26 @@ async fn collect(global: &Global, args: &Args, remote: &Remote, catalog: &Catalo
             if !args.selector.is_empty() {
                 bail!("name cannot be provided when a selector is specified");
             }
-            wanted.extend(selection.names.into_iter().map(|name| (selection.resource.clone(), namespace.clone(), Some(name))));
+            wanted.extend(
+                selection.names.into_iter().map(|name| (selection.resource.clone(), namespace.clone(), Some(name))),
+            );
         }
     }
     for (resource, namespace, name) in wanted {
         let read = match &name {
-            Some(name) => remote.get_subresource(&resource, &namespace, name, subresource).await.map(|object| (vec![object], 0)),
+            Some(name) => {
+                remote.get_subresource(&resource, &namespace, name, subresource).await.map(|object| (vec![object], 0))
+            }
             None => {
                 let query = Query { labels: args.selector.clone(), fields: args.field_selector.clone() };
                 remote.list(&resource, &namespace, &query).await.map(|list| (list.items, list.revision))
             }
         };
         match read {
-            Ok((objects, revision)) => match groups.last_mut().filter(|last| name.is_some() && last.name.is_some() && last.resource == resource) {
+            Ok((objects, revision)) => match groups
+                .last_mut()
+                .filter(|last| name.is_some() && last.name.is_some() && last.resource == resource)
+            {
                 Some(last) => last.objects.extend(objects),
                 None => groups.push(Group { resource, namespace, objects, revision, name }),
             },
@@ -156,7 +168,9 @@ fn show(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Group>) -
     match format {
         Format::Table | Format::Wide => tables(args, remote, format, &groups),
         Format::Name => {
-            let names = groups.iter().flat_map(|group| group.objects.iter().map(|object| group.resource.display(name_of(object)) + "\n"));
+            let names = groups
+                .iter()
+                .flat_map(|group| group.objects.iter().map(|object| group.resource.display(name_of(object)) + "\n"));
             Ok(print(&names.collect::<String>())?)
         }
         Format::Columns(columns) => {
@@ -187,7 +201,11 @@ fn tables(args: &Args, remote: &Remote, format: &Format, groups: &[Group]) -> an
         // Said on standard error, and only where nothing else was wrong.
         if !groups.is_empty() && !args.ignore_not_found {
             let namespaced = groups.iter().any(|group| group.resource.namespaced) && !args.all_namespaces;
-            if namespaced { eprintln!("No resources found in {} namespace.", remote.namespace) } else { eprintln!("No resources found") }
+            if namespaced {
+                eprintln!("No resources found in {} namespace.", remote.namespace)
+            } else {
+                eprintln!("No resources found")
+            }
         }
         return Ok(());
     }
@@ -216,7 +234,9 @@ fn options(args: &Args, format: &Format, group: &Group, several: bool) -> Option
 /// The heading in bold, on terminals.
 fn colored(table: &str, headed: bool) -> String {
     match table.split_once('\n') {
-        Some((head, rest)) if headed && crate::terminal::colored() => format!("{}\n{rest}", crate::terminal::bold(head)),
+        Some((head, rest)) if headed && crate::terminal::colored() => {
+            format!("{}\n{rest}", crate::terminal::bold(head))
+        }
         _ => table.to_owned(),
     }
 }
@@ -228,7 +248,9 @@ fn sort(objects: &mut [Value], path: &jsonpath::Template) -> anyhow::Result<()> 
         keyed.push((path.values(object)?.into_iter().next(), object.clone()));
     }
     keyed.sort_by(|(a, _), (b, _)| match (a, b) {
-        (Some(Value::Number(a)), Some(Value::Number(b))) => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal),
+        (Some(Value::Number(a)), Some(Value::Number(b))) => {
+            a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal)
+        }
         (a, b) => a.as_ref().map(jsonpath::text).cmp(&b.as_ref().map(jsonpath::text)),
     });
     for (place, (_, object)) in objects.iter_mut().zip(keyed) {
@@ -258,7 +280,9 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
                 lines.extend(objects.iter().map(|object| told(change) + &table.row(object, now)));
                 Ok(print(&widths.align(&lines))?)
             }
-            Format::Name => Ok(print(&objects.iter().map(|object| group.resource.display(name_of(object)) + "\n").collect::<String>())?),
+            Format::Name => Ok(print(
+                &objects.iter().map(|object| group.resource.display(name_of(object)) + "\n").collect::<String>(),
+            )?),
             format => {
                 for object in objects {
                     let mut object = object.clone();
@@ -280,8 +304,13 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
         Some(name) => Query::name(name),
         None => Query { labels: args.selector.clone(), fields: args.field_selector.clone() },
     };
-    let single = group.objects.first().and_then(|object| object.pointer("/metadata/resourceVersion")).and_then(Value::as_str);
-    let mut revision = if group.name.is_some() { single.and_then(|text| text.parse().ok()).unwrap_or_default() } else { group.revision };
+    let single =
+        group.objects.first().and_then(|object| object.pointer("/metadata/resourceVersion")).and_then(Value::as_str);
+    let mut revision = if group.name.is_some() {
+        single.and_then(|text| text.parse().ok()).unwrap_or_default()
+    } else {
+        group.revision
+    };
     let mut seen: std::collections::HashMap<String, String> = std::collections::HashMap::new();
     loop {
         let mut events = remote.watch(&group.resource, &group.namespace, &query, revision).await?;
@@ -298,7 +327,9 @@ async fn watch(args: &Args, remote: &Remote, format: &Format, mut groups: Vec<Gr
             // A watch that had to begin anew repeats what was shown.
             let key = |field: &str| event.object.pointer(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             let version = key("/metadata/resourceVersion");
-            if event.change != Change::Deleted && seen.insert(key("/metadata/uid"), version.clone()).as_ref() == Some(&version) {
+            if event.change != Change::Deleted
+                && seen.insert(key("/metadata/uid"), version.clone()).as_ref() == Some(&version)
+            {
                 continue;
             }
             let change = match event.change {

@@ -19,8 +19,10 @@ pub struct What {
     not_done: &'static str,
 }
 
-pub const LABELS: What = What { field: "labels", one: "label", done: "labeled", removed: "unlabeled", not_done: "not labeled" };
-pub const ANNOTATIONS: What = What { field: "annotations", one: "annotation", done: "annotated", removed: "annotated", not_done: "annotated" };
+pub const LABELS: What =
+    What { field: "labels", one: "label", done: "labeled", removed: "unlabeled", not_done: "not labeled" };
+pub const ANNOTATIONS: What =
+    What { field: "annotations", one: "annotation", done: "annotated", removed: "annotated", not_done: "annotated" };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -69,7 +71,12 @@ pub async fn run(global: &Global, args: Args, what: What) -> anyhow::Result<()> 
         bail!("no objects passed to {}", what.one);
     }
     for target in targets {
-        let set = target.object.pointer(&format!("/metadata/{}", what.field)).and_then(Value::as_object).cloned().unwrap_or_default();
+        let set = target
+            .object
+            .pointer(&format!("/metadata/{}", what.field))
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
         if args.list {
             println!("Listing {} for {}:", what.field, target.display());
             set.iter().for_each(|(key, value)| println!("{key}={}", value.as_str().unwrap_or_default()));
@@ -78,9 +85,14 @@ pub async fn run(global: &Global, args: Args, what: What) -> anyhow::Result<()> 
         let (verb, patch) = plan(&set, &changes, args.overwrite, what)?;
         let mut object = target.object.clone();
         if !patch.is_empty() {
-            let write = Write { field_manager: format!("kubectl-{}", what.one.trim_end_matches("ion").trim_end_matches("at")), ..Write::default() };
+            let write = Write {
+                field_manager: format!("kubectl-{}", what.one.trim_end_matches("ion").trim_end_matches("at")),
+                ..Write::default()
+            };
             let body = json!({"metadata": {what.field: patch}});
-            object = remote.patch(&target.resource, &target.namespace, target.name(), PatchType::Merge, &body, &write).await?;
+            object = remote
+                .patch(&target.resource, &target.namespace, target.name(), PatchType::Merge, &body, &write)
+                .await?;
         }
         hide_managed_fields(&mut object);
         match format.object(&object)? {
@@ -120,7 +132,12 @@ fn split(words: &[String]) -> anyhow::Result<(Vec<String>, Vec<Change>)> {
 }
 
 /// What to say, and what to patch.
-fn plan(set: &Map<String, Value>, changes: &[Change], overwrite: bool, what: What) -> anyhow::Result<(&'static str, Map<String, Value>)> {
+fn plan(
+    set: &Map<String, Value>,
+    changes: &[Change],
+    overwrite: bool,
+    what: What,
+) -> anyhow::Result<(&'static str, Map<String, Value>)> {
     let mut patch = Map::new();
     for (key, value) in changes {
         let known = set.get(key).and_then(Value::as_str);
@@ -167,7 +184,10 @@ mod tests {
     fn a_value_is_not_replaced_unless_told() {
         let set = json!({"a": "1"}).as_object().unwrap().clone();
         let change = |value: &str| vec![("a".to_owned(), Some(value.to_owned()))];
-        assert_eq!(plan(&set, &change("2"), false, LABELS).unwrap_err().to_string(), "'a' already has a value (1), and --overwrite is false");
+        assert_eq!(
+            plan(&set, &change("2"), false, LABELS).unwrap_err().to_string(),
+            "'a' already has a value (1), and --overwrite is false"
+        );
         assert_eq!(plan(&set, &change("2"), true, LABELS).unwrap().0, "labeled");
         assert_eq!(plan(&set, &change("1"), false, LABELS).unwrap().0, "not labeled");
         assert_eq!(plan(&set, &[("a".into(), None)], false, LABELS).unwrap().0, "unlabeled");

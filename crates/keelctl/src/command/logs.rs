@@ -76,7 +76,9 @@ struct Source {
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     if args.resource.is_some() == args.selector.is_some() {
-        bail!("expected one of a pod and a selector: keelctl logs POD, keelctl logs deployment/NAME, or keelctl logs -l app=x");
+        bail!(
+            "expected one of a pod and a selector: keelctl logs POD, keelctl logs deployment/NAME, or keelctl logs -l app=x"
+        );
     }
     if args.since.is_some() && args.since_time.is_some() {
         bail!("only one of --since-time / --since may be used");
@@ -95,7 +97,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     if args.follow && sources.len() > args.max_log_requests {
-        bail!("you are attempting to follow {} log streams, but maximum allowed concurrency is {}, use --max-log-requests to increase the limit", sources.len(), args.max_log_requests);
+        bail!(
+            "you are attempting to follow {} log streams, but maximum allowed concurrency is {}, use --max-log-requests to increase the limit",
+            sources.len(),
+            args.max_log_requests
+        );
     }
     let out = Mutex::new(());
     let one = |source: Source| {
@@ -132,7 +138,14 @@ async fn pods(remote: &Remote, catalog: &Catalog, global: &Global, args: &Args) 
 }
 
 /// The pod of that name, or the pods of what has pods: newest running first.
-pub async fn pods_of(remote: &Remote, catalog: &Catalog, global: &Global, pods: &Resource, word: &str, all: bool) -> anyhow::Result<Vec<Value>> {
+pub async fn pods_of(
+    remote: &Remote,
+    catalog: &Catalog,
+    global: &Global,
+    pods: &Resource,
+    word: &str,
+    all: bool,
+) -> anyhow::Result<Vec<Value>> {
     let words = if word.contains('/') { vec![word.to_owned()] } else { vec![format!("pods/{word}")] };
     let targets = find(remote, catalog, global, &Which { words: &words, ..Which::default() }).await?;
     let Some(target) = targets.into_iter().next() else { bail!("no object named {word}") };
@@ -177,15 +190,28 @@ pub fn container_names(pod: &Value) -> Vec<String> {
 
 /// The container that is meant when none is named; says so where there are several.
 pub fn default_container(pod: &Value) -> anyhow::Result<String> {
-    let main: Vec<&str> = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten().filter_map(|container| container.get("name")?.as_str()).collect();
-    let noted = pod.pointer("/metadata/annotations").and_then(|all| all.get("kubectl.kubernetes.io/default-container")).and_then(Value::as_str);
+    let main: Vec<&str> = pod
+        .pointer("/spec/containers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container.get("name")?.as_str())
+        .collect();
+    let noted = pod
+        .pointer("/metadata/annotations")
+        .and_then(|all| all.get("kubectl.kubernetes.io/default-container"))
+        .and_then(Value::as_str);
     if let Some(noted) = noted.filter(|noted| main.contains(noted)) {
         return Ok(noted.to_owned());
     }
     let first = main.first().context("the pod has no containers")?;
     let all = container_names(pod);
     if all.len() > 1 {
-        let with_kind: Vec<String> = main.iter().map(|name| (*name).to_owned()).chain(all.iter().filter(|name| !main.contains(&name.as_str())).map(|name| format!("{name} (init)"))).collect();
+        let with_kind: Vec<String> = main
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(all.iter().filter(|name| !main.contains(&name.as_str())).map(|name| format!("{name} (init)")))
+            .collect();
         eprintln!("Defaulted container \"{first}\" out of: {}", with_kind.join(", "));
     }
     Ok((*first).to_owned())
@@ -197,12 +223,15 @@ pub fn check_container(pod: &Value, name: &str) -> anyhow::Result<String> {
     if names.iter().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    let near = crate::suggest::nearest(name, names.iter().map(String::as_str)).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let near = crate::suggest::nearest(name, names.iter().map(String::as_str))
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
     bail!("container {name} is not valid for pod {} out of: {}{near}", describe::name(pod), names.join(", "))
 }
 
 fn containers(pod: &Value, args: &Args) -> anyhow::Result<Vec<String>> {
-    let named = if args.container.is_empty() { args.container_name.as_deref().unwrap_or_default() } else { &args.container };
+    let named =
+        if args.container.is_empty() { args.container_name.as_deref().unwrap_or_default() } else { &args.container };
     if args.all_containers {
         return Ok(container_names(pod));
     }
@@ -228,7 +257,11 @@ async fn stream(remote: &Remote, args: &Args, source: &Source, out: &Mutex<()>) 
         tail_lines: tail,
         limit_bytes: args.limit_bytes,
     };
-    let prefix = if args.prefix { format!("[pod/{}/{}] ", describe::name(&source.pod), source.container) } else { String::new() };
+    let prefix = if args.prefix {
+        format!("[pod/{}/{}] ", describe::name(&source.pod), source.container)
+    } else {
+        String::new()
+    };
     let mut chunks = remote.streams().logs(request).await.map_err(|status| remote.failed(status))?.into_inner();
     let mut rest = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -269,7 +302,10 @@ mod tests {
     #[test]
     fn a_wrong_container_is_told_the_right_ones() {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c"}]}});
-        assert_eq!(check_container(&pod, "zz").unwrap_err().to_string(), "container zz is not valid for pod p out of: c");
+        assert_eq!(
+            check_container(&pod, "zz").unwrap_err().to_string(),
+            "container zz is not valid for pod p out of: c"
+        );
     }
 
     #[test]

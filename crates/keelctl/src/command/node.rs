@@ -32,7 +32,12 @@ pub struct TaintArgs {
 }
 
 /// The named nodes, or those with the labels.
-pub async fn nodes(remote: &Remote, global: &Global, names: &[String], selector: Option<&str>) -> anyhow::Result<Vec<Target>> {
+pub async fn nodes(
+    remote: &Remote,
+    global: &Global,
+    names: &[String],
+    selector: Option<&str>,
+) -> anyhow::Result<Vec<Target>> {
     if names.is_empty() && selector.is_none() {
         bail!("name a node, or select nodes with -l");
     }
@@ -66,9 +71,16 @@ pub async fn set_cordon(remote: &Remote, target: &Target, cordon: bool) -> anyho
 /// One change of taints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
-    Add { key: String, value: String, effect: String },
+    Add {
+        key: String,
+        value: String,
+        effect: String,
+    },
     /// Without an effect: all of that key.
-    Remove { key: String, effect: Option<String> },
+    Remove {
+        key: String,
+        effect: Option<String>,
+    },
 }
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -84,7 +96,9 @@ impl Change {
             let key = key.split('=').next().unwrap_or(key).to_owned();
             return Ok(Self::Remove { key, effect: rest.map(effect).transpose()? });
         }
-        let Some((pair, rest)) = text.rsplit_once(':') else { bail!("unknown taint spec: {text}; expected KEY=VALUE:EFFECT, or KEY:EFFECT- to remove") };
+        let Some((pair, rest)) = text.rsplit_once(':') else {
+            bail!("unknown taint spec: {text}; expected KEY=VALUE:EFFECT, or KEY:EFFECT- to remove")
+        };
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok(Self::Add { key: key.to_owned(), value: value.to_owned(), effect: effect(rest)? })
     }
@@ -93,14 +107,19 @@ impl Change {
 /// The taints after the changes.
 fn changed(taints: &[Value], changes: &[Change], overwrite: bool, name: &str) -> anyhow::Result<Vec<Value>> {
     let mut taints = taints.to_vec();
-    let is = |taint: &Value, key: &str, effect: Option<&str>| taint["key"] == key && effect.is_none_or(|effect| taint["effect"] == effect);
+    let is = |taint: &Value, key: &str, effect: Option<&str>| {
+        taint["key"] == key && effect.is_none_or(|effect| taint["effect"] == effect)
+    };
     for change in changes {
         match change {
             Change::Remove { key, effect } => {
                 let before = taints.len();
                 taints.retain(|taint| !is(taint, key, effect.as_deref()));
                 if taints.len() == before {
-                    bail!("taint \"{key}{}\" not found", effect.as_ref().map(|effect| format!(":{effect}")).unwrap_or_default());
+                    bail!(
+                        "taint \"{key}{}\" not found",
+                        effect.as_ref().map(|effect| format!(":{effect}")).unwrap_or_default()
+                    );
                 }
             }
             Change::Add { key, value, effect } => {
@@ -110,7 +129,9 @@ fn changed(taints: &[Value], changes: &[Change], overwrite: bool, name: &str) ->
                     taint["value"] = json!(value);
                 }
                 match known {
-                    Some(_) if !overwrite => bail!("node {name} already has {key} taint(s) with same effect(s) and --overwrite is false"),
+                    Some(_) if !overwrite => {
+                        bail!("node {name} already has {key} taint(s) with same effect(s) and --overwrite is false")
+                    }
                     Some(at) => taints[at] = taint,
                     None => taints.push(taint),
                 }
@@ -148,7 +169,13 @@ pub async fn taint(global: &Global, args: TaintArgs) -> anyhow::Result<()> {
         let version = target.object.pointer("/metadata/resourceVersion");
         let patch = json!({"metadata": {"resourceVersion": version}, "spec": {"taints": if after.is_empty() { Value::Null } else { json!(after) }}});
         remote.patch(&target.resource, "", target.name(), PatchType::Merge, &patch, &Write::default()).await?;
-        let verb = if changes.iter().all(|change| matches!(change, Change::Remove { .. })) { "untainted" } else if changes.iter().all(|change| matches!(change, Change::Add { .. })) { "tainted" } else { "modified" };
+        let verb = if changes.iter().all(|change| matches!(change, Change::Remove { .. })) {
+            "untainted"
+        } else if changes.iter().all(|change| matches!(change, Change::Add { .. })) {
+            "tainted"
+        } else {
+            "modified"
+        };
         println!("{} {verb}", target.display());
     }
     Ok(())
@@ -162,7 +189,10 @@ mod tests {
     fn taints_are_added_replaced_and_removed() {
         let parse = |texts: &[&str]| texts.iter().map(|text| Change::parse(text).unwrap()).collect::<Vec<_>>();
         let one = changed(&[], &parse(&["a=b:NoSchedule", "c:NoExecute"]), false, "n").unwrap();
-        assert_eq!(one, [json!({"key": "a", "value": "b", "effect": "NoSchedule"}), json!({"key": "c", "effect": "NoExecute"})]);
+        assert_eq!(
+            one,
+            [json!({"key": "a", "value": "b", "effect": "NoSchedule"}), json!({"key": "c", "effect": "NoExecute"})]
+        );
         assert!(changed(&one, &parse(&["a=x:NoSchedule"]), false, "n").is_err());
         assert_eq!(changed(&one, &parse(&["a=x:NoSchedule"]), true, "n").unwrap()[0]["value"], "x");
         assert_eq!(changed(&one, &parse(&["a-", "c:NoExecute-"]), false, "n").unwrap(), Vec::<Value>::new());

@@ -36,13 +36,21 @@ pub struct Args {
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let text = match (&args.patch, &args.patch_file) {
         (Some(text), None) => text.clone(),
-        (None, Some(path)) => std::fs::read_to_string(path).with_context(|| format!("unable to read patch file: {path}"))?,
+        (None, Some(path)) => {
+            std::fs::read_to_string(path).with_context(|| format!("unable to read patch file: {path}"))?
+        }
         _ => bail!("must specify one of --patch and --patch-file"),
     };
-    let patch = yaml::parse(&text).context("unable to parse the patch")?.first().map(|node| node.to_json()).context("the patch is empty")?;
+    let patch = yaml::parse(&text)
+        .context("unable to parse the patch")?
+        .first()
+        .map(|node| node.to_json())
+        .context("the patch is empty")?;
     let kind = match (args.r#type.as_str(), &patch) {
         ("json", Value::Array(_)) => PatchType::Json,
-        ("json", _) => bail!("a JSON patch is a list of operations: [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"),
+        ("json", _) => bail!(
+            "a JSON patch is a list of operations: [{{\"op\": \"replace\", \"path\": \"/spec/replicas\", \"value\": 2}}]"
+        ),
         ("merge", _) => PatchType::Merge,
         _ => PatchType::Strategic,
     };
@@ -51,7 +59,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let catalog = remote.catalog().await?;
     let which = Which { words: &args.resources, files: Some(&args.files), ..Which::default() };
     for target in find(&remote, &catalog, global, &which).await? {
-        let write = Write { field_manager: "kubectl-patch".to_owned(), subresource: args.subresource.clone(), ..Write::default() };
+        let write = Write {
+            field_manager: "kubectl-patch".to_owned(),
+            subresource: args.subresource.clone(),
+            ..Write::default()
+        };
         let mut after = remote.patch(&target.resource, &target.namespace, target.name(), kind, &patch, &write).await?;
         let same = after.pointer("/metadata/resourceVersion") == target.object.pointer("/metadata/resourceVersion");
         hide_managed_fields(&mut after);

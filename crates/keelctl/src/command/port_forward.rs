@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
-use proto::keelson::api::v1::{PodRef, PortForwardClose, PortForwardData, PortForwardFrame, PortForwardOpen, port_forward_frame};
+use proto::keelson::api::v1::{
+    PodRef, PortForwardClose, PortForwardData, PortForwardFrame, PortForwardOpen, port_forward_frame,
+};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,7 +72,10 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
                     }
                     // A machine without IPv6 still has localhost.
                     Err(_) if bound => {}
-                    Err(problem) => bail!("unable to listen on {host}:{port}: {problem}; choose another local port, for example :{}", pair.remote),
+                    Err(problem) => bail!(
+                        "unable to listen on {host}:{port}: {problem}; choose another local port, for example :{}",
+                        pair.remote
+                    ),
                 }
             }
         }
@@ -89,13 +94,19 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
 }
 
-async fn target(remote: &Remote, catalog: &Catalog, global: &Global, args: &Args) -> anyhow::Result<(Value, Option<Value>)> {
+async fn target(
+    remote: &Remote,
+    catalog: &Catalog,
+    global: &Global,
+    args: &Args,
+) -> anyhow::Result<(Value, Option<Value>)> {
     let pods = catalog.of_kind("v1", "Pod")?;
     let word = &args.resource;
     let mut service = None;
     if word.contains('/') {
         let words = [word.clone()];
-        let target = find(remote, catalog, global, &Which { words: &words, ..Which::default() }).await?.into_iter().next();
+        let target =
+            find(remote, catalog, global, &Which { words: &words, ..Which::default() }).await?.into_iter().next();
         service = target.filter(|target| target.resource.kind == "Service").map(|target| target.object);
     }
     let wait = crate::duration::parse(&args.pod_running_timeout)?;
@@ -105,8 +116,15 @@ async fn target(remote: &Remote, catalog: &Catalog, global: &Global, args: &Args
         let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
         match phase {
             "Running" => return Ok((pod, service)),
-            "Succeeded" | "Failed" => bail!("unable to forward port because pod {} is not running. Current status={phase}", describe::name(&pod)),
-            _ if tokio::time::Instant::now() >= deadline => bail!("pod {} does not run yet (it is {phase}); `keelctl why pod {}` says why", describe::name(&pod), describe::name(&pod)),
+            "Succeeded" | "Failed" => bail!(
+                "unable to forward port because pod {} is not running. Current status={phase}",
+                describe::name(&pod)
+            ),
+            _ if tokio::time::Instant::now() >= deadline => bail!(
+                "pod {} does not run yet (it is {phase}); `keelctl why pod {}` says why",
+                describe::name(&pod),
+                describe::name(&pod)
+            ),
             _ => tokio::time::sleep(std::time::Duration::from_millis(250)).await,
         }
     }
@@ -119,7 +137,8 @@ fn pair(text: &str, pod: &Value, service: Option<&Value>) -> anyhow::Result<Pair
         (Ok(0), _) => bail!("remote port must be > 0"),
         (Ok(port), None) => port,
         (number, Some(service)) => service_port(number.ok(), remote, pod, service)?,
-        (Err(_), None) => named(pod, remote).with_context(|| format!("pod '{}' does not have a named port '{remote}'", describe::name(pod)))?,
+        (Err(_), None) => named(pod, remote)
+            .with_context(|| format!("pod '{}' does not have a named port '{remote}'", describe::name(pod)))?,
     };
     let local = match local {
         "" => 0,
@@ -136,20 +155,29 @@ fn service_port(number: Option<u16>, word: &str, pod: &Value, service: &Value) -
         Some(number) => describe::int_at(port, "/port") == i64::from(number),
         None => describe::str_at(port, "/name") == Some(word),
     };
-    let port = ports.iter().find(is).with_context(|| format!("Service {} does not have a service port {word}", describe::name(service)))?;
+    let port = ports
+        .iter()
+        .find(is)
+        .with_context(|| format!("Service {} does not have a service port {word}", describe::name(service)))?;
     if describe::str_at(service, "/spec/clusterIP") == Some("None") && number.is_some() {
         return number.context("a number");
     }
     match port.get("targetPort") {
-        Some(Value::String(name)) => named(pod, name).with_context(|| format!("pod '{}' does not have a named port '{name}'", describe::name(pod))),
-        Some(target) if target.as_u64().is_some_and(|target| target > 0) => Ok(u16::try_from(target.as_u64().unwrap_or_default())?),
+        Some(Value::String(name)) => named(pod, name)
+            .with_context(|| format!("pod '{}' does not have a named port '{name}'", describe::name(pod))),
+        Some(target) if target.as_u64().is_some_and(|target| target > 0) => {
+            Ok(u16::try_from(target.as_u64().unwrap_or_default())?)
+        }
         _ => Ok(u16::try_from(describe::int_at(port, "/port"))?),
     }
 }
 
 fn named(pod: &Value, name: &str) -> Option<u16> {
-    let containers = describe::list_at(pod, "/spec/containers").iter().chain(describe::list_at(pod, "/spec/initContainers"));
-    let port = containers.flat_map(|container| describe::list_at(container, "/ports")).find(|port| describe::str_at(port, "/name") == Some(name))?;
+    let containers =
+        describe::list_at(pod, "/spec/containers").iter().chain(describe::list_at(pod, "/spec/initContainers"));
+    let port = containers
+        .flat_map(|container| describe::list_at(container, "/ports"))
+        .find(|port| describe::str_at(port, "/name") == Some(name))?;
     u16::try_from(describe::int_at(port, "/containerPort")).ok()
 }
 
@@ -266,7 +294,9 @@ mod tests {
     fn ports_are_read_in_every_form() {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"ports": [{"name": "web", "containerPort": 8080}]}]}});
         let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"name": "http", "port": 80, "targetPort": "web"}, {"port": 81, "targetPort": 9090}]}});
-        let read = |text: &str, service| pair(text, &pod, service).map(|pair| (pair.local, pair.remote)).map_err(|error| error.to_string());
+        let read = |text: &str, service| {
+            pair(text, &pod, service).map(|pair| (pair.local, pair.remote)).map_err(|error| error.to_string())
+        };
         assert_eq!(read("8000:80", None), Ok((8000, 80)));
         assert_eq!(read("80", None), Ok((80, 80)));
         assert_eq!(read(":80", None), Ok((0, 80)));

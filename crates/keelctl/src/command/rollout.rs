@@ -108,7 +108,13 @@ impl Ctx<'_> {
         if args.resources.is_empty() && args.files.filenames.is_empty() {
             bail!("required resource not specified, for example: deployment/hello");
         }
-        let which = Which { words: &args.resources, files: Some(&args.files), labels: args.selector.as_deref(), all: args.resources.len() == 1 && !args.resources[0].contains('/'), ..Which::default() };
+        let which = Which {
+            words: &args.resources,
+            files: Some(&args.files),
+            labels: args.selector.as_deref(),
+            all: args.resources.len() == 1 && !args.resources[0].contains('/'),
+            ..Which::default()
+        };
         find(self.remote, self.catalog, self.global, &which).await
     }
 
@@ -136,7 +142,11 @@ impl Ctx<'_> {
             if step.1 || !watch {
                 return Ok(());
             }
-            let revision = object.pointer("/metadata/resourceVersion").and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or_default();
+            let revision = object
+                .pointer("/metadata/resourceVersion")
+                .and_then(Value::as_str)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_default();
             let mut events = self.remote.watch(&target.resource, &target.namespace, &query, revision).await?;
             while let Some(event) = events.next().await {
                 match event {
@@ -162,7 +172,10 @@ impl Ctx<'_> {
     /// The replica sets of a deployment, by revision.
     async fn revisions(&self, target: &Target) -> anyhow::Result<Vec<(i64, Value)>> {
         if target.resource.kind != "Deployment" {
-            bail!("no history viewer has been implemented for {}: only deployments keep theirs in replica sets", target.resource.plural_group());
+            bail!(
+                "no history viewer has been implemented for {}: only deployments keep theirs in replica sets",
+                target.resource.plural_group()
+            );
         }
         let sets = self.catalog.of_kind("apps/v1", "ReplicaSet")?;
         let list = self.remote.list(sets, &target.namespace, &Query::default()).await?;
@@ -201,9 +214,12 @@ impl Ctx<'_> {
     async fn undo(&self, args: UndoArgs) -> anyhow::Result<()> {
         for target in self.find(&args.which).await? {
             let revisions = self.revisions(&target).await?;
-            let current = annotation(&target.object, REVISION).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+            let current =
+                annotation(&target.object, REVISION).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
             let found = match args.to_revision {
-                0 => revisions.iter().rev().find(|(revision, _)| *revision != current && *revision != revisions.last().map_or(0, |last| last.0)),
+                0 => revisions.iter().rev().find(|(revision, _)| {
+                    *revision != current && *revision != revisions.last().map_or(0, |last| last.0)
+                }),
                 wanted => revisions.iter().find(|(revision, _)| *revision == wanted),
             };
             let Some((revision, set)) = found else {
@@ -213,14 +229,20 @@ impl Ctx<'_> {
                 }
             };
             if target.object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default() {
-                bail!("you cannot rollback a paused deployment; resume it first with 'keelctl rollout resume {}' and try again", target.display());
+                bail!(
+                    "you cannot rollback a paused deployment; resume it first with 'keelctl rollout resume {}' and try again",
+                    target.display()
+                );
             }
             let mut template = set["spec"]["template"].clone();
             if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
                 labels.remove("pod-template-hash");
             }
             if template == target.object["spec"]["template"] {
-                println!("{} skipped rollback (current template already matches revision {revision})", target.display());
+                println!(
+                    "{} skipped rollback (current template already matches revision {revision})",
+                    target.display()
+                );
                 continue;
             }
             let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
@@ -249,7 +271,11 @@ impl Ctx<'_> {
     async fn pause(&self, args: WhichArgs, pause: bool) -> anyhow::Result<()> {
         for target in self.find(&args).await? {
             if target.resource.kind != "Deployment" {
-                bail!("{} {} is not supported", target.resource.plural_group(), if pause { "pausing" } else { "resuming" });
+                bail!(
+                    "{} {} is not supported",
+                    target.resource.plural_group(),
+                    if pause { "pausing" } else { "resuming" }
+                );
             }
             let paused = target.object.pointer("/spec/paused").and_then(Value::as_bool).unwrap_or_default();
             if paused == pause {
@@ -302,7 +328,11 @@ fn deployment(object: &Value) -> anyhow::Result<(String, bool)> {
         bail!("deployment \"{name}\" exceeded its progress deadline");
     }
     let wanted = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-    let (updated, all, available) = (number(object, "/status/updatedReplicas"), number(object, "/status/replicas"), number(object, "/status/availableReplicas"));
+    let (updated, all, available) = (
+        number(object, "/status/updatedReplicas"),
+        number(object, "/status/replicas"),
+        number(object, "/status/availableReplicas"),
+    );
     let waiting = |what: String| Ok((format!("Waiting for deployment \"{name}\" rollout to finish: {what}..."), false));
     if updated < wanted {
         return waiting(format!("{updated} out of {wanted} new replicas have been updated"));
@@ -321,12 +351,26 @@ fn daemon_set(object: &Value) -> (String, bool) {
     if !observed(object) {
         return ("Waiting for daemon set spec update to be observed...".to_owned(), false);
     }
-    let (wanted, updated, available) = (number(object, "/status/desiredNumberScheduled"), number(object, "/status/updatedNumberScheduled"), number(object, "/status/numberAvailable"));
+    let (wanted, updated, available) = (
+        number(object, "/status/desiredNumberScheduled"),
+        number(object, "/status/updatedNumberScheduled"),
+        number(object, "/status/numberAvailable"),
+    );
     if updated < wanted {
-        return (format!("Waiting for daemon set \"{name}\" rollout to finish: {updated} out of {wanted} new pods have been updated..."), false);
+        return (
+            format!(
+                "Waiting for daemon set \"{name}\" rollout to finish: {updated} out of {wanted} new pods have been updated..."
+            ),
+            false,
+        );
     }
     if available < wanted {
-        return (format!("Waiting for daemon set \"{name}\" rollout to finish: {available} of {wanted} updated pods are available..."), false);
+        return (
+            format!(
+                "Waiting for daemon set \"{name}\" rollout to finish: {available} of {wanted} updated pods are available..."
+            ),
+            false,
+        );
     }
     (format!("daemon set \"{name}\" successfully rolled out"), true)
 }
@@ -346,14 +390,23 @@ fn stateful_set(object: &Value) -> anyhow::Result<(String, bool)> {
     let partition = number(object, "/spec/updateStrategy/rollingUpdate/partition");
     if partition > 0 {
         if updated < wanted - partition {
-            return Ok((format!("Waiting for partitioned roll out to finish: {updated} out of {} new pods have been updated...", wanted - partition), false));
+            return Ok((
+                format!(
+                    "Waiting for partitioned roll out to finish: {updated} out of {} new pods have been updated...",
+                    wanted - partition
+                ),
+                false,
+            ));
         }
         return Ok((format!("partitioned roll out complete: {updated} new pods have been updated..."), true));
     }
     let revision = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
     if revision("/status/updateRevision") != revision("/status/currentRevision") {
         let to = revision("/status/updateRevision");
-        return Ok((format!("waiting for statefulset rolling update to complete {updated} pods at revision {to}..."), false));
+        return Ok((
+            format!("waiting for statefulset rolling update to complete {updated} pods at revision {to}..."),
+            false,
+        ));
     }
     let (current, at) = (number(object, "/status/currentReplicas"), revision("/status/currentRevision"));
     Ok((format!("statefulset rolling update complete {current} pods at revision {at}..."), true))
@@ -372,10 +425,26 @@ mod tests {
     #[test]
     fn a_rollout_is_told_step_by_step() {
         check(json!({"observedGeneration": 1}), "Waiting for deployment spec update to be observed...", false);
-        check(json!({"observedGeneration": 2, "updatedReplicas": 1}), "Waiting for deployment \"d\" rollout to finish: 1 out of 3 new replicas have been updated...", false);
-        check(json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 4}), "Waiting for deployment \"d\" rollout to finish: 1 old replicas are pending termination...", false);
-        check(json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 3, "availableReplicas": 2}), "Waiting for deployment \"d\" rollout to finish: 2 of 3 updated replicas are available...", false);
-        check(json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 3, "availableReplicas": 3}), "deployment \"d\" successfully rolled out", true);
+        check(
+            json!({"observedGeneration": 2, "updatedReplicas": 1}),
+            "Waiting for deployment \"d\" rollout to finish: 1 out of 3 new replicas have been updated...",
+            false,
+        );
+        check(
+            json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 4}),
+            "Waiting for deployment \"d\" rollout to finish: 1 old replicas are pending termination...",
+            false,
+        );
+        check(
+            json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 3, "availableReplicas": 2}),
+            "Waiting for deployment \"d\" rollout to finish: 2 of 3 updated replicas are available...",
+            false,
+        );
+        check(
+            json!({"observedGeneration": 2, "updatedReplicas": 3, "replicas": 3, "availableReplicas": 3}),
+            "deployment \"d\" successfully rolled out",
+            true,
+        );
     }
 
     #[test]

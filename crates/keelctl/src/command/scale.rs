@@ -34,7 +34,13 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
     let remote = Remote::connect(global)?;
     let catalog = remote.catalog().await?;
-    let which = Which { words: &args.resources, files: Some(&args.files), labels: args.selector.as_deref(), all: args.all, ..Which::default() };
+    let which = Which {
+        words: &args.resources,
+        files: Some(&args.files),
+        labels: args.selector.as_deref(),
+        all: args.all,
+        ..Which::default()
+    };
     let targets = find(&remote, &catalog, global, &which).await?;
     if targets.is_empty() {
         bail!("no objects passed to scale");

@@ -64,7 +64,12 @@ pub fn resource_of<'a>(catalog: &'a Catalog, document: &Document) -> anyhow::Res
 }
 
 /// Reads the objects; naming none is an error where the words leave it open.
-pub async fn find(remote: &Remote, catalog: &Catalog, global: &Global, which: &Which<'_>) -> anyhow::Result<Vec<Target>> {
+pub async fn find(
+    remote: &Remote,
+    catalog: &Catalog,
+    global: &Global,
+    which: &Which<'_>,
+) -> anyhow::Result<Vec<Target>> {
     let mut found = Vec::new();
     if let Some(files) = which.files.filter(|files| !files.filenames.is_empty()) {
         for document in files.read()? {
@@ -76,7 +81,10 @@ pub async fn find(remote: &Remote, catalog: &Catalog, global: &Global, which: &W
         }
         return Ok(found);
     }
-    let query = Query { labels: which.labels.unwrap_or_default().to_owned(), fields: which.fields.unwrap_or_default().to_owned() };
+    let query = Query {
+        labels: which.labels.unwrap_or_default().to_owned(),
+        fields: which.fields.unwrap_or_default().to_owned(),
+    };
     let selecting = !query.labels.is_empty() || !query.fields.is_empty() || which.all;
     for selection in catalog.select(which.words)? {
         if selection.names.is_empty() {
@@ -85,7 +93,8 @@ pub async fn find(remote: &Remote, catalog: &Catalog, global: &Global, which: &W
             }
             let scope = if which.all_namespaces { "" } else { &remote.namespace };
             for object in remote.list(&selection.resource, scope, &query).await?.items {
-                let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
+                let namespace =
+                    object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
                 found.push(Target { resource: selection.resource.clone(), namespace, object });
             }
             continue;

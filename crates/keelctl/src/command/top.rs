@@ -14,5 +14,7 @@ pub struct Args {
 
 #[expect(clippy::unused_async, reason = "as every command")]
 pub async fn run(_global: &Global, _args: Args) -> anyhow::Result<()> {
-    bail!("Metrics API not available: Keelson does not collect resource metrics yet; `keelctl describe node NAME` shows what pods request, and `keelctl exec` with top what a container uses")
+    bail!(
+        "Metrics API not available: Keelson does not collect resource metrics yet; `keelctl describe node NAME` shows what pods request, and `keelctl exec` with top what a container uses"
+    )
 }

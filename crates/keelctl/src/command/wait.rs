@@ -66,25 +66,39 @@ impl Goal {
                     Some("") => bail!("jsonpath wait value cannot be empty"),
                     Some(value) => Some(value.trim_matches(['"', '\'']).to_owned()),
                     None if after.is_empty() => None,
-                    None => bail!("jsonpath wait format must be --for=jsonpath='{{.path}}'=value or --for=jsonpath='{{.path}}'"),
+                    None => bail!(
+                        "jsonpath wait format must be --for=jsonpath='{{.path}}'=value or --for=jsonpath='{{.path}}'"
+                    ),
                 };
                 Ok(Self::Path(Template::parse(rest[..end].trim_matches(['"', '\'']))?, value))
             }
-            _ => bail!("unrecognized condition: \"{text}\"; expected condition=NAME[=VALUE], delete, create or jsonpath={{.path}}[=VALUE]"),
+            _ => bail!(
+                "unrecognized condition: \"{text}\"; expected condition=NAME[=VALUE], delete, create or jsonpath={{.path}}[=VALUE]"
+            ),
         }
     }
 
     fn met(&self, object: &Value) -> bool {
         match self {
             Self::Condition(kind, value) => {
-                let conditions = object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+                let conditions =
+                    object.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
                 let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
                 let stale = |condition: &Value| {
-                    let seen = condition.get("observedGeneration").or_else(|| object.pointer("/status/observedGeneration")).and_then(Value::as_i64);
+                    let seen = condition
+                        .get("observedGeneration")
+                        .or_else(|| object.pointer("/status/observedGeneration"))
+                        .and_then(Value::as_i64);
                     matches!((generation, seen), (Some(generation), Some(seen)) if seen < generation)
                 };
-                let text = |condition: &Value, key: &str| condition.get(key).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-                conditions.iter().any(|condition| text(condition, "type") == kind.to_lowercase() && text(condition, "status") == value.to_lowercase() && !stale(condition))
+                let text = |condition: &Value, key: &str| {
+                    condition.get(key).and_then(Value::as_str).unwrap_or_default().to_lowercase()
+                };
+                conditions.iter().any(|condition| {
+                    text(condition, "type") == kind.to_lowercase()
+                        && text(condition, "status") == value.to_lowercase()
+                        && !stale(condition)
+                })
             }
             Self::Path(path, value) => path.values(object).is_ok_and(|found| match value {
                 Some(value) => found.len() == 1 && jsonpath::text(&found[0]) == *value,
@@ -119,7 +133,11 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         } else {
             match tokio::time::timeout(left, until(&remote, target, &goal)).await {
                 Ok(done) => done,
-                Err(_) => Err(anyhow::anyhow!("timed out waiting for the condition on {}/{}", target.resource.plural, target.name())),
+                Err(_) => Err(anyhow::anyhow!(
+                    "timed out waiting for the condition on {}/{}",
+                    target.resource.plural,
+                    target.name()
+                )),
             }
         };
         match done {
@@ -132,7 +150,13 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     Err(last)
 }
 
-async fn targets(global: &Global, args: &Args, remote: &Remote, goal: &Goal, deadline: tokio::time::Instant) -> anyhow::Result<Vec<Target>> {
+async fn targets(
+    global: &Global,
+    args: &Args,
+    remote: &Remote,
+    goal: &Goal,
+    deadline: tokio::time::Instant,
+) -> anyhow::Result<Vec<Target>> {
     let catalog = remote.catalog().await?;
     let which = Which {
         words: &args.resources,
@@ -145,7 +169,9 @@ async fn targets(global: &Global, args: &Args, remote: &Remote, goal: &Goal, dea
     loop {
         match find(remote, &catalog, global, &which).await {
             Err(problem) if error::is_not_found(&problem) && *goal == Goal::Delete => return Ok(Vec::new()),
-            Err(problem) if error::is_not_found(&problem) && *goal == Goal::Create && tokio::time::Instant::now() < deadline => {}
+            Err(problem)
+                if error::is_not_found(&problem) && *goal == Goal::Create && tokio::time::Instant::now() < deadline => {
+            }
             Ok(found) if found.is_empty() && *goal == Goal::Create && tokio::time::Instant::now() < deadline => {}
             found => return found,
         }
@@ -187,7 +213,9 @@ mod tests {
         assert_eq!(Goal::parse("delete").unwrap(), Goal::Delete);
         assert_eq!(Goal::parse("condition=Ready").unwrap(), Goal::Condition("Ready".into(), "true".into()));
         assert_eq!(Goal::parse("condition=Ready=False").unwrap(), Goal::Condition("Ready".into(), "False".into()));
-        assert!(matches!(Goal::parse("jsonpath={.status.phase}=Running").unwrap(), Goal::Path(_, Some(value)) if value == "Running"));
+        assert!(
+            matches!(Goal::parse("jsonpath={.status.phase}=Running").unwrap(), Goal::Path(_, Some(value)) if value == "Running")
+        );
         assert!(matches!(Goal::parse("jsonpath='{.status.ip}'").unwrap(), Goal::Path(_, None)));
         assert!(Goal::parse("ready").is_err() && Goal::parse("condition").is_err());
     }
@@ -202,6 +230,8 @@ mod tests {
     #[test]
     fn a_path_is_met_by_its_value() {
         let goal = Goal::parse("jsonpath={.status.phase}=Running").unwrap();
-        assert!(goal.met(&json!({"status": {"phase": "Running"}})) && !goal.met(&json!({"status": {"phase": "Pending"}})));
+        assert!(
+            goal.met(&json!({"status": {"phase": "Running"}})) && !goal.met(&json!({"status": {"phase": "Pending"}}))
+        );
     }
 }

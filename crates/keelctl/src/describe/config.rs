@@ -76,7 +76,11 @@ pub fn any(out: &mut Text, object: &Value) {
     for (label, path) in [("API Version", "/apiVersion"), ("Kind", "/kind")] {
         out.pair(0, label, str_at(object, path).unwrap_or_default());
     }
-    let rest = object.as_object().into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+    let rest = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
     for (key, value) in rest {
         field(out, 0, key, value);
     }

@@ -32,7 +32,14 @@ pub fn write_template(out: &mut Text, template: &Value) {
 }
 
 /// A section of containers, with what is known of their state.
-pub fn containers(out: &mut Text, indent: usize, label: &str, containers: &[Value], statuses: &[Value], template: bool) {
+pub fn containers(
+    out: &mut Text,
+    indent: usize,
+    label: &str,
+    containers: &[Value],
+    statuses: &[Value],
+    template: bool,
+) {
     let pad = "  ".repeat(indent);
     out.line(indent, format!("{label}:"));
     for container in containers {
@@ -67,7 +74,9 @@ fn container_lines(out: &mut Text, indent: usize, container: &Value, status: Opt
     }
     amounts(out, at, "Limits", container.pointer("/resources/limits"));
     amounts(out, at, "Requests", container.pointer("/resources/requests"));
-    for (label, path) in [("Liveness", "/livenessProbe"), ("Readiness", "/readinessProbe"), ("Startup", "/startupProbe")] {
+    for (label, path) in
+        [("Liveness", "/livenessProbe"), ("Readiness", "/readinessProbe"), ("Startup", "/startupProbe")]
+    {
         if let Some(probe) = container.pointer(path) {
             out.pair(at, label, describe_probe(probe));
         }
@@ -152,12 +161,17 @@ fn describe_probe(probe: &Value) -> String {
         let command: Vec<String> = list_at(exec, "/command").iter().map(plain).collect();
         format!("exec [{}]", command.join(" "))
     } else if let Some(http) = probe.get("httpGet") {
-        let (scheme, host) = (str_at(http, "/scheme").unwrap_or("HTTP").to_lowercase(), str_at(http, "/host").unwrap_or_default());
+        let (scheme, host) =
+            (str_at(http, "/scheme").unwrap_or("HTTP").to_lowercase(), str_at(http, "/host").unwrap_or_default());
         let port = http.get("port").map(plain).unwrap_or_default();
         let path = str_at(http, "/path").unwrap_or("/");
         format!("http-get {scheme}://{host}:{port}{path}")
     } else if let Some(tcp) = probe.get("tcpSocket") {
-        format!("tcp-socket {}:{}", str_at(tcp, "/host").unwrap_or_default(), tcp.get("port").map(plain).unwrap_or_default())
+        format!(
+            "tcp-socket {}:{}",
+            str_at(tcp, "/host").unwrap_or_default(),
+            tcp.get("port").map(plain).unwrap_or_default()
+        )
     } else if let Some(grpc) = probe.get("grpc") {
         format!("grpc <pod>:{} {}", int_at(grpc, "/port"), str_at(grpc, "/service").unwrap_or_default())
     } else {
@@ -172,11 +186,22 @@ fn environment_from(out: &mut Text, indent: usize, sources: &[Value]) {
     }
     out.line(indent, "Environment Variables from:");
     for source in sources {
-        let (kind, from) = if source.get("configMapRef").is_some() { ("ConfigMap", &source["configMapRef"]) } else { ("Secret", &source["secretRef"]) };
-        let prefix = str_at(source, "/prefix").filter(|prefix| !prefix.is_empty()).map(|prefix| format!(" with prefix '{prefix}'"));
+        let (kind, from) = if source.get("configMapRef").is_some() {
+            ("ConfigMap", &source["configMapRef"])
+        } else {
+            ("Secret", &source["secretRef"])
+        };
+        let prefix = str_at(source, "/prefix")
+            .filter(|prefix| !prefix.is_empty())
+            .map(|prefix| format!(" with prefix '{prefix}'"));
         out.line(
             indent + 1,
-            format!("{}\t{kind}{}\tOptional: {}", str_at(from, "/name").unwrap_or_default(), prefix.unwrap_or_default(), flag_at(from, "/optional")),
+            format!(
+                "{}\t{kind}{}\tOptional: {}",
+                str_at(from, "/name").unwrap_or_default(),
+                prefix.unwrap_or_default(),
+                flag_at(from, "/optional")
+            ),
         );
     }
 }
@@ -190,11 +215,22 @@ fn environment(out: &mut Text, indent: usize, variables: &[Value]) {
         let name = str_at(variable, "/name").unwrap_or_default();
         let from = |path: &str| variable.pointer(&format!("/valueFrom/{path}"));
         let value = if let Some(field) = from("fieldRef") {
-            format!(" ({}:{})", str_at(field, "/apiVersion").unwrap_or("v1"), str_at(field, "/fieldPath").unwrap_or_default())
+            format!(
+                " ({}:{})",
+                str_at(field, "/apiVersion").unwrap_or("v1"),
+                str_at(field, "/fieldPath").unwrap_or_default()
+            )
         } else if let Some(resource) = from("resourceFieldRef") {
-            let divisor = resource.get("divisor").map(plain).filter(|divisor| divisor != "0").unwrap_or_else(|| "node allocatable".to_owned());
+            let divisor = resource
+                .get("divisor")
+                .map(plain)
+                .filter(|divisor| divisor != "0")
+                .unwrap_or_else(|| "node allocatable".to_owned());
             format!("{divisor} ({})", str_at(resource, "/resource").unwrap_or_default())
-        } else if let Some((kind, key)) = from("secretKeyRef").map(|key| ("secret", key)).or_else(|| from("configMapKeyRef").map(|key| ("config map", key))) {
+        } else if let Some((kind, key)) = from("secretKeyRef")
+            .map(|key| ("secret", key))
+            .or_else(|| from("configMapKeyRef").map(|key| ("config map", key)))
+        {
             format!(
                 "<set to the key '{}' in {kind} '{}'>\tOptional: {}",
                 str_at(key, "/key").unwrap_or_default(),
@@ -218,8 +254,15 @@ fn mounts(out: &mut Text, indent: usize, mounts: &[Value]) {
         .iter()
         .map(|mount| {
             let mode = if flag_at(mount, "/readOnly") { "ro" } else { "rw" };
-            let path = str_at(mount, "/subPath").filter(|path| !path.is_empty()).map(|path| format!(",path=\"{path}\"")).unwrap_or_default();
-            format!("{} from {} ({mode}{path})", str_at(mount, "/mountPath").unwrap_or_default(), str_at(mount, "/name").unwrap_or_default())
+            let path = str_at(mount, "/subPath")
+                .filter(|path| !path.is_empty())
+                .map(|path| format!(",path=\"{path}\""))
+                .unwrap_or_default();
+            format!(
+                "{} from {} ({mode}{path})",
+                str_at(mount, "/mountPath").unwrap_or_default(),
+                str_at(mount, "/name").unwrap_or_default()
+            )
         })
         .collect();
     lines.sort();

@@ -19,7 +19,11 @@ pub fn first_seen(event: &Value) -> Option<&str> {
 
 /// How often an event was seen.
 pub fn count(event: &Value) -> i64 {
-    ["/series/count", "/count", "/deprecatedCount"].into_iter().map(|path| int_at(event, path)).find(|count| *count > 0).unwrap_or(1)
+    ["/series/count", "/count", "/deprecatedCount"]
+        .into_iter()
+        .map(|path| int_at(event, path))
+        .find(|count| *count > 0)
+        .unwrap_or(1)
 }
 
 /// `18s (x3 over 34s)`, or only `18s`.
@@ -62,6 +66,16 @@ pub fn events(out: &mut Text, events: &[Value], now: Timestamp) {
         // A message about one container says which.
         let part = str_at(event, "/involvedObject/fieldPath").or_else(|| str_at(event, "/regarding/fieldPath"));
         let part = part.filter(|part| !part.is_empty()).map(|part| format!("{part}: ")).unwrap_or_default();
-        out.line(1, format!("{}\t{}\t{}\t{}\t{part}{}", text("/type"), text("/reason"), interval(event, now), source(event), message(event)));
+        out.line(
+            1,
+            format!(
+                "{}\t{}\t{}\t{}\t{part}{}",
+                text("/type"),
+                text("/reason"),
+                interval(event, now),
+                source(event),
+                message(event)
+            ),
+        );
     }
 }

@@ -49,8 +49,15 @@ fn taints(out: &mut Text, object: &Value) {
     let mut taints: Vec<String> = list_at(object, "/spec/taints")
         .iter()
         .map(|taint| {
-            let value = str_at(taint, "/value").filter(|value| !value.is_empty()).map(|value| format!("={value}")).unwrap_or_default();
-            format!("{}{value}:{}", str_at(taint, "/key").unwrap_or_default(), str_at(taint, "/effect").unwrap_or_default())
+            let value = str_at(taint, "/value")
+                .filter(|value| !value.is_empty())
+                .map(|value| format!("={value}"))
+                .unwrap_or_default();
+            format!(
+                "{}{value}:{}",
+                str_at(taint, "/key").unwrap_or_default(),
+                str_at(taint, "/effect").unwrap_or_default()
+            )
         })
         .collect();
     taints.sort();
@@ -152,7 +159,12 @@ fn amount(resource: &str, milli: i128) -> String {
 
 /// What a pod asks for: its containers' sum, or an init container's share where that is more; sidecars stay beside both.
 pub fn pod_amount(pod: &Value, side: &str, resource: &str) -> i128 {
-    let of = |container: &Value| container.pointer(&format!("/resources/{side}")).and_then(|all| all.get(resource)).map_or(0, |found| milli(&plain(found)));
+    let of = |container: &Value| {
+        container
+            .pointer(&format!("/resources/{side}"))
+            .and_then(|all| all.get(resource))
+            .map_or(0, |found| milli(&plain(found)))
+    };
     let mut sum: i128 = list_at(pod, "/spec/containers").iter().map(of).sum();
     let (mut sidecars, mut peak) = (0, 0);
     for init in list_at(pod, "/spec/initContainers") {
@@ -164,14 +176,18 @@ pub fn pod_amount(pod: &Value, side: &str, resource: &str) -> i128 {
         }
     }
     sum += sidecars;
-    let overhead = pod.pointer("/spec/overhead").and_then(|all| all.get(resource)).map_or(0, |found| milli(&plain(found)));
+    let overhead =
+        pod.pointer("/spec/overhead").and_then(|all| all.get(resource)).map_or(0, |found| milli(&plain(found)));
     let total = sum.max(peak);
     if total > 0 || side == "requests" { total + overhead } else { total }
 }
 
 fn pods(out: &mut Text, object: &Value, beside: &Beside, now: Timestamp) {
     let allocatable = |resource: &str| {
-        let found = object.pointer("/status/allocatable").or_else(|| object.pointer("/status/capacity")).and_then(|all| all.get(resource));
+        let found = object
+            .pointer("/status/allocatable")
+            .or_else(|| object.pointer("/status/capacity"))
+            .and_then(|all| all.get(resource));
         found.map_or(0, |found| milli(&plain(found)))
     };
     let share = |amount: i128, resource: &str| match allocatable(resource) {
@@ -204,13 +220,19 @@ fn pods(out: &mut Text, object: &Value, beside: &Beside, now: Timestamp) {
     out.line(1, "Resource\tRequests\tLimits");
     out.line(1, "--------\t--------\t------");
     let mut resources = vec!["cpu".to_owned(), "memory".to_owned(), "ephemeral-storage".to_owned()];
-    let others = object.pointer("/status/allocatable").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.clone());
+    let others = object
+        .pointer("/status/allocatable")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone());
     let mut others: Vec<String> = others.filter(|name| !resources.contains(name) && name != "pods").collect();
     others.sort();
     resources.extend(others);
     for resource in resources {
         let sum = |side: &str| pods.iter().map(|pod| pod_amount(pod, side, &resource)).sum::<i128>();
-        let countable = matches!(resource.as_str(), "cpu" | "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
+        let countable =
+            matches!(resource.as_str(), "cpu" | "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
         let text = |milli: i128| if countable { cell(&resource, milli) } else { amount(&resource, milli) };
         out.line(1, format!("{resource}\t{}\t{}", text(sum("requests")), text(sum("limits"))));
     }
@@ -224,10 +246,15 @@ mod tests {
 
     #[test]
     fn amounts_are_read_and_written_as_quantities() {
-        for (text, want) in [("100m", 100), ("2", 2000), ("1.5", 1500), ("1Ki", 1_024_000), ("1e3", 1_000_000), ("0", 0), ("0.1", 100)] {
+        for (text, want) in
+            [("100m", 100), ("2", 2000), ("1.5", 1500), ("1Ki", 1_024_000), ("1e3", 1_000_000), ("0", 0), ("0.1", 100)]
+        {
             assert_eq!(milli(text), want, "{text}");
         }
-        assert_eq!((amount("cpu", 310).as_str(), amount("cpu", 2000).as_str(), amount("memory", milli("64Mi")).as_str()), ("310m", "2", "64Mi"));
+        assert_eq!(
+            (amount("cpu", 310).as_str(), amount("cpu", 2000).as_str(), amount("memory", milli("64Mi")).as_str()),
+            ("310m", "2", "64Mi")
+        );
     }
 
     #[test]

@@ -70,7 +70,11 @@ fn status(out: &mut Text, pod: &Value) {
     match str_at(pod, "/metadata/deletionTimestamp") {
         Some(time) if !matches!(text("/status/phase"), "Succeeded" | "Failed") => {
             out.pair(0, "Status", format!("Terminating (since {})", date(Some(time))));
-            out.pair(0, "Termination Grace Period", format!("{}s", int_at(pod, "/metadata/deletionGracePeriodSeconds")));
+            out.pair(
+                0,
+                "Termination Grace Period",
+                format!("{}s", int_at(pod, "/metadata/deletionGracePeriodSeconds")),
+            );
         }
         _ => out.pair(0, "Status", text("/status/phase")),
     }
@@ -106,6 +110,13 @@ fn conditions(out: &mut Text, pod: &Value) {
     out.line(0, "Conditions:");
     out.line(1, "Type\tStatus");
     for condition in conditions {
-        out.line(1, format!("{} \t{} ", str_at(condition, "/type").unwrap_or_default(), str_at(condition, "/status").unwrap_or_default()));
+        out.line(
+            1,
+            format!(
+                "{} \t{} ",
+                str_at(condition, "/type").unwrap_or_default(),
+                str_at(condition, "/status").unwrap_or_default()
+            ),
+        );
     }
 }

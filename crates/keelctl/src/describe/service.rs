@@ -26,7 +26,11 @@ pub fn service(out: &mut Text, object: &Value, beside: &Beside) {
     if !text("/spec/externalName").is_empty() {
         out.pair(0, "External Name", text("/spec/externalName"));
     }
-    let ingress: Vec<String> = list_at(object, "/status/loadBalancer/ingress").iter().filter_map(|point| str_at(point, "/ip").or(str_at(point, "/hostname"))).map(str::to_owned).collect();
+    let ingress: Vec<String> = list_at(object, "/status/loadBalancer/ingress")
+        .iter()
+        .filter_map(|point| str_at(point, "/ip").or(str_at(point, "/hostname")))
+        .map(str::to_owned)
+        .collect();
     if !ingress.is_empty() {
         out.pair(0, "LoadBalancer Ingress", ingress.join(", "));
     }
@@ -34,7 +38,10 @@ pub fn service(out: &mut Text, object: &Value, beside: &Beside) {
         ports(out, port, beside);
     }
     out.pair(0, "Session Affinity", text("/spec/sessionAffinity"));
-    for (label, path) in [("External Traffic Policy", "/spec/externalTrafficPolicy"), ("Internal Traffic Policy", "/spec/internalTrafficPolicy")] {
+    for (label, path) in [
+        ("External Traffic Policy", "/spec/externalTrafficPolicy"),
+        ("Internal Traffic Policy", "/spec/internalTrafficPolicy"),
+    ] {
         if !text(path).is_empty() {
             out.pair(0, label, text(path));
         }
@@ -51,7 +58,9 @@ fn ports(out: &mut Text, port: &Value, beside: &Beside) {
     }
     let mut all = Vec::new();
     for slice in &beside.endpoint_slices {
-        let found = list_at(slice, "/ports").iter().find(|found| str_at(found, "/name").filter(|name| !name.is_empty()) == port_name);
+        let found = list_at(slice, "/ports")
+            .iter()
+            .find(|found| str_at(found, "/name").filter(|name| !name.is_empty()) == port_name);
         let Some(number) = found.map(|found| int_at(found, "/port")) else { continue };
         for endpoint in list_at(slice, "/endpoints") {
             if endpoint.pointer("/conditions/ready").is_none() || flag_at(endpoint, "/conditions/ready") {
@@ -86,7 +95,10 @@ pub fn endpoints(out: &mut Text, object: &Value) {
             out.line(2, "----\t----\t--------");
             for port in list_at(subset, "/ports") {
                 let name = str_at(port, "/name").filter(|name| !name.is_empty()).unwrap_or("<unset>");
-                out.line(2, format!("{name}\t{}\t{}", int_at(port, "/port"), str_at(port, "/protocol").unwrap_or_default()));
+                out.line(
+                    2,
+                    format!("{name}\t{}\t{}", int_at(port, "/port"), str_at(port, "/protocol").unwrap_or_default()),
+                );
             }
         }
         out.line(0, "");

@@ -135,7 +135,25 @@ fn no_kind_is_without_a_description() {
     let lease = json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"name": "l", "namespace": "n"}, "spec": {"holderIdentity": "me"}});
     let got = details(&text("Lease", &lease, &Beside::default(), now()));
     assert!(got.contains("Spec:\n  Holder Identity:  me\n"), "{got}");
-    for kind in ["Service", "Endpoints", "Node", "Namespace", "ConfigMap", "Secret", "ServiceAccount", "PersistentVolume", "PersistentVolumeClaim", "Job", "DaemonSet", "StatefulSet", "ReplicaSet", "PriorityClass"] {
-        assert!(text(kind, &json!({"metadata": {"name": "x"}}), &Beside::default(), now()).starts_with("Name:\tx\n"), "{kind}");
+    for kind in [
+        "Service",
+        "Endpoints",
+        "Node",
+        "Namespace",
+        "ConfigMap",
+        "Secret",
+        "ServiceAccount",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Job",
+        "DaemonSet",
+        "StatefulSet",
+        "ReplicaSet",
+        "PriorityClass",
+    ] {
+        assert!(
+            text(kind, &json!({"metadata": {"name": "x"}}), &Beside::default(), now()).starts_with("Name:\tx\n"),
+            "{kind}"
+        );
     }
 }

@@ -56,7 +56,14 @@ fn source(out: &mut Text, at: usize, volume: &Value) {
     if kind == "downwardAPI" {
         out.line(at, "Items:");
         for item in list_at(body, "/items") {
-            out.line(at + 1, format!("{} -> {}", str_at(item, "/fieldRef/fieldPath").unwrap_or_default(), str_at(item, "/path").unwrap_or_default()));
+            out.line(
+                at + 1,
+                format!(
+                    "{} -> {}",
+                    str_at(item, "/fieldRef/fieldPath").unwrap_or_default(),
+                    str_at(item, "/path").unwrap_or_default()
+                ),
+            );
         }
     }
 }
@@ -66,11 +73,18 @@ fn projected(body: &Value) -> Vec<(&'static str, String)> {
     for source in list_at(body, "/sources") {
         let text = |path: &str| str_at(source, path).unwrap_or_default().to_owned();
         if source.get("secret").is_some() {
-            pairs.extend([("SecretName", text("/secret/name")), ("Optional", flag_at(source, "/secret/optional").to_string())]);
+            pairs.extend([
+                ("SecretName", text("/secret/name")),
+                ("Optional", flag_at(source, "/secret/optional").to_string()),
+            ]);
         } else if source.get("configMap").is_some() {
-            pairs.extend([("ConfigMapName", text("/configMap/name")), ("Optional", flag_at(source, "/configMap/optional").to_string())]);
+            pairs.extend([
+                ("ConfigMapName", text("/configMap/name")),
+                ("Optional", flag_at(source, "/configMap/optional").to_string()),
+            ]);
         } else if source.get("serviceAccountToken").is_some() {
-            pairs.push(("TokenExpirationSeconds", int_at(source, "/serviceAccountToken/expirationSeconds").to_string()));
+            pairs
+                .push(("TokenExpirationSeconds", int_at(source, "/serviceAccountToken/expirationSeconds").to_string()));
         } else if source.get("downwardAPI").is_some() {
             pairs.push(("DownwardAPI", "true".to_owned()));
         }
@@ -123,16 +137,32 @@ pub fn persistent_volume(out: &mut Text, object: &Value) {
             .iter()
             .map(|part| {
                 let values: Vec<String> = list_at(part, "/values").iter().map(plain).collect();
-                format!("{} {} [{}]", str_at(part, "/key").unwrap_or_default(), str_at(part, "/operator").unwrap_or_default().to_lowercase(), values.join(", "))
+                format!(
+                    "{} {} [{}]",
+                    str_at(part, "/key").unwrap_or_default(),
+                    str_at(part, "/operator").unwrap_or_default().to_lowercase(),
+                    values.join(", ")
+                )
             })
             .collect();
         out.pair(2, &format!("Term {index}"), parts.join(", "));
     }
     out.pair(0, "Message", text("/status/message"));
     out.line(0, "Source:");
-    let not_source = ["accessModes", "capacity", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "volumeMode", "nodeAffinity", "mountOptions", "volumeAttributesClassName"];
+    let not_source = [
+        "accessModes",
+        "capacity",
+        "claimRef",
+        "persistentVolumeReclaimPolicy",
+        "storageClassName",
+        "volumeMode",
+        "nodeAffinity",
+        "mountOptions",
+        "volumeAttributesClassName",
+    ];
     let spec = object["spec"].as_object().cloned().unwrap_or_default();
-    let of_source: serde_json::Map<String, Value> = spec.into_iter().filter(|(key, _)| !not_source.contains(&key.as_str())).collect();
+    let of_source: serde_json::Map<String, Value> =
+        spec.into_iter().filter(|(key, _)| !not_source.contains(&key.as_str())).collect();
     source(out, 2, &Value::Object(of_source));
 }
 
@@ -149,7 +179,11 @@ pub fn claim(out: &mut Text, object: &Value, beside: &Beside) {
     out.pair(0, "Capacity", object.pointer("/status/capacity/storage").map(plain).unwrap_or_default());
     out.pair(0, "Access Modes", joined(object, "/status/accessModes"));
     out.pair(0, "VolumeMode", text("/spec/volumeMode"));
-    let uses = |pod: &&Value| list_at(pod, "/spec/volumes").iter().any(|volume| str_at(volume, "/persistentVolumeClaim/claimName") == Some(name(object)));
+    let uses = |pod: &&Value| {
+        list_at(pod, "/spec/volumes")
+            .iter()
+            .any(|volume| str_at(volume, "/persistentVolumeClaim/claimName") == Some(name(object)))
+    };
     let users: Vec<&str> = beside.pods.iter().filter(uses).map(name).collect();
     if users.is_empty() {
         out.pair(0, "Used By", "<none>");
@@ -163,7 +197,16 @@ pub fn claim(out: &mut Text, object: &Value, beside: &Beside) {
         out.line(1, "Type\tStatus\tReason\tMessage");
         for condition in conditions {
             let text = |path: &str| str_at(condition, path).unwrap_or_default();
-            out.line(1, format!("{}\t{}\t{}\t{}", text("/type"), title(text("/status") == "True"), text("/reason"), text("/message")));
+            out.line(
+                1,
+                format!(
+                    "{}\t{}\t{}\t{}",
+                    text("/type"),
+                    title(text("/status") == "True"),
+                    text("/reason"),
+                    text("/message")
+                ),
+            );
         }
     }
 }

@@ -34,7 +34,11 @@ pub fn deployment(out: &mut Text, object: &Value, beside: &Beside) {
     out.pair(0, "MinReadySeconds", number("/spec/minReadySeconds").to_string());
     if let Some(rolling) = object.pointer("/spec/strategy/rollingUpdate") {
         let bound = |field: &str| rolling.get(field).map(plain).unwrap_or_default();
-        out.pair(0, "RollingUpdateStrategy", format!("{} max unavailable, {} max surge", bound("maxUnavailable"), bound("maxSurge")));
+        out.pair(
+            0,
+            "RollingUpdateStrategy",
+            format!("{} max unavailable, {} max surge", bound("maxUnavailable"), bound("maxSurge")),
+        );
     }
     write_template(out, &object["spec"]["template"]);
     conditions(out, object);
@@ -43,8 +47,17 @@ pub fn deployment(out: &mut Text, object: &Value, beside: &Beside) {
     let current = object.pointer("/metadata/annotations").and_then(|all| all.get(REVISION));
     for set in beside.replica_sets.iter().filter(of_this) {
         let is_new = set.pointer("/metadata/annotations").and_then(|all| all.get(REVISION)) == current;
-        let text = format!("{} ({}/{} replicas created)", name(set), int_at(set, "/status/replicas"), int_at(set, "/spec/replicas"));
-        if is_new { new.push(text) } else { old.push((str_at(set, "/metadata/creationTimestamp").unwrap_or_default(), text)) }
+        let text = format!(
+            "{} ({}/{} replicas created)",
+            name(set),
+            int_at(set, "/status/replicas"),
+            int_at(set, "/spec/replicas")
+        );
+        if is_new {
+            new.push(text)
+        } else {
+            old.push((str_at(set, "/metadata/creationTimestamp").unwrap_or_default(), text))
+        }
     }
     old.sort();
     let old: Vec<String> = old.into_iter().map(|(_, text)| text).collect();
@@ -70,11 +83,19 @@ fn conditions(out: &mut Text, object: &Value) {
 /// How many pods are in which phase.
 fn phases(out: &mut Text, beside: &Beside, object: &Value) {
     let of_this = |pod: &&Value| owners(pod).any(|owner| owner.get("uid") == object.pointer("/metadata/uid"));
-    let count = |phase: &str| beside.pods.iter().filter(of_this).filter(|pod| str_at(pod, "/status/phase") == Some(phase)).count();
+    let count = |phase: &str| {
+        beside.pods.iter().filter(of_this).filter(|pod| str_at(pod, "/status/phase") == Some(phase)).count()
+    };
     out.pair(
         0,
         "Pods Status",
-        format!("{} Running / {} Waiting / {} Succeeded / {} Failed", count("Running"), count("Pending"), count("Succeeded"), count("Failed")),
+        format!(
+            "{} Running / {} Waiting / {} Succeeded / {} Failed",
+            count("Running"),
+            count("Pending"),
+            count("Succeeded"),
+            count("Failed")
+        ),
     );
 }
 
@@ -86,7 +107,11 @@ pub fn replica_set(out: &mut Text, object: &Value, beside: &Beside) {
     if let Some(owner) = controller(object) {
         out.pair(0, "Controlled By", owner);
     }
-    out.pair(0, "Replicas", format!("{} current / {} desired", int_at(object, "/status/replicas"), int_at(object, "/spec/replicas")));
+    out.pair(
+        0,
+        "Replicas",
+        format!("{} current / {} desired", int_at(object, "/status/replicas"), int_at(object, "/spec/replicas")),
+    );
     phases(out, beside, object);
     write_template(out, &object["spec"]["template"]);
     conditions(out, object);
@@ -98,7 +123,11 @@ pub fn stateful_set(out: &mut Text, object: &Value, beside: &Beside) {
     out.pair(0, "CreationTimestamp", date(str_at(object, "/metadata/creationTimestamp")));
     out.pair(0, "Selector", selector(object));
     out.labels(object);
-    out.pair(0, "Replicas", format!("{} desired | {} total", int_at(object, "/spec/replicas"), int_at(object, "/status/replicas")));
+    out.pair(
+        0,
+        "Replicas",
+        format!("{} desired | {} total", int_at(object, "/spec/replicas"), int_at(object, "/status/replicas")),
+    );
     out.pair(0, "Update Strategy", str_at(object, "/spec/updateStrategy/type").unwrap_or_default());
     if let Some(rolling) = object.pointer("/spec/updateStrategy/rollingUpdate") {
         out.pair(1, "Partition", int_at(rolling, "/partition").to_string());
@@ -115,7 +144,11 @@ pub fn stateful_set(out: &mut Text, object: &Value, beside: &Beside) {
         out.pair(1, "StorageClass", str_at(claim, "/spec/storageClassName").unwrap_or_default());
         out.map(1, "Labels", claim.pointer("/metadata/labels"), "=", &[]);
         out.map(1, "Annotations", claim.pointer("/metadata/annotations"), ": ", &[]);
-        out.pair(1, "Capacity", claim.pointer("/spec/resources/requests/storage").map_or_else(|| "<default>".to_owned(), plain));
+        out.pair(
+            1,
+            "Capacity",
+            claim.pointer("/spec/resources/requests/storage").map_or_else(|| "<default>".to_owned(), plain),
+        );
         let modes: Vec<String> = list_at(claim, "/spec/accessModes").iter().map(plain).collect();
         out.pair(1, "Access Modes", format!("[{}]", modes.join(" ")));
     }

@@ -9,7 +9,9 @@ use crate::suggest;
 
 /// Everything in the document that its kind has no place for; nothing for kinds without a schema here.
 pub fn check(document: &Document) -> Vec<Problem> {
-    let Some(kind) = proto::dynamic::kind_by_api_version(document.api_version(), document.kind()) else { return Vec::new() };
+    let Some(kind) = proto::dynamic::kind_by_api_version(document.api_version(), document.kind()) else {
+        return Vec::new();
+    };
     let mut checker = Checker { file: &document.file, problems: Vec::new() };
     checker.message(&document.node, kind.message, "", true);
     checker.problems
@@ -47,7 +49,9 @@ impl Checker<'_> {
         let near = suggest::nearest(&entry.key, names.iter().copied());
         let hint = match near {
             Some(near) => format!("; did you mean \"{near}\"?"),
-            None if names.len() <= 12 && !names.is_empty() => format!("; {} has {}", info.short_name(), names.join(", ")),
+            None if names.len() <= 12 && !names.is_empty() => {
+                format!("; {} has {}", info.short_name(), names.join(", "))
+            }
             None => String::new(),
         };
         self.report(entry.mark, format!("unknown field \"{path}\"{hint}"));
@@ -80,11 +84,15 @@ impl Checker<'_> {
         }
         match field.value {
             ValueType::Message(info) => self.formed(node, info, path),
-            ValueType::Bool if !matches!(node.tree, Tree::Bool(_)) => self.wrong_type(node, path, "a boolean (true or false)"),
+            ValueType::Bool if !matches!(node.tree, Tree::Bool(_)) => {
+                self.wrong_type(node, path, "a boolean (true or false)")
+            }
             ValueType::Int32 => self.integer(node, path, i32::MIN.into(), i32::MAX.into()),
             ValueType::Int64 => self.integer(node, path, i64::MIN, i64::MAX),
             ValueType::Double if !matches!(node.tree, Tree::Number(_)) => self.wrong_type(node, path, "a number"),
-            ValueType::String | ValueType::Bytes if !matches!(node.tree, Tree::Text(_)) => self.wrong_type(node, path, "a string"),
+            ValueType::String | ValueType::Bytes if !matches!(node.tree, Tree::Text(_)) => {
+                self.wrong_type(node, path, "a string")
+            }
             _ => {}
         }
     }
@@ -102,7 +110,9 @@ impl Checker<'_> {
             (Form::Quantity, Tree::Text(text)) if !is_quantity(text) => {
                 self.report(node.mark, format!("{path} must be a quantity as 500m, 2 or 128Mi, not \"{text}\""));
             }
-            (Form::Quantity, Tree::List(_) | Tree::Map(_) | Tree::Bool(_)) => self.wrong_type(node, path, "a quantity as 500m, 2 or 128Mi"),
+            (Form::Quantity, Tree::List(_) | Tree::Map(_) | Tree::Bool(_)) => {
+                self.wrong_type(node, path, "a quantity as 500m, 2 or 128Mi")
+            }
             (Form::IntOrString, Tree::Number(number)) if number.is_i64() => {}
             (Form::IntOrString, Tree::Text(_)) => {}
             (Form::IntOrString, _) => self.wrong_type(node, path, "an integer or a string"),
@@ -154,9 +164,14 @@ fn is_quantity(text: &str) -> bool {
     let body = text.strip_prefix(['+', '-']).unwrap_or(text);
     let end = body.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(body.len());
     let (digits, suffix) = body.split_at(end);
-    let number = digits.bytes().any(|byte| byte.is_ascii_digit()) && digits.bytes().filter(|byte| *byte == b'.').count() <= 1;
+    let number =
+        digits.bytes().any(|byte| byte.is_ascii_digit()) && digits.bytes().filter(|byte| *byte == b'.').count() <= 1;
     let exponent = |suffix: &str| suffix.strip_prefix(['e', 'E']).is_some_and(|power| power.parse::<i32>().is_ok());
-    number && (matches!(suffix, "" | "n" | "u" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei") || exponent(suffix))
+    number
+        && (matches!(
+            suffix,
+            "" | "n" | "u" | "m" | "k" | "M" | "G" | "T" | "P" | "E" | "Ki" | "Mi" | "Gi" | "Ti" | "Pi" | "Ei"
+        ) || exponent(suffix))
 }
 
 #[cfg(test)]
@@ -166,7 +181,8 @@ mod tests {
 
     #[track_caller]
     fn check_text(text: &str, want: &[&str]) {
-        let problems: Vec<String> = parse("f.yaml", text).unwrap().iter().flat_map(check).map(|problem| problem.to_string()).collect();
+        let problems: Vec<String> =
+            parse("f.yaml", text).unwrap().iter().flat_map(check).map(|problem| problem.to_string()).collect();
         assert_eq!(problems, want);
     }
 
@@ -186,7 +202,9 @@ mod tests {
         );
         check_text(
             "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - name: c\n        imagepullPolicy: Always\n",
-            &["f.yaml:8:9: unknown field \"spec.template.spec.containers[0].imagepullPolicy\"; did you mean \"imagePullPolicy\"?"],
+            &[
+                "f.yaml:8:9: unknown field \"spec.template.spec.containers[0].imagepullPolicy\"; did you mean \"imagePullPolicy\"?",
+            ],
         );
     }
 

@@ -19,9 +19,8 @@ pub enum Scalar {
 const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 const TRUES: [&str; 11] = ["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"];
 const FALSES: [&str; 11] = ["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"];
-const NOT_FINITE: [&str; 12] = [
-    ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN",
-];
+const NOT_FINITE: [&str; 12] =
+    [".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", ".nan", ".NaN", ".NAN"];
 
 /// Reads a plain word.
 pub fn plain(word: &str) -> Scalar {
@@ -111,11 +110,14 @@ pub fn needs_quotes(word: &str) -> bool {
 /// Base 60, a sign or digit that another reader may take for a number: when in doubt, quoted.
 fn looks_like_number(word: &str) -> bool {
     let body = word.strip_prefix(['-', '+']).unwrap_or(word);
-    let base60 = body.contains(':') && body.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b'_'));
+    let base60 =
+        body.contains(':') && body.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b'_'));
     let octal = body.strip_prefix("0o").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
     let fraction = !body.is_empty()
         && body.bytes().any(|byte| byte.is_ascii_digit())
-        && body.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'e' | b'E' | b'+' | b'-' | b','));
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'e' | b'E' | b'+' | b'-' | b','));
     let fraction = fraction && body.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     base60 || octal || (fraction && body.parse::<f64>().is_ok()) || body.replace(['_', ','], "").parse::<f64>().is_ok()
 }
@@ -141,7 +143,15 @@ mod tests {
 
     #[test]
     fn a_leading_zero_is_octal() {
-        for (word, json) in [("0644", "420"), ("0o644", "420"), ("0x1F", "31"), ("0b101", "5"), ("-010", "-8"), ("0", "0"), ("1_000", "1000")] {
+        for (word, json) in [
+            ("0644", "420"),
+            ("0o644", "420"),
+            ("0x1F", "31"),
+            ("0b101", "5"),
+            ("-010", "-8"),
+            ("0", "0"),
+            ("1_000", "1000"),
+        ] {
             is_number(word, json);
         }
     }
@@ -153,7 +163,9 @@ mod tests {
 
     #[test]
     fn fractions_without_a_fraction_are_integers() {
-        for (word, json) in [("1.0", "1"), ("1e3", "1000"), ("1.", "1"), (".5", "0.5"), ("-2.5e-1", "-0.25"), ("+7", "7")] {
+        for (word, json) in
+            [("1.0", "1"), ("1e3", "1000"), ("1.", "1"), (".5", "0.5"), ("-2.5e-1", "-0.25"), ("+7", "7")]
+        {
             is_number(word, json);
         }
     }
@@ -179,13 +191,33 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_number_is_text() {
-        for word in ["22:30", "1.2.3", "10m", "1Gi", "v1", "2020-01-01", "1e", "-", "+", ".", "0x", "0xg", "yES", "nULL", "12e03h", "--1"] {
+        for word in [
+            "22:30",
+            "1.2.3",
+            "10m",
+            "1Gi",
+            "v1",
+            "2020-01-01",
+            "1e",
+            "-",
+            "+",
+            ".",
+            "0x",
+            "0xg",
+            "yES",
+            "nULL",
+            "12e03h",
+            "--1",
+        ] {
             assert_eq!(plain(word), Scalar::Text, "{word}");
         }
     }
 
     #[test]
     fn infinity_is_known_but_not_a_number() {
-        assert_eq!((plain(".inf"), plain("-.INF"), plain(".NaN")), (Scalar::NotFinite, Scalar::NotFinite, Scalar::NotFinite));
+        assert_eq!(
+            (plain(".inf"), plain("-.INF"), plain(".NaN")),
+            (Scalar::NotFinite, Scalar::NotFinite, Scalar::NotFinite)
+        );
     }
 }

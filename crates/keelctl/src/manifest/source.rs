@@ -58,7 +58,9 @@ pub fn read(names: &[String], options: Options) -> anyhow::Result<Vec<Document>>
             continue;
         }
         if name.starts_with("http://") || name.starts_with("https://") {
-            bail!("{name}: manifests are read from files and standard input; fetch it first: curl -fsSL {name} | keelctl apply -f -");
+            bail!(
+                "{name}: manifests are read from files and standard input; fetch it first: curl -fsSL {name} | keelctl apply -f -"
+            );
         }
         for path in files(Path::new(name), options.recursive)? {
             let shown = path.display().to_string();
@@ -121,7 +123,10 @@ fn unfold(file: &str, node: Rc<Node>, documents: &mut Vec<Document>) -> Result<(
         Problems(vec![Problem { file: file.to_owned(), mark: node.mark, message: message.to_owned() }])
     };
     if !matches!(node.tree, Tree::Map(_)) {
-        return Err(problem(&node, &format!("an object must be a map with apiVersion and kind, not a {}", node.kind())));
+        return Err(problem(
+            &node,
+            &format!("an object must be a map with apiVersion and kind, not a {}", node.kind()),
+        ));
     }
     let required = |key: &str| match node.get(key) {
         Some(value) => match value.text() {
@@ -147,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_lists_items_are_objects_of_their_own() {
-        let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod}\n- {apiVersion: v1, kind: Service}";
+        let text =
+            "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod}\n- {apiVersion: v1, kind: Service}";
         let kinds: Vec<String> = parse("x", text).unwrap().iter().map(|found| found.kind().to_owned()).collect();
         assert_eq!(kinds, ["Pod", "Service"]);
     }
@@ -156,7 +162,10 @@ mod tests {
     fn an_object_without_kind_is_refused_with_its_place() {
         let text = "apiVersion: v1\nkind: Pod\n---\napiVersion: v1\nmetadata: {name: x}";
         assert_eq!(parse("a.yaml", text).unwrap_err().to_string(), "a.yaml:4:1: kind is not set");
-        assert_eq!(parse("a.yaml", "- 1").unwrap_err().to_string(), "a.yaml:1:1: an object must be a map with apiVersion and kind, not a list");
+        assert_eq!(
+            parse("a.yaml", "- 1").unwrap_err().to_string(),
+            "a.yaml:1:1: an object must be a map with apiVersion and kind, not a list"
+        );
     }
 
     #[test]

@@ -130,7 +130,9 @@ fn write_text(out: &mut String, text: &str) {
 }
 
 fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}') && !('\u{fff0}'..='\u{ffff}').contains(&c)
+    !c.is_control()
+        && !matches!(c, '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+        && !('\u{fff0}'..='\u{ffff}').contains(&c)
 }
 
 /// Can the text stand without quotes and read back as itself everywhere?
@@ -138,7 +140,26 @@ fn is_plain(text: &str) -> bool {
     let first = text.chars().next().unwrap_or(' ');
     let bad_first = matches!(
         first,
-        '-' | '?' | ':' | ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' | ' ' | '='
+        '-' | '?'
+            | ':'
+            | ','
+            | '['
+            | ']'
+            | '{'
+            | '}'
+            | '#'
+            | '&'
+            | '*'
+            | '!'
+            | '|'
+            | '>'
+            | '\''
+            | '"'
+            | '%'
+            | '@'
+            | '`'
+            | ' '
+            | '='
     );
     let dash_word = first == '-' && text.len() > 1 && !text.starts_with("- ") && !text.starts_with("--");
     (!bad_first || dash_word)

@@ -94,7 +94,9 @@ impl<'a> Reader<'a> {
         };
         self.aliased = self.aliased.saturating_add(*size);
         if self.aliased > ALIASED_MAX {
-            let message = format!("the aliases of this file unfold to more than {ALIASED_MAX} values; write the values out, or use fewer aliases");
+            let message = format!(
+                "the aliases of this file unfold to more than {ALIASED_MAX} values; write the values out, or use fewer aliases"
+            );
             return Err(Error { mark: at, message });
         }
         Ok(Rc::clone(node))
@@ -192,7 +194,9 @@ fn key_text(node: &Node, written: &str) -> Result<String, Error> {
         Tree::Number(number) => Ok(number.to_string()),
         Tree::Null if !written.is_empty() => Ok("null".to_owned()),
         Tree::Null => Err(Error { mark: node.mark, message: "a key is missing before the colon".to_owned() }),
-        Tree::List(_) | Tree::Map(_) => Err(Error { mark: node.mark, message: "a key must be a word, not a list or a map".to_owned() }),
+        Tree::List(_) | Tree::Map(_) => {
+            Err(Error { mark: node.mark, message: "a key must be a word, not a list or a map".to_owned() })
+        }
     }
 }
 
@@ -204,9 +208,13 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Mark) -> Result
             Scalar::Null => Ok(Tree::Null),
             Scalar::Bool(flag) => Ok(Tree::Bool(flag)),
             Scalar::Number(number) => Ok(Tree::Number(number)),
-            Scalar::NotFinite => Err(Error { mark: at, message: format!("{text} has no JSON form; quote it if the text is meant") }),
+            Scalar::NotFinite => {
+                Err(Error { mark: at, message: format!("{text} has no JSON form; quote it if the text is meant") })
+            }
             Scalar::Text => match core {
-                Some(kind) => Err(Error { mark: at, message: format!("\"{text}\" is not of the tagged type !!{kind}") }),
+                Some(kind) => {
+                    Err(Error { mark: at, message: format!("\"{text}\" is not of the tagged type !!{kind}") })
+                }
                 None => Ok(Tree::Text(text.to_owned())),
             },
         },

@@ -33,7 +33,12 @@ fn changes_are_set_and_what_others_set_stays() {
 
 #[test]
 fn drift_of_a_field_in_the_manifest_is_undone() {
-    check(json!({"spec": {"replicas": 3}}), json!({"spec": {"replicas": 3}}), json!({"spec": {"replicas": 9}}), json!({"spec": {"replicas": 3}}));
+    check(
+        json!({"spec": {"replicas": 3}}),
+        json!({"spec": {"replicas": 3}}),
+        json!({"spec": {"replicas": 9}}),
+        json!({"spec": {"replicas": 3}}),
+    );
 }
 
 #[test]
@@ -52,7 +57,9 @@ fn lists_merge_by_key() {
     check(
         containers(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "1"}])),
         containers(json!([{"name": "a", "image": "2"}, {"name": "c", "image": "1"}])),
-        containers(json!([{"name": "a", "image": "1", "imagePullPolicy": "Always"}, {"name": "b", "image": "1"}, {"name": "injected"}])),
+        containers(
+            json!([{"name": "a", "image": "1", "imagePullPolicy": "Always"}, {"name": "b", "image": "1"}, {"name": "injected"}]),
+        ),
         json!({"spec": {"template": {"spec": {
             "$setElementOrder/containers": [{"name": "a"}, {"name": "c"}],
             "containers": [{"name": "a", "image": "2"}, {"name": "c", "image": "1"}, {"$patch": "delete", "name": "b"}],
@@ -84,8 +91,11 @@ fn lists_without_merge_are_replaced() {
 fn ports_of_one_number_are_replaced_as_a_whole() {
     let service = proto::dynamic::kind_info("", "v1", "Service").map(|kind| kind.message);
     let ports = |list: Value| json!({"spec": {"ports": list}});
-    let (tcp, udp) = (json!({"port": 53, "protocol": "TCP", "name": "t"}), json!({"port": 53, "protocol": "UDP", "name": "u"}));
-    let live = ports(json!([{"port": 53, "protocol": "TCP", "name": "t", "targetPort": 53}, {"port": 53, "protocol": "UDP", "name": "u", "targetPort": 53}]));
+    let (tcp, udp) =
+        (json!({"port": 53, "protocol": "TCP", "name": "t"}), json!({"port": 53, "protocol": "UDP", "name": "u"}));
+    let live = ports(
+        json!([{"port": 53, "protocol": "TCP", "name": "t", "targetPort": 53}, {"port": 53, "protocol": "UDP", "name": "u", "targetPort": 53}]),
+    );
     let wanted = ports(json!([tcp, udp]));
     assert_eq!(three_way(&wanted, &wanted, &live, service), json!({}));
     let only = ports(json!([udp, {"port": 53, "protocol": "TCP", "name": "x"}]));
@@ -125,22 +135,37 @@ fn quantities_compare_by_amount() {
 
 #[test]
 fn null_in_a_manifest_unsets_a_field() {
-    check(json!({}), json!({"spec": {"replicas": null}}), json!({"spec": {"replicas": 3}}), json!({"spec": {"replicas": null}}));
-    check(json!({}), json!({"metadata": {"creationTimestamp": null}}), json!({"metadata": {"creationTimestamp": "x"}}), json!({}));
+    check(
+        json!({}),
+        json!({"spec": {"replicas": null}}),
+        json!({"spec": {"replicas": 3}}),
+        json!({"spec": {"replicas": null}}),
+    );
+    check(
+        json!({}),
+        json!({"metadata": {"creationTimestamp": null}}),
+        json!({"metadata": {"creationTimestamp": "x"}}),
+        json!({}),
+    );
 }
 
 #[test]
 fn without_a_schema_lists_are_replaced() {
-    let patch = three_way(&json!({"a": [{"name": "x"}]}), &json!({"a": [{"name": "y"}]}), &json!({"a": [{"name": "x"}]}), None);
+    let patch =
+        three_way(&json!({"a": [{"name": "x"}]}), &json!({"a": [{"name": "y"}]}), &json!({"a": [{"name": "x"}]}), None);
     assert_eq!(patch, json!({"a": [{"name": "y"}]}));
 }
 
 #[test]
 fn the_manifest_is_remembered_as_kubectl_remembers_it() {
-    let manifest = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "x"}, "data": {"b": "1", "a": "<"}});
+    let manifest =
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "x"}, "data": {"b": "1", "a": "<"}});
     let kept = with_last_applied(&manifest);
     let text = kept["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap();
-    assert_eq!(text, "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"<\",\"b\":\"1\"},\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\"name\":\"x\"}}\n");
+    assert_eq!(
+        text,
+        "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"<\",\"b\":\"1\"},\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\"name\":\"x\"}}\n"
+    );
     assert_eq!(last_applied(&kept).unwrap()["data"]["b"], "1");
     assert_eq!(with_last_applied(&kept), kept);
 }

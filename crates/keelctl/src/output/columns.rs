@@ -13,7 +13,9 @@ impl Columns {
     pub fn parse(spec: &str) -> anyhow::Result<Self> {
         let mut columns = Vec::new();
         for part in split_outside_brackets(spec) {
-            let (name, path) = part.split_once(':').with_context(|| format!("unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>"))?;
+            let (name, path) = part.split_once(':').with_context(|| {
+                format!("unexpected custom-columns spec: {part}, expected <header>:<json-path-expr>")
+            })?;
             columns.push((name.to_owned(), Template::parse_relaxed(path)?));
         }
         if columns.is_empty() {
@@ -29,7 +31,8 @@ impl Columns {
         if names.is_empty() || names.len() != paths.len() {
             bail!("number of headings ({}) and paths ({}) in the custom-columns file differ", names.len(), paths.len());
         }
-        let columns = names.iter().zip(paths).map(|(name, path)| Ok(((*name).to_owned(), Template::parse_relaxed(path)?)));
+        let columns =
+            names.iter().zip(paths).map(|(name, path)| Ok(((*name).to_owned(), Template::parse_relaxed(path)?)));
         Ok(Self(columns.collect::<anyhow::Result<_>>()?))
     }
 
@@ -81,9 +84,13 @@ mod tests {
 
     #[test]
     fn columns_show_paths_and_none_for_what_is_absent() {
-        let objects = [json!({"metadata": {"name": "a", "labels": {"x.y/z": "1"}}}), json!({"metadata": {"name": "b"}})];
+        let objects =
+            [json!({"metadata": {"name": "a", "labels": {"x.y/z": "1"}}}), json!({"metadata": {"name": "b"}})];
         let columns = Columns::parse("NAME:.metadata.name,L:.metadata.labels['x\\.y/z'],I:{.spec.c[*].i}").unwrap();
-        assert_eq!(columns.render(&objects, true).unwrap(), "NAME   L        I\na      1        <none>\nb      <none>   <none>\n");
+        assert_eq!(
+            columns.render(&objects, true).unwrap(),
+            "NAME   L        I\na      1        <none>\nb      <none>   <none>\n"
+        );
         assert!(Columns::parse("NAME").is_err());
     }
 }

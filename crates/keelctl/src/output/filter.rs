@@ -47,11 +47,13 @@ impl Filter {
         let text = text.trim();
         for (word, or) in [("||", true), ("&&", false)] {
             if let Some(at) = find_outside_quotes(text, word) {
-                let (left, right) = (Box::new(Self::parse(&text[..at])?), Box::new(Self::parse(&text[at + word.len()..])?));
+                let (left, right) =
+                    (Box::new(Self::parse(&text[..at])?), Box::new(Self::parse(&text[at + word.len()..])?));
                 return Ok(if or { Self::Or(left, right) } else { Self::And(left, right) });
             }
         }
-        let first = OPERATORS.iter().filter_map(|(word, operator)| Some((find_outside_quotes(text, word)?, *word, *operator)));
+        let first =
+            OPERATORS.iter().filter_map(|(word, operator)| Some((find_outside_quotes(text, word)?, *word, *operator)));
         match first.min_by_key(|(at, word, _)| (*at, std::cmp::Reverse(word.len()))) {
             Some((at, word, operator)) => {
                 Ok(Self::Compare(operand(&text[..at])?, operator, operand(&text[at + word.len()..])?))

@@ -29,7 +29,11 @@ enum Step {
     Key(String),
     Any,
     Index(i64),
-    Slice { from: Option<i64>, to: Option<i64>, step: i64 },
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        step: i64,
+    },
     Union(Vec<Step>),
     Filter(Box<Filter>),
     /// This value and every one below it.
@@ -137,7 +141,9 @@ impl Step {
                 if let Value::Array(items) = value {
                     let place = if *index < 0 { *index + items.len() as i64 } else { *index };
                     let item = usize::try_from(place).ok().and_then(|place| items.get(place));
-                    found.push(item.with_context(|| format!("array index out of bounds: index {index}, length {}", items.len()))?);
+                    found.push(item.with_context(|| {
+                        format!("array index out of bounds: index {index}, length {}", items.len())
+                    })?);
                 }
             }
             Self::Slice { from, to, step } => {
@@ -301,7 +307,8 @@ fn parse_path(text: &str) -> anyhow::Result<Path> {
             steps.push(if key == "*" { Step::Any } else { Step::Key(key) });
             rest = after;
         } else if rest.starts_with('[') {
-            let close = filter::closing_bracket(rest).with_context(|| format!("unterminated array: a ] is missing in {text}"))?;
+            let close = filter::closing_bracket(rest)
+                .with_context(|| format!("unterminated array: a ] is missing in {text}"))?;
             steps.push(bracket(&rest[1..close])?);
             rest = &rest[close + 1..];
         } else if steps.is_empty() && rest == text.trim() {

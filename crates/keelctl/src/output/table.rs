@@ -47,8 +47,11 @@ impl<'a> Table<'a> {
         if self.options.namespaces {
             names.push("NAMESPACE".to_owned());
         }
-        names.extend(self.columns().iter().filter(|column| self.shown(column)).map(|column| column.name.to_uppercase()));
-        names.extend(self.options.label_columns.iter().map(|label| label.rsplit('/').next().unwrap_or(label).to_uppercase()));
+        names
+            .extend(self.columns().iter().filter(|column| self.shown(column)).map(|column| column.name.to_uppercase()));
+        names.extend(
+            self.options.label_columns.iter().map(|label| label.rsplit('/').next().unwrap_or(label).to_uppercase()),
+        );
         if self.options.show_labels {
             names.push("LABELS".to_owned());
         }
@@ -72,7 +75,9 @@ impl<'a> Table<'a> {
         }
         let labels = object.pointer("/metadata/labels");
         for label in &self.options.label_columns {
-            cells.push(labels.and_then(|labels| labels.get(label)).and_then(Value::as_str).unwrap_or_default().to_owned());
+            cells.push(
+                labels.and_then(|labels| labels.get(label)).and_then(Value::as_str).unwrap_or_default().to_owned(),
+            );
         }
         if self.options.show_labels {
             cells.push(print::join_map(labels));
@@ -97,7 +102,9 @@ impl<'a> Table<'a> {
 
 fn cell(column: &print::Column, value: &Value, now: Timestamp) -> String {
     let text = match value {
-        Value::String(text) if column.kind == "date" && text.ends_with('Z') && column.name == "Age" => print::since(Some(text), now),
+        Value::String(text) if column.kind == "date" && text.ends_with('Z') && column.name == "Age" => {
+            print::since(Some(text), now)
+        }
         Value::String(text) => text.clone(),
         Value::Null => "<none>".to_owned(),
         other => other.to_string(),
@@ -127,14 +134,26 @@ mod tests {
     fn a_table_looks_as_kubectl_prints_it() {
         let options = Options::default();
         let text = Table::new("", "pods", &options).render(&[pod("p"), pod("longer-name")], now());
-        assert_eq!(text, "NAME          READY   STATUS    RESTARTS   AGE\np             0/1     Pending   0          3s\nlonger-name   0/1     Pending   0          3s\n");
+        assert_eq!(
+            text,
+            "NAME          READY   STATUS    RESTARTS   AGE\np             0/1     Pending   0          3s\nlonger-name   0/1     Pending   0          3s\n"
+        );
     }
 
     #[test]
     fn namespaces_kinds_and_labels_can_be_added() {
-        let options = Options { namespaces: true, show_labels: true, with_kind: Some("pod".into()), label_columns: vec!["app".into()], ..Options::default() };
+        let options = Options {
+            namespaces: true,
+            show_labels: true,
+            with_kind: Some("pod".into()),
+            label_columns: vec!["app".into()],
+            ..Options::default()
+        };
         let text = Table::new("", "pods", &options).render(&[pod("p")], now());
-        assert_eq!(text, "NAMESPACE   NAME    READY   STATUS    RESTARTS   AGE   APP   LABELS\nns          pod/p   0/1     Pending   0          3s    x     app=x\n");
+        assert_eq!(
+            text,
+            "NAMESPACE   NAME    READY   STATUS    RESTARTS   AGE   APP   LABELS\nns          pod/p   0/1     Pending   0          3s    x     app=x\n"
+        );
     }
 
     #[test]

@@ -3,11 +3,13 @@
 
 /// Spaces out the cells of a text.
 pub fn align(text: &str, width_min: usize, padding: usize) -> String {
-    let lines: Vec<Vec<&str>> = text.strip_suffix('\n').unwrap_or(text).split('\n').map(|line| line.split('\t').collect()).collect();
+    let lines: Vec<Vec<&str>> =
+        text.strip_suffix('\n').unwrap_or(text).split('\n').map(|line| line.split('\t').collect()).collect();
     if text.is_empty() {
         return String::new();
     }
-    let mut aligner = Aligner { lines: &lines, width_min, padding, widths: Vec::new(), out: String::with_capacity(text.len() * 2) };
+    let mut aligner =
+        Aligner { lines: &lines, width_min, padding, widths: Vec::new(), out: String::with_capacity(text.len() * 2) };
     aligner.format(0, lines.len());
     aligner.out
 }

@@ -27,13 +27,7 @@ pub struct LogFile {
 impl LogFile {
     /// Opens or continues the file; a record that a crash cut short is cut off.
     pub fn open(path: &Path, limits: Limits) -> Self {
-        let mut log = Self {
-            path: path.to_owned(),
-            file: None,
-            length: 0,
-            limits,
-            dropped: 0,
-        };
+        let mut log = Self { path: path.to_owned(), file: None, length: 0, limits, dropped: 0 };
         // A failure shows at the first write, which counts what it drops.
         let _ = log.ensure();
         log
@@ -121,10 +115,7 @@ pub fn rotated(path: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    const SMALL: Limits = Limits {
-        bytes_max: 10,
-        files_max: 3,
-    };
+    const SMALL: Limits = Limits { bytes_max: 10, files_max: 3 };
 
     #[test]
     fn rotation_keeps_the_newest_files_and_loses_nothing_of_them() {

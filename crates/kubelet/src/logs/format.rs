@@ -95,12 +95,7 @@ impl<'a> Record<'a> {
         };
         let tag = parts.next()?;
         let partial = tag.split(|byte| *byte == b':').any(|tag| tag == b"P");
-        Some(Self {
-            time,
-            stream,
-            partial,
-            text: parts.next()?,
-        })
+        Some(Self { time, stream, partial, text: parts.next()? })
     }
 
     pub fn at(&self) -> Option<Nanos> {

@@ -170,10 +170,7 @@ fn render(bytes: &[u8], wanted: &Wanted, carry: &mut Vec<u8>) -> Vec<u8> {
 
 /// The last lines of a log as text, for messages of failed containers.
 pub fn last(path: &Path, lines: usize, bytes_max: usize) -> io::Result<String> {
-    let wanted = Wanted {
-        tail_lines: Some(lines),
-        ..Wanted::default()
-    };
+    let wanted = Wanted { tail_lines: Some(lines), ..Wanted::default() };
     let text = render(&tail(&mut File::open(path)?, lines)?, &wanted, &mut Vec::new());
     let start = text.len().saturating_sub(bytes_max);
     Ok(String::from_utf8_lossy(&text[start..]).into_owned())
@@ -195,9 +192,11 @@ mod tests {
 
     fn sample(dir: &Path) -> PathBuf {
         let path = dir.join("0.log");
-        let line = |n: i64, tag: char| format!("{} stdout {tag} line{n}\n", crate::time::rfc3339_nanos(n * 1_000_000_000));
+        let line =
+            |n: i64, tag: char| format!("{} stdout {tag} line{n}\n", crate::time::rfc3339_nanos(n * 1_000_000_000));
         std::fs::write(dir.join("0.log.1"), line(1, 'F') + &line(2, 'F')).unwrap();
-        std::fs::write(&path, line(3, 'P') + &line(4, 'F') + &line(5, 'F') + "1970-01-01T00:00:09Z stdout F cut").unwrap();
+        std::fs::write(&path, line(3, 'P') + &line(4, 'F') + &line(5, 'F') + "1970-01-01T00:00:09Z stdout F cut")
+            .unwrap();
         path
     }
 
@@ -211,8 +210,10 @@ mod tests {
     async fn a_tail_counts_whole_lines_and_reaches_into_rotated_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = sample(dir.path());
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("1970-01-01T00:00:09Z stdout F cut", "")).unwrap();
-        for (lines, expect) in [(0, ""), (1, "line5\n"), (2, "line3line4\nline5\n"), (3, "line2\nline3line4\nline5\n")] {
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace("1970-01-01T00:00:09Z stdout F cut", ""))
+            .unwrap();
+        for (lines, expect) in [(0, ""), (1, "line5\n"), (2, "line3line4\nline5\n"), (3, "line2\nline3line4\nline5\n")]
+        {
             let wanted = Wanted { tail_lines: Some(lines), ..Wanted::default() };
             assert_eq!(read(&path, wanted).await, expect, "{lines}");
         }

@@ -101,9 +101,7 @@ fn talk(client: &UnixStream, runs: &Runs, stop: &mpsc::Sender<()>) -> io::Result
 }
 
 fn reply(mut client: &UnixStream, result: io::Result<()>) -> io::Result<()> {
-    let reply = Reply {
-        error: result.err().map(|error| error.to_string()),
-    };
+    let reply = Reply { error: result.err().map(|error| error.to_string()) };
     let mut line = serde_json::to_vec(&reply)?;
     line.push(b'\n');
     client.write_all(&line)
@@ -132,10 +130,7 @@ fn start(open: &Open, runs: &Runs) -> io::Result<()> {
     }
     let run = Arc::new(Run {
         log: Mutex::new(LogFile::open(&open.log, open.limits)),
-        state: Mutex::new(RunState {
-            open_streams: streams.len(),
-            attached: Vec::new(),
-        }),
+        state: Mutex::new(RunState { open_streams: streams.len(), attached: Vec::new() }),
         ended: Condvar::new(),
     });
     known.insert(open.run.clone(), run.clone());

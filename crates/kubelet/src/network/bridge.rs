@@ -49,13 +49,7 @@ impl Bridge {
         let address = handle.address().add(index, gateway.into(), range.prefix_len()).replace().execute().await;
         address.map_err(Error::netlink("give the bridge", gateway))?;
         settings();
-        Ok(Self {
-            handle,
-            index,
-            range,
-            gateway,
-            mtu,
-        })
+        Ok(Self { handle, index, range, gateway, mtu })
     }
 
     pub fn range(&self) -> Ipv4Net {
@@ -72,10 +66,8 @@ impl Bridge {
 
     /// Connects a pod's network namespace. `inside` is a netlink socket of that namespace.
     pub async fn attach(&self, namespace: &Path, inside: &Handle, uid: &str, address: Ipv4Addr) -> Result<(), Error> {
-        let file = File::open(namespace).map_err(|source| Error::Namespace {
-            path: namespace.display().to_string(),
-            source,
-        })?;
+        let file = File::open(namespace)
+            .map_err(|source| Error::Namespace { path: namespace.display().to_string(), source })?;
         let name = host_name(uid);
         let peer = LinkMessageBuilder::<LinkUnspec>::new()
             .name(INSIDE)

@@ -17,11 +17,7 @@ pub struct Ipam {
 
 impl Ipam {
     pub fn new(range: Ipv4Net) -> Self {
-        Self {
-            range,
-            taken: BTreeMap::new(),
-            last: Self::gateway_of(range),
-        }
+        Self { range, taken: BTreeMap::new(), last: Self::gateway_of(range) }
     }
 
     fn gateway_of(range: Ipv4Net) -> Ipv4Addr {

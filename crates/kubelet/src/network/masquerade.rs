@@ -95,8 +95,5 @@ pub async fn load(rules: &str) -> Result<(), Error> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Error::Nft {
-        rules: rules.into(),
-        answer: String::from_utf8_lossy(&output.stderr).trim().into(),
-    })
+    Err(Error::Nft { rules: rules.into(), answer: String::from_utf8_lossy(&output.stderr).trim().into() })
 }

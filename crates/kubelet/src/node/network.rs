@@ -96,12 +96,7 @@ pub async fn set_up(node: &Node, range: Ipv4Net, outside: &[Ipv4Net]) -> Result<
     inside = Ipv4Net::aggregate(&inside);
     let list: Vec<masquerade::HostPort> = ports.values().flatten().cloned().collect();
     masquerade::load(&masquerade::ruleset(range, &inside, &list)).await?;
-    let network = PodNetwork {
-        bridge,
-        ipam: Mutex::new(ipam),
-        inside,
-        host_ports: tokio::sync::Mutex::new(ports),
-    };
+    let network = PodNetwork { bridge, ipam: Mutex::new(ipam), inside, host_ports: tokio::sync::Mutex::new(ports) };
     node.set_pod_network(network);
     Ok(handle)
 }
@@ -132,7 +127,9 @@ async fn keep_routes(handle: Handle, client: Client, own: &str) {
         if last.as_ref() != Some(&wanted) {
             match routes::sync(&handle, &wanted).await {
                 Ok(()) => last = Some(wanted),
-                Err(error) => tracing::warn!(error = images::chain(&error), "routes to other nodes' pods are not complete"),
+                Err(error) => {
+                    tracing::warn!(error = images::chain(&error), "routes to other nodes' pods are not complete")
+                }
             }
         }
         let retry = last.is_none();

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use proto::Quantity;
 use proto::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo, Taint,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus, NodeSystemInfo,
+    Taint,
 };
 
 use super::facts::Facts;
@@ -64,22 +65,20 @@ impl Wanted {
     }
 
     /// The status now. Times of conditions that did not change are kept from `before`.
-    pub fn status(&self, before: &NodeStatus, problems: &Problems, images: &[ContainerImage], now: Nanos) -> NodeStatus {
+    pub fn status(
+        &self,
+        before: &NodeStatus,
+        problems: &Problems,
+        images: &[ContainerImage],
+        now: Nanos,
+    ) -> NodeStatus {
         let mut status = before.clone();
         (status.capacity, status.allocatable) = (self.capacity(), self.allocatable());
         status.addresses = vec![
-            NodeAddress {
-                r#type: "InternalIP".into(),
-                address: self.address.to_string(),
-            },
-            NodeAddress {
-                r#type: "Hostname".into(),
-                address: self.name.clone(),
-            },
+            NodeAddress { r#type: "InternalIP".into(), address: self.address.to_string() },
+            NodeAddress { r#type: "Hostname".into(), address: self.name.clone() },
         ];
-        status.daemon_endpoints = NodeDaemonEndpoints {
-            kubelet_endpoint: DaemonEndpoint { port: self.port.into() },
-        };
+        status.daemon_endpoints = NodeDaemonEndpoints { kubelet_endpoint: DaemonEndpoint { port: self.port.into() } };
         status.node_info = self.system_info();
         status.images = images.to_vec();
         status.conditions = conditions(before, problems, now);
@@ -199,12 +198,7 @@ mod tests {
             name: "node-1".into(),
             address: "192.0.2.1".parse().unwrap(),
             port: 10250,
-            facts: Facts {
-                cpus: 2,
-                memory_kib: 24_684_096,
-                disk_kib: 264_212_084,
-                ..Facts::default()
-            },
+            facts: Facts { cpus: 2, memory_kib: 24_684_096, disk_kib: 264_212_084, ..Facts::default() },
             max_pods: 110,
             labels: vec!["zone=a".into()],
             taints: Vec::new(),

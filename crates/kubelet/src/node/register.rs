@@ -97,10 +97,7 @@ impl Registrar {
         for (name, _) in listed.into_iter().take(IMAGES_MAX) {
             let Ok(reference) = crate::images::Images::full_name(&name) else { continue };
             if let Ok(Some(image)) = self.node.images.present(&reference).await {
-                images.push(ContainerImage {
-                    names: vec![name],
-                    size_bytes: image.size_bytes as i64,
-                });
+                images.push(ContainerImage { names: vec![name], size_bytes: image.size_bytes as i64 });
             }
         }
         images.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.names.cmp(&b.names)));

@@ -12,18 +12,11 @@ use crate::pod::{Ending, EndingCause};
 use crate::time::MINUTE;
 
 fn container(name: &str) -> Container {
-    Container {
-        name: name.into(),
-        image: "i".into(),
-        ..Container::default()
-    }
+    Container { name: name.into(), image: "i".into(), ..Container::default() }
 }
 
 fn sidecar(name: &str) -> Container {
-    Container {
-        restart_policy: Some("Always".into()),
-        ..container(name)
-    }
+    Container { restart_policy: Some("Always".into()), ..container(name) }
 }
 
 fn desired(policy: &str, init: Vec<Container>, main: Vec<Container>) -> DesiredPod {
@@ -48,10 +41,7 @@ fn ready() -> ObservedPod {
 
 fn running(observed: &mut ObservedPod, name: &str) {
     let seen = observed.containers.entry(name.into()).or_default();
-    seen.state = State::Running {
-        id: name.into(),
-        started_at: 0,
-    };
+    seen.state = State::Running { id: name.into(), started_at: 0 };
     (seen.startup_passed, seen.ready, seen.image) = (true, true, "i".into());
 }
 
@@ -96,11 +86,7 @@ fn volumes_and_sandbox_are_made_at_once_and_before_any_container() {
     let pod = desired("Always", vec![], vec![container("a")]);
     check(&pod, &ObservedPod::default(), 0, "volumes, sandbox");
     let mut half = ready();
-    half.volumes = Volumes::Failed {
-        message: String::new(),
-        tries: 1,
-        retry_at: 5 * SECOND,
-    };
+    half.volumes = Volumes::Failed { message: String::new(), tries: 1, retry_at: 5 * SECOND };
     check(&pod, &half, SECOND, "wake 5s");
     check(&pod, &half, 5 * SECOND, "volumes");
     half.busy.insert(Work::Volumes);
@@ -111,10 +97,7 @@ fn volumes_and_sandbox_are_made_at_once_and_before_any_container() {
 fn main_containers_start_together_unless_a_hook_holds_them_up() {
     let mut first = container("a");
     check(&desired("Always", vec![], vec![first.clone(), container("b")]), &ready(), 0, "start a, start b");
-    first.lifecycle = Some(proto::core::v1::Lifecycle {
-        post_start: Some(Default::default()),
-        ..Default::default()
-    });
+    first.lifecycle = Some(proto::core::v1::Lifecycle { post_start: Some(Default::default()), ..Default::default() });
     check(&desired("Always", vec![], vec![first, container("b")]), &ready(), 0, "start a");
 }
 
@@ -169,10 +152,7 @@ fn a_restart_that_is_put_off_shows_first_the_exit_then_why() {
     let pod = desired("Always", vec![], vec![container("a")]);
     let mut seen = ready();
     exited(&mut seen, "a", 1, 100 * SECOND);
-    seen.containers.get_mut("a").unwrap().backoff = Backoff {
-        delay: 10 * SECOND,
-        last_start: 0,
-    };
+    seen.containers.get_mut("a").unwrap().backoff = Backoff { delay: 10 * SECOND, last_start: 0 };
     check(&pod, &seen, 100 * SECOND, "wake 1m50s, wake 1m41s");
     check(&pod, &seen, 101 * SECOND, "wake 1m50s, show a CrashLoopBackOff");
     check(&pod, &seen, 110 * SECOND, "restart a");
@@ -181,11 +161,7 @@ fn a_restart_that_is_put_off_shows_first_the_exit_then_why() {
 #[test]
 fn the_end_takes_sidecars_last_and_in_reverse() {
     let mut pod = desired("Always", vec![sidecar("s"), sidecar("t")], vec![container("a"), container("b")]);
-    pod.ending = Some(Ending {
-        since: 0,
-        grace_seconds: 30,
-        cause: EndingCause::Deleted,
-    });
+    pod.ending = Some(Ending { since: 0, grace_seconds: 30, cause: EndingCause::Deleted });
     let mut seen = ready();
     for name in ["s", "t", "a", "b"] {
         running(&mut seen, name);
@@ -213,11 +189,8 @@ fn a_doomed_run_and_a_changed_image_are_ended() {
     let mut seen = ready();
     running(&mut seen, "a");
     running(&mut seen, "b");
-    seen.containers.get_mut("a").unwrap().doomed = Some(Doom {
-        message: String::new(),
-        grace_seconds: Some(7),
-        shows: None,
-    });
+    seen.containers.get_mut("a").unwrap().doomed =
+        Some(Doom { message: String::new(), grace_seconds: Some(7), shows: None });
     seen.containers.get_mut("b").unwrap().image = "old".into();
     check(&pod, &seen, 0, "kill a 7, kill b 30");
 }
@@ -325,7 +298,8 @@ impl World {
         }
         seen.post_start = Hook::Done;
         running(&mut self.observed, name);
-        let is_init = self.desired.pod.spec.init_containers.iter().any(|one| one.name == name && one.restart_policy.is_none());
+        let is_init =
+            self.desired.pod.spec.init_containers.iter().any(|one| one.name == name && one.restart_policy.is_none());
         // Init containers end; others live on, or not.
         if is_init || luck(3) == 0 {
             exited(&mut self.observed, name, if luck(3) == 0 { 1 } else { 0 }, now);

@@ -32,17 +32,11 @@ pub struct Answer {
 
 impl Answer {
     fn yes() -> Self {
-        Self {
-            success: true,
-            message: String::new(),
-        }
+        Self { success: true, message: String::new() }
     }
 
     fn no(message: impl Into<String>) -> Self {
-        Self {
-            success: false,
-            message: message.into(),
-        }
+        Self { success: false, message: message.into() }
     }
 }
 
@@ -51,9 +45,11 @@ pub async fn probe(node: &Node, target: &Target, handler: &ProbeHandler, timeout
     if let Some(action) = &handler.exec {
         return match run(node, target, action, Some(timeout)).await {
             Ok(ended) if ended.code == Some(0) => Answer::yes(),
-            Ok(ended) if ended.code.is_none() => {
-                Answer::no(format!("command timed out: \"{}\" timed out after {}s", action.command.join(" "), timeout.as_secs()))
-            }
+            Ok(ended) if ended.code.is_none() => Answer::no(format!(
+                "command timed out: \"{}\" timed out after {}s",
+                action.command.join(" "),
+                timeout.as_secs()
+            )),
             Ok(ended) => Answer::no(ended.output),
             Err(message) => Answer::no(message),
         };
@@ -84,13 +80,20 @@ pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod:
     let name = &target.container.name;
     if let Some(action) = &handler.exec {
         let failed = |why: String| {
-            format!("Exec lifecycle hook ([{}]) for Container \"{name}\" in Pod \"{pod}\" failed - error: {why}", action.command.join(" "))
+            format!(
+                "Exec lifecycle hook ([{}]) for Container \"{name}\" in Pod \"{pod}\" failed - error: {why}",
+                action.command.join(" ")
+            )
         };
         return match run(node, target, action, None).await {
             Ok(ended) if ended.code == Some(0) => Ok(()),
             Ok(ended) => {
                 let code = ended.code.unwrap_or(-1);
-                Err(failed(format!("command '{}' exited with {code}: , message: {:?}", action.command.join(" "), ended.output)))
+                Err(failed(format!(
+                    "command '{}' exited with {code}: , message: {:?}",
+                    action.command.join(" "),
+                    ended.output
+                )))
             }
             Err(message) => Err(failed(message)),
         };
@@ -99,8 +102,14 @@ pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod:
         const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
         return match http_get(target, action, HOOK_TIMEOUT).await {
             Ok((code, _)) if (200..400).contains(&code) => Ok(()),
-            Ok((code, body)) => Err(format!("HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: status {code}, message: {body:?}", action.path)),
-            Err(message) => Err(format!("HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: {message}", action.path)),
+            Ok((code, body)) => Err(format!(
+                "HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: status {code}, message: {body:?}",
+                action.path
+            )),
+            Err(message) => Err(format!(
+                "HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: {message}",
+                action.path
+            )),
         };
     }
     if let Some(action) = &handler.sleep {
@@ -109,12 +118,13 @@ pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod:
     Ok(())
 }
 
-async fn run(node: &Node, target: &Target, action: &ExecAction, timeout: Option<Duration>) -> Result<exec::Ended, String> {
-    let process = Process {
-        args: action.command.clone(),
-        terminal: false,
-        ..target.process.clone()
-    };
+async fn run(
+    node: &Node,
+    target: &Target,
+    action: &ExecAction,
+    timeout: Option<Duration>,
+) -> Result<exec::Ended, String> {
+    let process = Process { args: action.command.clone(), terminal: false, ..target.process.clone() };
     let ended = exec::run(&node.containerd, &target.paths, &target.container_id, &process, timeout).await;
     ended.map_err(|error| crate::images::chain(&error))
 }

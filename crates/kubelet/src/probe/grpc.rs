@@ -44,6 +44,9 @@ pub async fn check(ip: IpAddr, port: u16, service: &str, timeout: Duration) -> R
     };
     match tokio::time::timeout(timeout, call).await {
         Ok(result) => result,
-        Err(_) => Err(format!("timeout: failed to connect service \"{host}:{port}\" within {}s: context deadline exceeded", timeout.as_secs())),
+        Err(_) => Err(format!(
+            "timeout: failed to connect service \"{host}:{port}\" within {}s: context deadline exceeded",
+            timeout.as_secs()
+        )),
     }
 }

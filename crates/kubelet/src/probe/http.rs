@@ -20,8 +20,11 @@ pub async fn get(action: &HttpGetAction, ip: IpAddr, port: u16, timeout: Duratio
         Ok(answer) => answer,
         Err(_) => {
             let scheme = action.scheme.to_lowercase();
-            let (scheme, path) = (if scheme.is_empty() { "http" } else { &scheme }, action.path.trim_start_matches('/'));
-            Err(format!("Get \"{scheme}://{host}:{port}/{path}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"))
+            let (scheme, path) =
+                (if scheme.is_empty() { "http" } else { &scheme }, action.path.trim_start_matches('/'));
+            Err(format!(
+                "Get \"{scheme}://{host}:{port}/{path}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            ))
         }
     }
 }
@@ -39,9 +42,16 @@ async fn follow(action: &HttpGetAction, host: &str, port: u16) -> Result<(u16, S
     Err("stopped after 10 redirects".into())
 }
 
-async fn once(action: &HttpGetAction, host: &str, port: u16, path: &str) -> Result<(u16, Option<String>, String), String> {
+async fn once(
+    action: &HttpGetAction,
+    host: &str,
+    port: u16,
+    path: &str,
+) -> Result<(u16, Option<String>, String), String> {
     let scheme = if action.scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
-    let failed = |error: &dyn std::error::Error| format!("Get \"{scheme}://{host}:{port}{path}\": {}", crate::images::chain(error));
+    let failed = |error: &dyn std::error::Error| {
+        format!("Get \"{scheme}://{host}:{port}{path}\": {}", crate::images::chain(error))
+    };
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| {
         format!("Get \"{scheme}://{host}:{port}{path}\": dial tcp {host}:{port}: connect: {}", plain(&error))
     })?;
@@ -99,7 +109,9 @@ fn any_certificate() -> Arc<rustls::ClientConfig> {
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("ring supports the default protocol versions");
-    Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth())
+    Arc::new(
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth(),
+    )
 }
 
 /// Accepts every server certificate: a probe asks whether the container answers, not who it is.

@@ -48,7 +48,8 @@ impl Counter {
         } else {
             (self.successes, self.failures) = (0, self.failures + 1);
         }
-        let reached = if success { self.successes >= self.success_threshold } else { self.failures >= self.failure_threshold };
+        let reached =
+            if success { self.successes >= self.success_threshold } else { self.failures >= self.failure_threshold };
         if !reached || self.verdict == Some(success) {
             return None;
         }
@@ -63,11 +64,8 @@ mod tests {
 
     #[track_caller]
     fn check(success: i32, failure: i32, tries: &str, expect: &str) {
-        let mut counter = Counter::new(&Probe {
-            success_threshold: success,
-            failure_threshold: failure,
-            ..Probe::default()
-        });
+        let mut counter =
+            Counter::new(&Probe { success_threshold: success, failure_threshold: failure, ..Probe::default() });
         let got: String = tries
             .chars()
             .map(|try_| match counter.note(try_ == '+') {

@@ -42,10 +42,7 @@ impl Containerd {
                 async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
             },
         ));
-        Self {
-            channel,
-            snapshotter: snapshotter.to_owned(),
-        }
+        Self { channel, snapshotter: snapshotter.to_owned() }
     }
 
     service!(containers, api::containers_client::ContainersClient<Channel>);
@@ -68,13 +65,8 @@ impl Containerd {
 
     /// Makes the namespace; fine when it exists.
     pub async fn ensure_namespace(&self) -> Result<(), Error> {
-        let namespace = api::Namespace {
-            name: NAMESPACE.into(),
-            ..Default::default()
-        };
-        let create = api::CreateNamespaceRequest {
-            namespace: Some(namespace),
-        };
+        let namespace = api::Namespace { name: NAMESPACE.into(), ..Default::default() };
+        let create = api::CreateNamespaceRequest { namespace: Some(namespace) };
         match self.namespaces().create(request(create)).await {
             Err(status) if status.code() != tonic::Code::AlreadyExists => {
                 Err(Error::of("create namespace", NAMESPACE)(status))

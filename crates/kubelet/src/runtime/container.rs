@@ -60,8 +60,13 @@ pub struct Listed {
 pub enum TaskState {
     /// Created, not started, or in a state between.
     Pending,
-    Running { pid: u32 },
-    Stopped { exit_code: i32, finished_at: Nanos },
+    Running {
+        pid: u32,
+    },
+    Stopped {
+        exit_code: i32,
+        finished_at: Nanos,
+    },
 }
 
 fn path(path: &std::path::Path) -> String {
@@ -76,21 +81,13 @@ impl Containerd {
             id: new.id.into(),
             labels: new.labels.clone(),
             image: new.image.name.clone(),
-            runtime: Some(api::container::Runtime {
-                name: RUNTIME.into(),
-                options: None,
-            }),
-            spec: Some(Any {
-                type_url: SPEC_TYPE.into(),
-                value: spec,
-            }),
+            runtime: Some(api::container::Runtime { name: RUNTIME.into(), options: None }),
+            spec: Some(Any { type_url: SPEC_TYPE.into(), value: spec }),
             snapshotter: self.snapshotter.clone(),
             snapshot_key: new.id.into(),
             ..Default::default()
         };
-        let create = api::CreateContainerRequest {
-            container: Some(container),
-        };
+        let create = api::CreateContainerRequest { container: Some(container) };
         // First the container, then the snapshot that it refers to: so the garbage collector never sees an orphan.
         self.containers().create(request(create)).await.map_err(Error::of("create container", new.id))?;
         let made = self.create_task(new).await;
@@ -118,22 +115,14 @@ impl Containerd {
 
     /// Lets a created process run.
     pub async fn start_task(&self, id: &str) -> Result<(), Error> {
-        let start = api::StartRequest {
-            container_id: id.into(),
-            ..Default::default()
-        };
+        let start = api::StartRequest { container_id: id.into(), ..Default::default() };
         self.tasks().start(request(start)).await.map_err(Error::of("start task", id))?;
         Ok(())
     }
 
     /// Sends a signal to the container's first process, or to all of them. Fine when it ended already.
     pub async fn kill_task(&self, id: &str, signal: u32, all: bool) -> Result<(), Error> {
-        let kill = api::KillRequest {
-            container_id: id.into(),
-            exec_id: String::new(),
-            signal,
-            all,
-        };
+        let kill = api::KillRequest { container_id: id.into(), exec_id: String::new(), signal, all };
         match self.tasks().kill(request(kill)).await {
             Err(status) if !matches!(status.code(), tonic::Code::NotFound | tonic::Code::FailedPrecondition) => {
                 Err(Error::of("signal task", id)(status))
@@ -166,10 +155,7 @@ impl Containerd {
 
     /// The state of the container's first process; None when it has no task.
     pub async fn task_state(&self, id: &str) -> Result<Option<TaskState>, Error> {
-        let get = api::GetRequest {
-            container_id: id.into(),
-            ..Default::default()
-        };
+        let get = api::GetRequest { container_id: id.into(), ..Default::default() };
         match self.tasks().get(request(get)).await {
             Ok(answer) => Ok(answer.into_inner().process.map(|process| state(&process))),
             Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
@@ -187,9 +173,7 @@ impl Containerd {
 
     /// The containers that carry a label with this value.
     pub async fn list_containers(&self, label: &str, value: &str) -> Result<Vec<Listed>, Error> {
-        let list = api::ListContainersRequest {
-            filters: vec![format!("labels.\"{label}\"==\"{value}\"")],
-        };
+        let list = api::ListContainersRequest { filters: vec![format!("labels.\"{label}\"==\"{value}\"")] };
         let answer = self.containers().list(request(list)).await.map_err(Error::of("list", "containers"))?;
         let containers = answer.into_inner().containers.into_iter();
         let listed = containers.map(|container| Listed {
@@ -206,8 +190,8 @@ impl Containerd {
         let get = api::GetContainerRequest { id: id.into() };
         let answer = self.containers().get(request(get)).await.map_err(Error::of("look up container", id))?;
         let spec = answer.into_inner().container.and_then(|container| container.spec).map(|any| any.value);
-        let spec: serde_json::Value = serde_json::from_slice(&spec.unwrap_or_default())
-            .map_err(super::image::document("specification", id))?;
+        let spec: serde_json::Value =
+            serde_json::from_slice(&spec.unwrap_or_default()).map_err(super::image::document("specification", id))?;
         Ok(super::spec::Process::from_oci(&spec["process"]))
     }
 

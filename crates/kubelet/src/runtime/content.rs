@@ -14,10 +14,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 impl Containerd {
     /// The whole blob; for manifests and configurations, not for layers.
     pub(super) async fn read_blob(&self, digest: &str) -> Result<Vec<u8>, Error> {
-        let read = api::ReadContentRequest {
-            digest: digest.into(),
-            ..Default::default()
-        };
+        let read = api::ReadContentRequest { digest: digest.into(), ..Default::default() };
         let answer = self.content().read(request(read)).await.map_err(Error::of("read content", digest))?;
         let mut stream = answer.into_inner();
         let mut blob = Vec::new();
@@ -85,20 +82,14 @@ where
     S: Stream<Item = Result<bytes::Bytes, std::io::Error>> + Send + Unpin,
 {
     // The first message must not carry data: it opens the write and learns where to begin.
-    let stat = api::WriteContentRequest {
-        action: api::WriteAction::Stat as i32,
-        ..template.clone()
-    };
+    let stat = api::WriteContentRequest { action: api::WriteAction::Stat as i32, ..template.clone() };
     if tx.send(stat).await.is_err() {
         return Ok(()); // The other side ended the call; its answer says why.
     }
     let mut offset = 0;
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|source| Error::Io {
-            operation: "download",
-            path: template.expected.clone(),
-            source,
-        })?;
+        let chunk =
+            chunk.map_err(|source| Error::Io { operation: "download", path: template.expected.clone(), source })?;
         for part in chunk.chunks(CHUNK_BYTES) {
             let write = api::WriteContentRequest {
                 action: api::WriteAction::Write as i32,
@@ -112,12 +103,7 @@ where
             }
         }
     }
-    let commit = api::WriteContentRequest {
-        action: api::WriteAction::Commit as i32,
-        offset,
-        labels,
-        ..template
-    };
+    let commit = api::WriteContentRequest { action: api::WriteAction::Commit as i32, offset, labels, ..template };
     // A failed send means the call ended early; its answer says why.
     let _ = tx.send(commit).await;
     Ok(())

@@ -20,11 +20,7 @@ pub enum TaskEvent {
     /// containerd does not answer.
     Disconnected(String),
     /// The first process of a container ended.
-    Exited {
-        container_id: String,
-        exit_code: i32,
-        finished_at: Nanos,
-    },
+    Exited { container_id: String, exit_code: i32, finished_at: Nanos },
     /// The kernel killed a process of the container.
     OutOfMemory { container_id: String },
 }
@@ -106,9 +102,7 @@ fn decode(any: &prost_types::Any) -> Option<TaskEvent> {
         }
         "TaskOOM" => {
             let oom = TaskOom::decode(any.value.as_slice()).ok()?;
-            Some(TaskEvent::OutOfMemory {
-                container_id: oom.container_id,
-            })
+            Some(TaskEvent::OutOfMemory { container_id: oom.container_id })
         }
         _ => None,
     }

@@ -31,26 +31,16 @@ impl Containerd {
             stdout: text(&streams.stdout),
             stderr: text(&streams.stderr),
             terminal: streams.terminal,
-            spec: Some(Any {
-                type_url: PROCESS_TYPE.into(),
-                value: spec,
-            }),
+            spec: Some(Any { type_url: PROCESS_TYPE.into(), value: spec }),
         };
         self.tasks().exec(request(exec)).await.map_err(Error::of("exec in", container_id))?;
-        Ok(Exec {
-            containerd: self.clone(),
-            container_id: container_id.into(),
-            exec_id,
-        })
+        Ok(Exec { containerd: self.clone(), container_id: container_id.into(), exec_id })
     }
 }
 
 impl Exec {
     pub async fn start(&self) -> Result<(), Error> {
-        let start = api::StartRequest {
-            container_id: self.container_id.clone(),
-            exec_id: self.exec_id.clone(),
-        };
+        let start = api::StartRequest { container_id: self.container_id.clone(), exec_id: self.exec_id.clone() };
         let started = self.containerd.tasks().start(request(start)).await;
         if started.is_err() {
             self.delete().await;
@@ -61,10 +51,7 @@ impl Exec {
 
     /// The exit code, once the process ended.
     pub async fn wait(&self) -> Result<i32, Error> {
-        let wait = api::WaitRequest {
-            container_id: self.container_id.clone(),
-            exec_id: self.exec_id.clone(),
-        };
+        let wait = api::WaitRequest { container_id: self.container_id.clone(), exec_id: self.exec_id.clone() };
         let answer = self.containerd.tasks().wait(request(wait)).await;
         Ok(answer.map_err(Error::of("wait for exec in", &self.container_id))?.into_inner().exit_status as i32)
     }
@@ -92,20 +79,15 @@ impl Exec {
 
     /// Tells the process that nothing more comes on its standard input.
     pub async fn close_stdin(&self) {
-        let close = api::CloseIoRequest {
-            container_id: self.container_id.clone(),
-            exec_id: self.exec_id.clone(),
-            stdin: true,
-        };
+        let close =
+            api::CloseIoRequest { container_id: self.container_id.clone(), exec_id: self.exec_id.clone(), stdin: true };
         let _ = self.containerd.tasks().close_io(request(close)).await;
     }
 
     /// Forgets the ended process.
     pub async fn delete(&self) {
-        let delete = api::DeleteProcessRequest {
-            container_id: self.container_id.clone(),
-            exec_id: self.exec_id.clone(),
-        };
+        let delete =
+            api::DeleteProcessRequest { container_id: self.container_id.clone(), exec_id: self.exec_id.clone() };
         let _ = self.containerd.tasks().delete_process(request(delete)).await;
     }
 }
@@ -113,22 +95,13 @@ impl Exec {
 impl Containerd {
     /// Resizes the terminal of a container's first process.
     pub async fn resize_task(&self, container_id: &str, width: u32, height: u32) {
-        let resize = api::ResizePtyRequest {
-            container_id: container_id.into(),
-            exec_id: String::new(),
-            width,
-            height,
-        };
+        let resize = api::ResizePtyRequest { container_id: container_id.into(), exec_id: String::new(), width, height };
         let _ = self.tasks().resize_pty(request(resize)).await;
     }
 
     /// Ends the standard input of a container's first process.
     pub async fn close_task_stdin(&self, container_id: &str) {
-        let close = api::CloseIoRequest {
-            container_id: container_id.into(),
-            exec_id: String::new(),
-            stdin: true,
-        };
+        let close = api::CloseIoRequest { container_id: container_id.into(), exec_id: String::new(), stdin: true };
         let _ = self.tasks().close_io(request(close)).await;
     }
 }

@@ -114,26 +114,24 @@ impl Containerd {
     }
 
     /// Points a name at a manifest that is in the content store.
-    pub(super) async fn put_image(&self, name: &str, target: containerd_client::types::Descriptor) -> Result<(), Error> {
+    pub(super) async fn put_image(
+        &self,
+        name: &str,
+        target: containerd_client::types::Descriptor,
+    ) -> Result<(), Error> {
         let image = api::Image {
             name: name.into(),
             labels: HashMap::from([("io.cri-containerd.image".into(), "managed".into())]),
             target: Some(target),
             ..Default::default()
         };
-        let create = api::CreateImageRequest {
-            image: Some(image.clone()),
-            ..Default::default()
-        };
+        let create = api::CreateImageRequest { image: Some(image.clone()), ..Default::default() };
         match self.images().create(request(create)).await {
             Ok(_) => return Ok(()),
             Err(status) if status.code() == tonic::Code::AlreadyExists => {}
             Err(status) => return Err(Error::of("create image", name)(status)),
         }
-        let update = api::UpdateImageRequest {
-            image: Some(image),
-            ..Default::default()
-        };
+        let update = api::UpdateImageRequest { image: Some(image), ..Default::default() };
         self.images().update(request(update)).await.map_err(Error::of("update image", name))?;
         Ok(())
     }
@@ -156,10 +154,11 @@ pub(super) fn platform_manifest(name: &str, blob: &[u8]) -> Result<Option<String
         Some(platform) => *platform.os() == Os::Linux && *platform.architecture() == here,
         None => true,
     };
-    let chosen = index.manifests().iter().find(fits).ok_or_else(|| Error::Platform {
-        image: name.into(),
-        platform: format!("linux/{here}"),
-    })?;
+    let chosen = index
+        .manifests()
+        .iter()
+        .find(fits)
+        .ok_or_else(|| Error::Platform { image: name.into(), platform: format!("linux/{here}") })?;
     Ok(Some(chosen.digest().to_string()))
 }
 
@@ -181,9 +180,7 @@ pub(super) fn document(what: &'static str, image: &str) -> impl FnOnce(serde_jso
 pub(super) fn chain_id(diff_ids: &[String]) -> String {
     let mut layers = diff_ids.iter();
     let first = layers.next().cloned().unwrap_or_default();
-    layers.fold(first, |chain, layer| {
-        format!("sha256:{}", hex::encode(Sha256::digest(format!("{chain} {layer}"))))
-    })
+    layers.fold(first, |chain, layer| format!("sha256:{}", hex::encode(Sha256::digest(format!("{chain} {layer}")))))
 }
 
 #[cfg(test)]

@@ -28,7 +28,12 @@ const LAYERS_AT_ONCE: usize = 3;
 
 impl Containerd {
     /// Pulls an image and unpacks it. `written` is how the pod's author wrote the name.
-    pub async fn pull(&self, written: &str, reference: &Reference, credentials: &[Credentials]) -> Result<Image, Error> {
+    pub async fn pull(
+        &self,
+        written: &str,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<Image, Error> {
         let lease = self.lease(&format!("pull {}", reference.full())).await?;
         let pulled = self.pull_leased(written, reference, credentials, &lease).await;
         let ended = self.end_lease(&lease).await;
@@ -70,7 +75,8 @@ impl Containerd {
             .try_for_each_concurrent(LAYERS_AT_ONCE, |(digest, size)| self.fetch(&registry, digest, *size, lease))
             .await?;
         // References for the garbage collector: index -> manifest -> configuration and layers.
-        let mut labels = HashMap::from([("containerd.io/gc.ref.content.config".to_owned(), config.digest().to_string())]);
+        let mut labels =
+            HashMap::from([("containerd.io/gc.ref.content.config".to_owned(), config.digest().to_string())]);
         for (index, layer) in manifest.layers().iter().enumerate() {
             labels.insert(format!("containerd.io/gc.ref.content.l.{index}"), layer.digest().to_string());
         }
@@ -79,12 +85,8 @@ impl Containerd {
             let labels = HashMap::from([("containerd.io/gc.ref.content.m.0".to_owned(), manifest_digest.clone())]);
             self.store(&digest, bytes.clone(), labels, lease).await?;
         }
-        let target = ContainerdDescriptor {
-            media_type,
-            digest: digest.clone(),
-            size: bytes.len() as i64,
-            ..Default::default()
-        };
+        let target =
+            ContainerdDescriptor { media_type, digest: digest.clone(), size: bytes.len() as i64, ..Default::default() };
         let image = self.resolve(&name, &digest).await?;
         self.unpack(&image, lease).await?;
         self.reference_snapshot(&image).await?;
@@ -92,7 +94,13 @@ impl Containerd {
         Ok(image)
     }
 
-    async fn store(&self, digest: &str, bytes: Vec<u8>, labels: HashMap<String, String>, lease: &str) -> Result<(), Error> {
+    async fn store(
+        &self,
+        digest: &str,
+        bytes: Vec<u8>,
+        labels: HashMap<String, String>,
+        lease: &str,
+    ) -> Result<(), Error> {
         let size = bytes.len() as i64;
         let body = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]);
         self.write_blob(lease, digest, size, labels, body).await
@@ -147,12 +155,7 @@ impl Registry {
             read_timeout: Some(std::time::Duration::from_secs(60)),
             ..ClientConfig::default()
         };
-        let registry = Self {
-            client: Client::new(config),
-            reference: oci,
-            auth,
-            written: written.into(),
-        };
+        let registry = Self { client: Client::new(config), reference: oci, auth, written: written.into() };
         let signed_in = registry.client.auth(&registry.reference, &registry.auth, RegistryOperation::Pull).await;
         match signed_in {
             // A registry without tokens: the client sends the user with each request.
@@ -175,7 +178,9 @@ impl Registry {
     fn failed(&self, what: &str, error: &dyn std::error::Error) -> Error {
         let (image, why) = (&self.written, crate::images::chain(error));
         Error::Registry(match what {
-            "resolve" => format!("failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {why}"),
+            "resolve" => {
+                format!("failed to pull and unpack image \"{image}\": failed to resolve reference \"{image}\": {why}")
+            }
             what => format!("failed to pull and unpack image \"{image}\": failed to {what}: {why}"),
         })
     }

@@ -109,7 +109,10 @@ mod tests {
         check("busybox", "docker.io/library/busybox:latest");
         check("me/app:1.2", "docker.io/me/app:1.2");
         check("localhost:5000/app", "localhost:5000/app:latest");
-        check("registry.example/a/b@sha256:0123456789abcdef0123456789abcdef", "registry.example/a/b@sha256:0123456789abcdef0123456789abcdef");
+        check(
+            "registry.example/a/b@sha256:0123456789abcdef0123456789abcdef",
+            "registry.example/a/b@sha256:0123456789abcdef0123456789abcdef",
+        );
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub struct Credentials {
 
 /// The credentials in a secret of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg.
 pub fn from_secret(secret: &Secret) -> Vec<Credentials> {
-    let json = |key: &str| secret.data.get(key).and_then(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok());
+    let json =
+        |key: &str| secret.data.get(key).and_then(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok());
     let auths = match json(".dockerconfigjson") {
         Some(config) => config.get("auths").cloned(),
         None => json(".dockercfg"),
@@ -63,7 +64,9 @@ mod tests {
     fn docker_config_secrets_are_read_in_both_forms() {
         let mut secret = Secret::default();
         let auth = STANDARD.encode("me:pass:word");
-        let text = format!(r#"{{"auths":{{"https://localhost:5000/v1/":{{"auth":"{auth}"}},"r.io/a":{{"username":"u","password":"p"}}}}}}"#);
+        let text = format!(
+            r#"{{"auths":{{"https://localhost:5000/v1/":{{"auth":"{auth}"}},"r.io/a":{{"username":"u","password":"p"}}}}}}"#
+        );
         secret.data.insert(".dockerconfigjson".into(), text.into_bytes());
         let got = from_secret(&secret);
         assert_eq!(got.len(), 2);

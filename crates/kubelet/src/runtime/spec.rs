@@ -192,9 +192,9 @@ impl Process {
             value.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
         };
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
-        let env = list(&value["env"]).into_iter().filter_map(|line| {
-            line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-        });
+        let env = list(&value["env"])
+            .into_iter()
+            .filter_map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())));
         Self {
             args: list(&value["args"]),
             env: env.collect(),
@@ -415,11 +415,8 @@ mod tests {
 
     #[test]
     fn host_namespaces_are_left_out_and_pinned_ones_joined() {
-        let container = Container {
-            network: Namespace::Join("/n".into()),
-            pid: Namespace::Host,
-            ..Container::default()
-        };
+        let container =
+            Container { network: Namespace::Join("/n".into()), pid: Namespace::Host, ..Container::default() };
         let spec = container.to_oci();
         let expect = json!([{"type": "mount"}, {"type": "network", "path": "/n"}, {"type": "ipc"}, {"type": "uts"}]);
         assert_eq!(spec["linux"]["namespaces"], expect);
@@ -433,10 +430,8 @@ mod tests {
             read_only: true,
             propagation: "rprivate",
         };
-        let container = Container {
-            mounts: vec![mount("/a/b"), mount("/a"), mount("/sys/fs/cgroup")],
-            ..Container::default()
-        };
+        let container =
+            Container { mounts: vec![mount("/a/b"), mount("/a"), mount("/sys/fs/cgroup")], ..Container::default() };
         let spec = container.to_oci();
         let targets: Vec<&str> =
             spec["mounts"].as_array().unwrap().iter().map(|mount| mount["destination"].as_str().unwrap()).collect();

@@ -17,10 +17,7 @@ impl Containerd {
     }
 
     async fn has_snapshot(&self, key: &str) -> Result<bool, Error> {
-        let stat = snapshot_api::StatSnapshotRequest {
-            snapshotter: self.snapshotter.clone(),
-            key: key.into(),
-        };
+        let stat = snapshot_api::StatSnapshotRequest { snapshotter: self.snapshotter.clone(), key: key.into() };
         match self.snapshots().stat(request(stat)).await {
             Ok(_) => Ok(true),
             Err(status) if status.code() == tonic::Code::NotFound => Ok(false),
@@ -61,11 +58,7 @@ impl Containerd {
             Err(status) if status.code() == tonic::Code::AlreadyExists => return Ok(()),
             Err(status) => return Err(Error::of("prepare snapshot", chain)(status)),
         };
-        let apply = api::ApplyRequest {
-            diff: Some(layer),
-            mounts,
-            ..Default::default()
-        };
+        let apply = api::ApplyRequest { diff: Some(layer), mounts, ..Default::default() };
         let applied = self.diff().apply(leased(apply, lease)).await.map_err(Error::of("apply layer", chain));
         if let Err(error) = applied {
             self.remove_snapshot(&key).await?;
@@ -98,10 +91,7 @@ impl Containerd {
 
     /// Fine when it is gone.
     pub(super) async fn remove_snapshot(&self, key: &str) -> Result<(), Error> {
-        let remove = snapshot_api::RemoveSnapshotRequest {
-            snapshotter: self.snapshotter.clone(),
-            key: key.into(),
-        };
+        let remove = snapshot_api::RemoveSnapshotRequest { snapshotter: self.snapshotter.clone(), key: key.into() };
         match self.snapshots().remove(request(remove)).await {
             Err(status) if status.code() != tonic::Code::NotFound => Err(Error::of("remove snapshot", key)(status)),
             _ => Ok(()),
@@ -115,7 +105,10 @@ impl Containerd {
             labels: HashMap::from([
                 ("keelson.io/purpose".to_owned(), purpose.to_owned()),
                 // A killed kubelet leaves its lease behind; containerd drops it after a day.
-                ("containerd.io/gc.expire".to_owned(), crate::time::rfc3339(crate::time::now() + 24 * crate::time::HOUR)),
+                (
+                    "containerd.io/gc.expire".to_owned(),
+                    crate::time::rfc3339(crate::time::now() + 24 * crate::time::HOUR),
+                ),
             ]),
         };
         let answer = self.leases().create(request(create)).await.map_err(Error::of("create lease for", purpose))?;
@@ -127,10 +120,7 @@ impl Containerd {
     }
 
     pub(super) async fn end_lease(&self, id: &str) -> Result<(), Error> {
-        let delete = api::DeleteRequest {
-            id: id.into(),
-            sync: false,
-        };
+        let delete = api::DeleteRequest { id: id.into(), sync: false };
         match self.leases().delete(request(delete)).await {
             Err(status) if status.code() != tonic::Code::NotFound => Err(Error::of("delete lease", id)(status)),
             _ => Ok(()),
@@ -149,9 +139,7 @@ impl Containerd {
         };
         let update = api::UpdateRequest {
             info: Some(info),
-            update_mask: Some(prost_types::FieldMask {
-                paths: vec![format!("labels.{label}")],
-            }),
+            update_mask: Some(prost_types::FieldMask { paths: vec![format!("labels.{label}")] }),
         };
         self.content().update(request(update)).await.map_err(Error::of("label content", &image.id))?;
         Ok(())
@@ -161,10 +149,7 @@ impl Containerd {
     pub(super) async fn keep_blob(&self, digest: &str, lease: &str) -> Result<(), Error> {
         let add = api::AddResourceRequest {
             id: lease.into(),
-            resource: Some(api::Resource {
-                id: digest.into(),
-                r#type: "content".into(),
-            }),
+            resource: Some(api::Resource { id: digest.into(), r#type: "content".into() }),
         };
         self.leases().add_resource(request(add)).await.map_err(Error::of("keep content", digest))?;
         Ok(())

@@ -23,7 +23,10 @@ impl NodeService {
         let pod = self.pod(start.pod.as_ref())?;
         let (_, container) = container(&pod, &start.container)?;
         if start.stdin && !container.stdin {
-            return Err(Status::failed_precondition(format!("container {} has no standard input (spec.containers[].stdin)", container.name)));
+            return Err(Status::failed_precondition(format!(
+                "container {} has no standard input (spec.containers[].stdin)",
+                container.name
+            )));
         }
         let writer = self.node.log_writer(&uid);
         let mut attached = writer.attach(&id).await.map_err(|error| failed("attach", &error))?;

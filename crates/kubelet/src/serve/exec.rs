@@ -82,12 +82,9 @@ impl NodeService {
             return Err(Status::invalid_argument("you must specify at least 1 command for the container"));
         }
         let (id, pipes_dir, _) = self.running(&start)?;
-        let process = self.node.containerd.process_of(&id).await.map_err(|error| failed("look up the container", &error))?;
-        let mut process = Process {
-            args: start.command.clone(),
-            terminal: start.tty,
-            ..process
-        };
+        let process =
+            self.node.containerd.process_of(&id).await.map_err(|error| failed("look up the container", &error))?;
+        let mut process = Process { args: start.command.clone(), terminal: start.tty, ..process };
         if start.tty && !process.env.iter().any(|(name, _)| name == "TERM") {
             process.env.push(("TERM".into(), "xterm".into()));
         }
@@ -110,10 +107,14 @@ impl NodeService {
         let seen = record::load(&paths).and_then(|(_, observed)| observed.containers.get(&container.name).cloned());
         match seen.map(|seen| seen.state) {
             Some(State::Running { id, .. }) => Ok((id, paths.pipes(), pod.metadata.uid.clone())),
-            Some(State::Exited(_)) => {
-                Err(Status::failed_precondition(format!("cannot exec into a container in a completed pod; container {} has ended", container.name)))
-            }
-            _ => Err(Status::failed_precondition(format!("container not found (\"{}\"): it does not run", container.name))),
+            Some(State::Exited(_)) => Err(Status::failed_precondition(format!(
+                "cannot exec into a container in a completed pod; container {} has ended",
+                container.name
+            ))),
+            _ => Err(Status::failed_precondition(format!(
+                "container not found (\"{}\"): it does not run",
+                container.name
+            ))),
         }
     }
 }

@@ -92,10 +92,8 @@ async fn connection(network: Option<PathBuf>, open: PortForwardOpen, mut rx: mps
             match reader.read(&mut buffer).await {
                 Ok(0) => break String::new(),
                 Ok(length) => {
-                    let data = PortForwardData {
-                        connection: id,
-                        data: bytes::Bytes::copy_from_slice(&buffer[..length]),
-                    };
+                    let data =
+                        PortForwardData { connection: id, data: bytes::Bytes::copy_from_slice(&buffer[..length]) };
                     if tx.send(frame(Frame::Data(data))).await.is_err() {
                         break String::new();
                     }
@@ -112,7 +110,9 @@ async fn connection(network: Option<PathBuf>, open: PortForwardOpen, mut rx: mps
 async fn connect(network: Option<PathBuf>, port: u32) -> Result<TcpStream, String> {
     let port = u16::try_from(port).map_err(|_| format!("{port} is no port"))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let plain = |error: std::io::Error| format!("failed to connect to localhost:{port} inside the pod: {}", crate::probe::http::plain(&error));
+    let plain = |error: std::io::Error| {
+        format!("failed to connect to localhost:{port} inside the pod: {}", crate::probe::http::plain(&error))
+    };
     let Some(network) = network else { return TcpStream::connect(address).await.map_err(plain) };
     let dial = move || sys::ns::in_network(&network, || std::net::TcpStream::connect(address));
     let dialled = tokio::task::spawn_blocking(dial).await.map_err(|error| error.to_string())?;

@@ -20,20 +20,27 @@ impl NodeService {
         let seen = record::load(&paths).and_then(|(_, observed)| observed.containers.get(&name).cloned());
         let seen = seen.filter(|seen| seen.was_begun()).ok_or_else(|| {
             let why = waiting_reason(&pod, &name);
-            Status::failed_precondition(format!("container \"{name}\" in pod \"{}\" is waiting to start: {why}", meta.name))
+            Status::failed_precondition(format!(
+                "container \"{name}\" in pod \"{}\" is waiting to start: {why}",
+                meta.name
+            ))
         })?;
         let attempt = match request.previous {
             false => seen.restarts,
             true => seen.restarts.checked_sub(1).ok_or_else(|| {
-                Status::failed_precondition(format!("previous terminated container \"{name}\" in pod \"{}\" not found", meta.name))
+                Status::failed_precondition(format!(
+                    "previous terminated container \"{name}\" in pod \"{}\" not found",
+                    meta.name
+                ))
             })?,
         };
         let since = match (request.since_seconds, request.since_time.as_str()) {
             (Some(seconds), _) => Some(time::now().saturating_sub(seconds.saturating_mul(SECOND))),
             (None, "") => None,
-            (None, text) => {
-                Some(time::parse_rfc3339(text).ok_or_else(|| Status::invalid_argument(format!("{text:?} is not an RFC 3339 time")))?)
-            }
+            (None, text) => Some(
+                time::parse_rfc3339(text)
+                    .ok_or_else(|| Status::invalid_argument(format!("{text:?} is not an RFC 3339 time")))?,
+            ),
         };
         let wanted = Wanted {
             follow: request.follow && !request.previous,
@@ -46,7 +53,9 @@ impl NodeService {
         let (tx, rx) = mpsc::channel(ANSWERS_MAX);
         let (text_tx, mut text_rx) = mpsc::channel::<Vec<u8>>(ANSWERS_MAX);
         let id = seen.id().map(str::to_owned);
-        let ended = async move || match record::load(&paths).and_then(|(_, observed)| observed.containers.get(&name).cloned()) {
+        let ended = async move || match record::load(&paths)
+            .and_then(|(_, observed)| observed.containers.get(&name).cloned())
+        {
             None => true,
             Some(now) => !matches!(&now.state, State::Running { id: current, .. } if Some(current) == id.as_ref()),
         };
@@ -75,5 +84,8 @@ fn waiting_reason(pod: &proto::core::v1::Pod, name: &str) -> String {
     let statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
     let found = statuses.into_iter().find(|status| status.name == name);
     let waiting = found.and_then(|status| status.state.waiting.clone());
-    waiting.map(|waiting| waiting.reason).filter(|reason| !reason.is_empty()).unwrap_or_else(|| "ContainerCreating".into())
+    waiting
+        .map(|waiting| waiting.reason)
+        .filter(|reason| !reason.is_empty())
+        .unwrap_or_else(|| "ContainerCreating".into())
 }

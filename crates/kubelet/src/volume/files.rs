@@ -92,10 +92,7 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> Files {
-        let entry = |text: &str| Entry {
-            bytes: text.into(),
-            mode: 0o640,
-        };
+        let entry = |text: &str| Entry { bytes: text.into(), mode: 0o640 };
         list.iter().map(|(path, text)| ((*path).to_owned(), entry(text))).collect()
     }
 
@@ -111,7 +108,10 @@ mod tests {
         drop(open);
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "3");
         assert!(!dir.path().join("d").exists());
-        let hidden = fs::read_dir(dir.path()).unwrap().flatten().filter(|entry| entry.file_name().to_str().unwrap().starts_with("..2"));
+        let hidden = fs::read_dir(dir.path())
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.file_name().to_str().unwrap().starts_with("..2"));
         assert_eq!(hidden.count(), 1);
     }
 

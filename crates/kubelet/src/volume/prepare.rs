@@ -81,10 +81,7 @@ impl Source<'_> {
     /// Sets up every volume; all of them at once, since most wait for the API server.
     pub async fn prepare(&self) -> Result<(), Error> {
         let all = self.pod.spec.volumes.iter().map(|volume| async move {
-            self.volume(volume).await.map_err(|message| Error {
-                volume: volume.name.clone(),
-                message,
-            })
+            self.volume(volume).await.map_err(|message| Error { volume: volume.name.clone(), message })
         });
         futures::future::try_join_all(all).await.map(drop)
     }
@@ -97,10 +94,7 @@ impl Source<'_> {
                 Some(files) => self.write(volume, &files),
                 None => Ok(false),
             });
-            changed |= done.map_err(|message| Error {
-                volume: volume.name.clone(),
-                message,
-            })?;
+            changed |= done.map_err(|message| Error { volume: volume.name.clone(), message })?;
         }
         Ok(changed)
     }
@@ -135,7 +129,8 @@ impl Source<'_> {
         let source = volume.volume_source.empty_dir.clone().unwrap_or_default();
         fs::create_dir_all(&dir).map_err(text)?;
         if source.medium.starts_with("Memory") && sys::mount::below(&dir).map_err(text)?.is_empty() {
-            let size = source.size_limit.as_ref().map(|size| size.amount().value().max(0) as u64).filter(|size| *size > 0);
+            let size =
+                source.size_limit.as_ref().map(|size| size.amount().value().max(0) as u64).filter(|size| *size > 0);
             sys::mount::tmpfs(&dir, size, 0o777).map_err(text)?;
         }
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).map_err(text)?;
@@ -294,7 +289,8 @@ fn host_path(source: &HostPathVolumeSource) -> Result<(), String> {
         "" => return Ok(()),
         _ => {}
     }
-    let meta = fs::metadata(path).map_err(|_| format!("hostPath type check failed: {} is not {}", source.path, noun(kind)))?;
+    let meta =
+        fs::metadata(path).map_err(|_| format!("hostPath type check failed: {} is not {}", source.path, noun(kind)))?;
     let right = match kind {
         "Directory" | "DirectoryOrCreate" => meta.is_dir(),
         "File" | "FileOrCreate" => meta.is_file(),

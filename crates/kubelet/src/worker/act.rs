@@ -30,11 +30,7 @@ impl Worker {
             Action::PrepareVolumes => self.prepare_volumes(),
             Action::CreateSandbox => self.create_sandbox(),
             Action::Start { name, restart } => self.start(name, restart),
-            Action::Kill {
-                name,
-                grace_seconds,
-                message,
-            } => self.kill(name, grace_seconds, message),
+            Action::Kill { name, grace_seconds, message } => self.kill(name, grace_seconds, message),
             Action::Show { name, state, event } => self.show(&name, state, event),
             Action::EndPod { reason, message } => {
                 self.event(false, reason, message.into(), None);
@@ -52,13 +48,7 @@ impl Worker {
         let (tx, ip) = (self.outcomes.0.clone(), self.observed.address());
         self.tasks.spawn(async move {
             let (paths, place) = (node.paths.pod(&pod.metadata.uid), node.place(ip.map(Into::into)));
-            let source = Source {
-                pod: &pod,
-                paths: &paths,
-                cluster: &*node.cluster,
-                place: &place,
-                tokens: &tokens,
-            };
+            let source = Source { pod: &pod, paths: &paths, cluster: &*node.cluster, place: &place, tokens: &tokens };
             let result = source.prepare().await.map_err(|error| error.to_string());
             drop(tx.send(Outcome::Volumes(result)).await);
         });
@@ -81,13 +71,7 @@ impl Worker {
         let ip = self.observed.address();
         self.tasks.spawn(async move {
             let (paths, place) = (node.paths.pod(&pod.metadata.uid), node.place(ip.map(Into::into)));
-            let source = Source {
-                pod: &pod,
-                paths: &paths,
-                cluster: &*node.cluster,
-                place: &place,
-                tokens: &tokens,
-            };
+            let source = Source { pod: &pod, paths: &paths, cluster: &*node.cluster, place: &place, tokens: &tokens };
             if let Err(error) = source.refresh().await {
                 tracing::debug!(pod = pod.metadata.name, %error, "volumes are not brought up to date");
             }

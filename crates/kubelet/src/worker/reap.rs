@@ -36,14 +36,8 @@ impl Worker {
         if !self.reaping.insert(id.to_owned()) {
             return;
         }
-        let exit = Exit {
-            id: id.to_owned(),
-            code,
-            reason: String::new(),
-            message: String::new(),
-            started_at,
-            finished_at,
-        };
+        let exit =
+            Exit { id: id.to_owned(), code, reason: String::new(), message: String::new(), started_at, finished_at };
         let (node, pod, tx) = (self.node.clone(), self.desired.pod.clone(), self.outcomes.0.clone());
         self.tasks.spawn(async move {
             let paths = node.paths.pod(&pod.metadata.uid);
@@ -76,10 +70,7 @@ async fn explain(node: &Node, uid: &str, cgroup: &str, exit: Exit) -> Exit {
         0 => "Completed",
         _ => "Error",
     };
-    Exit {
-        reason: reason.into(),
-        ..exit
-    }
+    Exit { reason: reason.into(), ..exit }
 }
 
 /// What the container left at its terminationMessagePath, or the end of its log.

@@ -133,10 +133,7 @@ impl Cluster for Map {
     }
 
     async fn token(&self, _: &Pod, _: &TokenFor) -> Result<Token, Error> {
-        Ok(Token {
-            token: "token".into(),
-            expires_at: kubelet::time::now() + kubelet::time::HOUR,
-        })
+        Ok(Token { token: "token".into(), expires_at: kubelet::time::now() + kubelet::time::HOUR })
     }
 
     async fn services(&self, _: &str) -> Vec<Arc<Service>> {
@@ -226,7 +223,13 @@ impl Lab {
         let image = testkit::image::Image::busybox().expect("needs busybox-static");
         image.write_archive(IMAGE, &archive).unwrap();
         let socket = lab.root.join("c.sock");
-        let import = Command::new("ctr").arg("-a").arg(&socket).args(["-n", "k8s.io", "images", "import"]).arg(&archive).output().unwrap();
+        let import = Command::new("ctr")
+            .arg("-a")
+            .arg(&socket)
+            .args(["-n", "k8s.io", "images", "import"])
+            .arg(&archive)
+            .output()
+            .unwrap();
         assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
         lab.start_kubelet().await;
         lab
@@ -240,18 +243,12 @@ impl Lab {
         let node = Arc::new(Node::new(Parts {
             name: "lab".into(),
             ip: "10.77.0.1".parse().unwrap(),
-            paths: Paths {
-                root: self.root.join("k"),
-                logs: self.root.join("logs"),
-            },
+            paths: Paths { root: self.root.join("k"), logs: self.root.join("logs") },
             settings: Settings {
                 dns: Default::default(),
                 cluster_domain: "cluster.local".into(),
                 cgroup_root: self.cgroup_root.clone(),
-                log_limits: logs::Limits {
-                    bytes_max: 10 << 20,
-                    files_max: 3,
-                },
+                log_limits: logs::Limits { bytes_max: 10 << 20, files_max: 3 },
                 program: env!("CARGO_BIN_EXE_keelson-log-writer").into(),
             },
             containerd: self.containerd.clone(),
@@ -352,14 +349,21 @@ impl Lab {
     }
 
     #[track_caller]
-    pub fn wait<'a>(&'a self, pod: &'a Pod, what: &'a str, is: impl Fn(&Pod) -> bool + 'a) -> impl Future<Output = Pod> + 'a {
+    pub fn wait<'a>(
+        &'a self,
+        pod: &'a Pod,
+        what: &'a str,
+        is: impl Fn(&Pod) -> bool + 'a,
+    ) -> impl Future<Output = Pod> + 'a {
         let caller = std::panic::Location::caller();
         async move {
             let began = Instant::now();
             loop {
                 match self.map.pod(pod) {
                     Some(pod) if is(&pod) => return pod,
-                    other if began.elapsed() > WAIT => panic!("{caller}: no {what}: {:#?}", other.map(|pod| pod.status)),
+                    other if began.elapsed() > WAIT => {
+                        panic!("{caller}: no {what}: {:#?}", other.map(|pod| pod.status))
+                    }
                     _ => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
             }
@@ -416,12 +420,11 @@ impl Lab {
     pub async fn exec(&self, pod: &Pod, container: &str, command: &[&str]) -> (i32, String) {
         let paths = self.node().paths.pod(&pod.metadata.uid);
         let (_, observed) = kubelet::record::load(&paths).unwrap();
-        let State::Running { id, .. } = &observed.containers[container].state else { panic!("{container} does not run") };
-        let process = self.containerd.process_of(id).await.unwrap();
-        let process = Process {
-            args: command.iter().map(|word| (*word).to_owned()).collect(),
-            ..process
+        let State::Running { id, .. } = &observed.containers[container].state else {
+            panic!("{container} does not run")
         };
+        let process = self.containerd.process_of(id).await.unwrap();
+        let process = Process { args: command.iter().map(|word| (*word).to_owned()).collect(), ..process };
         let ended = kubelet::exec::run(&self.containerd, &paths, id, &process, Some(WAIT)).await.unwrap();
         (ended.code.unwrap(), ended.output)
     }
@@ -463,7 +466,9 @@ impl Lab {
         for pid in processes(&self.root, "keelson-log-writer") {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
-        for container in self.containerd.list_containers("io.cri-containerd.kind", "container").await.unwrap_or_default() {
+        for container in
+            self.containerd.list_containers("io.cri-containerd.kind", "container").await.unwrap_or_default()
+        {
             let _ = self.containerd.kill_task(&container.id, 9, true).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
             let _ = self.containerd.delete_container(&container.id).await;

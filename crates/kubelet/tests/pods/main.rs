@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lab::{Lab, on_lab};
 use proto::core::v1::{
-    Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, Probe, ProbeHandler,
-    Volume, VolumeMount, VolumeSource,
+    Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, Probe, ProbeHandler, Volume,
+    VolumeMount, VolumeSource,
 };
 
 fn shell(script: &str) -> Container {
@@ -48,16 +48,9 @@ fn is_ready(pod: &Pod) -> bool {
 fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
     on_lab(async |lab: &Lab| {
         let mut server = shell("echo hello; mkdir /w; echo page > /w/index.html; exec httpd -f -p 8080 -h /w");
-        server.env = vec![EnvVar {
-            name: "A".into(),
-            value: "1".into(),
-            value_from: None,
-        }];
-        server.ports = vec![proto::core::v1::ContainerPort {
-            container_port: 8080,
-            host_port: 18080,
-            ..Default::default()
-        }];
+        server.env = vec![EnvVar { name: "A".into(), value: "1".into(), value_from: None }];
+        server.ports =
+            vec![proto::core::v1::ContainerPort { container_port: 8080, host_port: 18080, ..Default::default() }];
         let mut pod = pod("web", "Always", vec![server]);
         lab.map.put_config_map("default", "cm", &[("key", "value")]);
         pod.spec.volumes = vec![Volume {
@@ -70,11 +63,8 @@ fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
                 ..VolumeSource::default()
             },
         }];
-        pod.spec.containers[0].volume_mounts = vec![VolumeMount {
-            name: "v".into(),
-            mount_path: "/v".into(),
-            ..VolumeMount::default()
-        }];
+        pod.spec.containers[0].volume_mounts =
+            vec![VolumeMount { name: "v".into(), mount_path: "/v".into(), ..VolumeMount::default() }];
         lab.create(&pod).await;
         let running = lab.wait(&pod, "Ready", is_ready).await;
         assert_eq!(running.status.phase, "Running");
@@ -101,7 +91,11 @@ fn a_container_that_ends_is_restarted_with_growing_pauses() {
         lab.create(&pod).await;
         let seen = lab
             .wait(&pod, "CrashLoopBackOff", |pod| {
-                pod.status.container_statuses.first().and_then(|status| status.state.waiting.as_ref()).is_some_and(|waiting| waiting.reason == "CrashLoopBackOff")
+                pod.status
+                    .container_statuses
+                    .first()
+                    .and_then(|status| status.state.waiting.as_ref())
+                    .is_some_and(|waiting| waiting.reason == "CrashLoopBackOff")
             })
             .await;
         let status = &seen.status.container_statuses[0];
@@ -119,7 +113,9 @@ fn a_container_that_ends_is_restarted_with_growing_pauses() {
 #[test]
 fn a_pod_that_runs_to_its_end_succeeds_or_fails() {
     on_lab(async |lab: &Lab| {
-        for (script, phase, reason) in [("echo done > /dev/termination-log", "Succeeded", "Completed"), ("exit 2", "Failed", "Error")] {
+        for (script, phase, reason) in
+            [("echo done > /dev/termination-log", "Succeeded", "Completed"), ("exit 2", "Failed", "Error")]
+        {
             let pod = pod(&phase.to_lowercase(), "Never", vec![shell(script)]);
             lab.create(&pod).await;
             let seen = lab.wait(&pod, phase, |pod| pod.status.phase == phase).await;
@@ -152,10 +148,7 @@ fn init_containers_run_in_order_beside_sidecars() {
             vec![named("one", "sleep 0.3; echo one >> /shared/order"), side, named("two", "echo two >> /shared/order")];
         pod.spec.volumes = vec![Volume {
             name: "shared".into(),
-            volume_source: VolumeSource {
-                empty_dir: Some(EmptyDirVolumeSource::default()),
-                ..VolumeSource::default()
-            },
+            volume_source: VolumeSource { empty_dir: Some(EmptyDirVolumeSource::default()), ..VolumeSource::default() },
         }];
         lab.create(&pod).await;
         let seen = lab.wait(&pod, "Succeeded", |pod| pod.status.phase == "Succeeded").await;
@@ -172,9 +165,7 @@ fn probes_decide_readiness_and_restarts() {
         let check = |file: &str| {
             Some(Probe {
                 handler: ProbeHandler {
-                    exec: Some(ExecAction {
-                        command: ["cat", file].map(String::from).to_vec(),
-                    }),
+                    exec: Some(ExecAction { command: ["cat", file].map(String::from).to_vec() }),
                     ..ProbeHandler::default()
                 },
                 period_seconds: 1,
@@ -226,7 +217,8 @@ fn a_pre_stop_hook_runs_before_the_signal() {
 #[test]
 fn a_restarted_kubelet_and_a_restarted_containerd_disturb_nothing() {
     on_lab(async |lab: &Lab| {
-        let pod = pod("steady", "Always", vec![shell("i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done")]);
+        let pod =
+            pod("steady", "Always", vec![shell("i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done")]);
         lab.create(&pod).await;
         let before = lab.wait(&pod, "Ready", is_ready).await;
         lab.restart_kubelet().await;
@@ -251,7 +243,8 @@ fn a_restarted_kubelet_and_a_restarted_containerd_disturb_nothing() {
 #[test]
 fn a_killed_log_writer_is_replaced_and_loses_nothing() {
     on_lab(async |lab: &Lab| {
-        let pod = pod("logged", "Always", vec![shell("i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done")]);
+        let pod =
+            pod("logged", "Always", vec![shell("i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done")]);
         lab.create(&pod).await;
         let running = lab.wait(&pod, "Ready", is_ready).await;
         for _ in 0..3 {
@@ -288,7 +281,9 @@ fn memory_beyond_the_limit_is_told_as_oom() {
 #[test]
 fn what_is_wrong_is_said_and_mended_when_it_can_be() {
     on_lab(async |lab: &Lab| {
-        let waiting = |pod: &Pod| pod.status.container_statuses.first().and_then(|status| status.state.waiting.clone()).unwrap_or_default();
+        let waiting = |pod: &Pod| {
+            pod.status.container_statuses.first().and_then(|status| status.state.waiting.clone()).unwrap_or_default()
+        };
         let mut needs = shell(FOREVER);
         needs.env_from.push(proto::core::v1::EnvFromSource {
             config_map_ref: Some(proto::core::v1::ConfigMapEnvSource {
@@ -299,7 +294,9 @@ fn what_is_wrong_is_said_and_mended_when_it_can_be() {
         });
         let needy = pod("needy", "Always", vec![needs]);
         lab.create(&needy).await;
-        let seen = lab.wait(&needy, "CreateContainerConfigError", |pod| waiting(pod).reason == "CreateContainerConfigError").await;
+        let seen = lab
+            .wait(&needy, "CreateContainerConfigError", |pod| waiting(pod).reason == "CreateContainerConfigError")
+            .await;
         assert_eq!(waiting(&seen).message, "configmap \"late\" not found");
         lab.map.put_config_map("default", "late", &[]);
         lab.wait(&needy, "Ready", is_ready).await;
@@ -352,7 +349,8 @@ fn an_image_comes_from_a_registry_with_the_pods_credentials() {
         allowed.spec.image_pull_secrets = vec![proto::core::v1::LocalObjectReference { name: "pull".into() }];
         lab.create(&allowed).await;
         lab.wait(&allowed, "Ready", is_ready).await;
-        let pulled = lab.map.events().into_iter().find(|event| event.message.starts_with("Successfully pulled")).unwrap();
+        let pulled =
+            lab.map.events().into_iter().find(|event| event.message.starts_with("Successfully pulled")).unwrap();
         assert_eq!(pulled.reason, "Pulled");
         drop(registry);
         lab.delete(&allowed, 0).await;

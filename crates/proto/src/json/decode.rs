@@ -440,7 +440,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let context = self.context;
         loop {
             let at = list.len();
-            let seed = Item { list: &mut *list, value, path: &Path::Index(path, at), type_meta, context: &mut *context };
+            let seed =
+                Item { list: &mut *list, value, path: &Path::Index(path, at), type_meta, context: &mut *context };
             if items.next_element_seed(seed)?.is_none() {
                 return Ok(());
             }
@@ -540,7 +541,14 @@ fn fields<'de, A: MapAccess<'de>>(
         }
         let (label, value) = (field.label, field.value);
         let target = reach(message, steps);
-        map.next_value_seed(Seed { target, label, value, path: &here, type_meta: field.type_meta, context: &mut *context })?;
+        map.next_value_seed(Seed {
+            target,
+            label,
+            value,
+            path: &here,
+            type_meta: field.type_meta,
+            context: &mut *context,
+        })?;
     }
     Ok(())
 }
@@ -554,7 +562,8 @@ fn type_field<'de, A: MapAccess<'de>>(
 ) -> Result<(), A::Error> {
     let mut text = String::new();
     let target = Mut::String(&mut text);
-    let seed = Seed { target, label: Label::Single, value: ValueType::String, path, type_meta: false, context: &mut *context };
+    let seed =
+        Seed { target, label: Label::Single, value: ValueType::String, path, type_meta: false, context: &mut *context };
     map.next_value_seed(seed)?;
     if let Path::Name(Path::Root, _) = path {
         let kept = if name == "kind" { &mut context.decoded.kind } else { &mut context.decoded.api_version };
@@ -611,7 +620,11 @@ struct Seen {
 }
 
 impl Seen {
-    fn find(&mut self, info: &'static MessageInfo, name: &str) -> Option<(crate::schema::FieldPath, &'static FieldInfo)> {
+    fn find(
+        &mut self,
+        info: &'static MessageInfo,
+        name: &str,
+    ) -> Option<(crate::schema::FieldPath, &'static FieldInfo)> {
         let found = info.find_from(self.next, name);
         if let Some((path, _)) = &found {
             self.next = path.steps().next().unwrap_or(0) + 1;

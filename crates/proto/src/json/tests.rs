@@ -17,7 +17,15 @@ fn inlined_messages_are_flattened_both_ways() {
         "containers": [{"name": "c", "resources": {}, "livenessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 3}}],
     }, "status": {}});
     let pod: Pod = from_value(value.clone()).expect("a pod");
-    assert_eq!(pod.spec.volumes[0].volume_source.empty_dir.as_ref().and_then(|dir| dir.size_limit.clone()).map(|size| size.string), Some("1Gi".to_owned()));
+    assert_eq!(
+        pod.spec.volumes[0]
+            .volume_source
+            .empty_dir
+            .as_ref()
+            .and_then(|dir| dir.size_limit.clone())
+            .map(|size| size.string),
+        Some("1Gi".to_owned())
+    );
     assert_eq!(to_value(&pod), value);
 }
 
@@ -42,7 +50,8 @@ fn type_errors_name_the_path() {
 
 #[test]
 fn null_is_absent() {
-    let pod: Pod = from_slice(br#"{"metadata":{"name":null,"labels":null,"deletionTimestamp":null},"spec":null}"#).expect("a pod");
+    let pod: Pod =
+        from_slice(br#"{"metadata":{"name":null,"labels":null,"deletionTimestamp":null},"spec":null}"#).expect("a pod");
     assert_eq!(pod, Pod::default());
 }
 

@@ -35,7 +35,11 @@ pub fn head(state: &State, position: Position) -> pb::CheckpointHead {
             membership: Some(codec::membership(state.membership.membership())),
         }),
         attributes: state.attributes.values().cloned().collect(),
-        alarms: state.alarms.iter().map(|(member_id, alarm)| pb::HeldAlarm { member_id: *member_id, alarm: *alarm }).collect(),
+        alarms: state
+            .alarms
+            .iter()
+            .map(|(member_id, alarm)| pb::HeldAlarm { member_id: *member_id, alarm: *alarm })
+            .collect(),
         leases: state.lessor.iter().map(|(id, lease)| pb::HeldLease { id, ttl: lease.ttl }).collect(),
         revision: state.index.revision(),
         compacted: state.index.compacted(),

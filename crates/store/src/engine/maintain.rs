@@ -194,7 +194,8 @@ impl Maintainer {
         match job {
             Job::Sync(done) => {
                 let result = self.sync();
-                let copy = result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+                let copy =
+                    result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
                 // The asker may have stopped waiting.
                 drop(done.send(result));
                 copy

@@ -101,8 +101,8 @@ fn read_checkpoint(engine: &Engine) -> io::Result<(State, Position, u64)> {
     match engine.disk.open(&path, false) {
         Ok(file) => {
             let bytes = read_whole(&*file)?;
-            let (state, position) = checkpoint::read(&bytes)
-                .ok_or_else(|| io::Error::other("the engine's checkpoint is damaged"))?;
+            let (state, position) =
+                checkpoint::read(&bytes).ok_or_else(|| io::Error::other("the engine's checkpoint is damaged"))?;
             Ok((state, position, bytes.len() as u64))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((State::default(), BEGINNING, 0)),
@@ -167,7 +167,8 @@ fn replay_segment(state: &mut State, file: &dyn File, number: u32, start: u64) -
         let base = at + frame::FRAME_HEADER_LEN;
         let Some((applied, mut reader)) = frame::Reader::new(payload, number, base as u64) else { break };
         while !reader.is_empty() {
-            let damaged = || io::Error::other(format!("segment {number} holds a frame at byte {at} that makes no sense"));
+            let damaged =
+                || io::Error::other(format!("segment {number} holds a frame at byte {at} that makes no sense"));
             let (effect, _) = reader.next().ok_or_else(damaged)?;
             state.restore(effect);
         }

@@ -40,7 +40,8 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &str, create: bool) -> io::Result<Arc<dyn File>> {
-        let file = fs::OpenOptions::new().read(true).write(true).create(create).truncate(false).open(self.root.join(path))?;
+        let file =
+            fs::OpenOptions::new().read(true).write(true).create(create).truncate(false).open(self.root.join(path))?;
         Ok(Arc::new(OsFile { file }))
     }
 

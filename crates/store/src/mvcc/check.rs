@@ -189,7 +189,10 @@ mod tests {
     fn branches_of_a_nested_transaction_may_write_the_same_key() {
         check(vec![txn_op(vec![put_op("a")], vec![put_op("a")])], Ok(()));
         check(vec![put_op("a"), txn_op(vec![], vec![put_op("a")])], Err(Refused::DuplicateKey));
-        check(vec![txn_op(vec![put_op("a")], vec![]), txn_op(vec![delete_op("a", "")], vec![])], Err(Refused::DuplicateKey));
+        check(
+            vec![txn_op(vec![put_op("a")], vec![]), txn_op(vec![delete_op("a", "")], vec![])],
+            Err(Refused::DuplicateKey),
+        );
     }
 
     #[test]

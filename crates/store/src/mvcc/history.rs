@@ -118,14 +118,18 @@ mod tests {
     #[test]
     fn a_reader_sees_the_last_version_up_to_its_revision() {
         let history = history(&[version(2, 1), version(5, 2), version(7, 0), version(9, 1)]);
-        for (revision, seen) in [(1, None), (2, Some(2)), (4, Some(2)), (6, Some(5)), (7, None), (8, None), (9, Some(9))] {
+        for (revision, seen) in
+            [(1, None), (2, Some(2)), (4, Some(2)), (6, Some(5)), (7, None), (8, None), (9, Some(9))]
+        {
             assert_eq!(history.at(revision).map(|version| version.main), seen, "at {revision}");
         }
     }
 
     #[test]
     fn compaction_keeps_what_readers_at_the_revision_see() {
-        for (revision, left) in [(1, vec![2, 5, 7, 9]), (2, vec![2, 5, 7, 9]), (6, vec![5, 7, 9]), (7, vec![9]), (9, vec![9])] {
+        for (revision, left) in
+            [(1, vec![2, 5, 7, 9]), (2, vec![2, 5, 7, 9]), (6, vec![5, 7, 9]), (7, vec![9]), (9, vec![9])]
+        {
             let mut history = history(&[version(2, 1), version(5, 2), version(7, 0), version(9, 1)]);
             history.compact(revision, |_| {});
             let mains: Vec<i64> = history.versions().iter().map(|version| version.main).collect();

@@ -86,16 +86,11 @@ impl Index {
         revision: i64,
     ) -> impl Iterator<Item = (&'a [u8], &'a Version)> + use<'a> {
         let bounds = interval.bounds().unwrap_or((Bound::Excluded(&[]), Bound::Excluded(&[0])));
-        self.keys
-            .range::<[u8], _>(bounds)
-            .filter_map(move |(key, history)| Some((&**key, history.at(revision)?)))
+        self.keys.range::<[u8], _>(bounds).filter_map(move |(key, history)| Some((&**key, history.at(revision)?)))
     }
 
     /// Keys of the interval with their whole histories, in order.
-    pub fn histories<'a>(
-        &'a self,
-        interval: &Interval<'_>,
-    ) -> impl Iterator<Item = (&'a [u8], &'a History)> + use<'a> {
+    pub fn histories<'a>(&'a self, interval: &Interval<'_>) -> impl Iterator<Item = (&'a [u8], &'a History)> + use<'a> {
         let bounds = interval.bounds().unwrap_or((Bound::Excluded(&[]), Bound::Excluded(&[0])));
         self.keys.range::<[u8], _>(bounds).map(|(key, history)| (&**key, history))
     }

@@ -58,7 +58,11 @@ mod tests {
     #[test]
     fn range_end_says_which_keys() {
         let check = |key: &str, end: &[u8], inside: &str, expect: bool| {
-            assert_eq!(Interval::new(key.as_bytes(), end).contains(inside.as_bytes()), expect, "{key} {end:?} {inside}");
+            assert_eq!(
+                Interval::new(key.as_bytes(), end).contains(inside.as_bytes()),
+                expect,
+                "{key} {end:?} {inside}"
+            );
         };
         check("b", b"", "b", true);
         check("b", b"", "ba", false);

@@ -39,7 +39,14 @@ fn number(words: &[&str], name: &str) -> i64 {
 fn pair(kv: &KeyValue) -> String {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let lease = if kv.lease == 0 { String::new() } else { format!(" lease={}", kv.lease) };
-    format!("{}={} create={} mod={} version={}{lease}", text(&kv.key), text(&kv.value), kv.create_revision, kv.mod_revision, kv.version)
+    format!(
+        "{}={} create={} mod={} version={}{lease}",
+        text(&kv.key),
+        text(&kv.value),
+        kv.create_revision,
+        kv.mod_revision,
+        kv.version
+    )
 }
 
 fn range_request(words: &[&str]) -> etcd::RangeRequest {
@@ -71,7 +78,11 @@ fn range_request(words: &[&str]) -> etcd::RangeRequest {
 fn put_request(words: &[&str]) -> etcd::PutRequest {
     etcd::PutRequest {
         key: bytes(words[1]),
-        value: words.get(2).filter(|word| !word.contains('=') && !word.starts_with("ignore")).map(|word| bytes(word)).unwrap_or_default(),
+        value: words
+            .get(2)
+            .filter(|word| !word.contains('=') && !word.starts_with("ignore"))
+            .map(|word| bytes(word))
+            .unwrap_or_default(),
         lease: number(words, "lease"),
         prev_kv: words.contains(&"prev"),
         ignore_value: words.contains(&"ignore-value"),

@@ -50,7 +50,13 @@ enum Step {
     /// Writes two keys when the first is there, deletes a range when it is not.
     Txn(u8, u8, u8),
     Compact(u8),
-    Range { key: u8, end: u8, back: u8, limit: u8, keys_only: bool },
+    Range {
+        key: u8,
+        end: u8,
+        back: u8,
+        limit: u8,
+        keys_only: bool,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -15,12 +15,12 @@ use proto::etcdserverpb::{
 };
 use proto::mvccpb::KeyValue;
 
+use super::Values;
 use super::event::Event;
 use super::history::{Loc, Version};
 use super::index::Index;
 use super::interval::Interval;
 use super::range::{key_value, select};
-use super::Values;
 use crate::lease::Lessor;
 use crate::refused::Refused;
 use crate::reply::header;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use daemon::tls::ClientIdentity;
 use futures::{Stream, StreamExt, stream};
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -21,7 +22,6 @@ use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::raft_client::RaftClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use daemon::tls::ClientIdentity;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;

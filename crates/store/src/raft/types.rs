@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::impls::leader_id_std::LeaderId;
-use openraft::type_config::alias::{
-    CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf,
-};
+use openraft::type_config::alias::{CommittedLeaderIdOf, EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use proto::keelson::raft::v1 as pb;
 
 use super::machine::Machine;

@@ -66,4 +66,3 @@ impl Kv for KvService {
 pub fn unexpected() -> Status {
     Refused::Stopped.into()
 }
-

@@ -86,14 +86,16 @@ impl Raft for RaftService {
     async fn append(&self, req: Request<Streaming<pb::AppendRequest>>) -> Result<Response<Appends>, Status> {
         let owner = self.member.owner;
         // The stream ends at the first request that is not for this member, or makes no sense.
-        let requests = req.into_inner().scan((), move |(), req| std::future::ready((|| {
-            let req = req.ok()?;
-            let target = req.target?;
-            if (target.cluster_id, target.member_id) != (owner.cluster_id, owner.member_id) {
-                return None;
-            }
-            append_request(req).ok()
-        })()));
+        let requests = req.into_inner().scan((), move |(), req| {
+            std::future::ready((|| {
+                let req = req.ok()?;
+                let target = req.target?;
+                if (target.cluster_id, target.member_id) != (owner.cluster_id, owner.member_id) {
+                    return None;
+                }
+                append_request(req).ok()
+            })())
+        });
         let answers = self.member.raft.stream_append(requests);
         let answers = answers.map(|answer| answer.map(append_response).map_err(stopped));
         let stopping = self.member.stopping.clone();
@@ -153,10 +155,7 @@ impl Raft for RaftService {
         Ok(Response::new(pb::TransferLeaderResponse { refused }))
     }
 
-    async fn read_index(
-        &self,
-        req: Request<pb::ReadIndexRequest>,
-    ) -> Result<Response<pb::ReadIndexResponse>, Status> {
+    async fn read_index(&self, req: Request<pb::ReadIndexRequest>) -> Result<Response<pb::ReadIndexResponse>, Status> {
         self.check(req.into_inner().target)?;
         let (term, index) = read_index::confirm(&self.member.raft).await?;
         let log_id = index.map(|index| pb::LogId { term, index });
@@ -174,10 +173,7 @@ impl Raft for RaftService {
         }
     }
 
-    async fn keep_alive(
-        &self,
-        req: Request<pb::KeepAliveRequest>,
-    ) -> Result<Response<pb::KeepAliveResponse>, Status> {
+    async fn keep_alive(&self, req: Request<pb::KeepAliveRequest>) -> Result<Response<pb::KeepAliveResponse>, Status> {
         let req = req.into_inner();
         self.check(req.target)?;
         if !self.member.is_leader() {

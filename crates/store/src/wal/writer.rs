@@ -56,12 +56,7 @@ impl Done {
 }
 
 impl Writer {
-    pub fn new(
-        env: &Env,
-        owner: Owner,
-        memory: Arc<Mutex<Memory>>,
-        segments: Vec<Segment>,
-    ) -> Result<Self, WalError> {
+    pub fn new(env: &Env, owner: Owner, memory: Arc<Mutex<Memory>>, segments: Vec<Segment>) -> Result<Self, WalError> {
         let mut writer = Self {
             disk: env.disk.clone(),
             segment_bytes: env.sizes.wal_segment,

@@ -31,7 +31,8 @@ async fn replay(
 ) {
     let client = cluster.client(server, "admin");
     for name in cases("defaulting", ".in.json").into_iter().filter(|name| wanted(name)) {
-        let (input, output) = (json(&format!("defaulting/{name}.in.json")), json(&format!("defaulting/{name}.out.json")));
+        let (input, output) =
+            (json(&format!("defaulting/{name}.in.json")), json(&format!("defaulting/{name}.out.json")));
         let space = output["metadata"]["namespace"].as_str().unwrap_or_default();
         if let Some((_, reason)) = OPEN.iter().find(|(open, _)| *open == name) {
             tally.leave_out(reason);
@@ -65,9 +66,7 @@ async fn replay(
 }
 
 /// Cases that are not as recorded yet, each with what is missing.
-const OPEN: &[(&str, &str)] = &[
-    ("event-events-v1", "open: events.k8s.io/v1 is not served yet"),
-];
+const OPEN: &[(&str, &str)] = &[("event-events-v1", "open: events.k8s.io/v1 is not served yet")];
 
 /// The objects that had to be there; their paths. `None` where one is of a kind not served.
 async fn prepare(client: &client::Client, name: &str, space: &str) -> Option<Vec<String>> {

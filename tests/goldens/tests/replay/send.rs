@@ -1,11 +1,11 @@
 //! A recorded REST request, sent over gRPC.
 
 use client::Client;
+use prost::Message as _;
 use proto::keelson::api::v1::{
     CreateRequest, DeleteCollectionRequest, DeleteOptions, DeleteRequest, GetRequest, Json, ListRequest, Object,
     PatchRequest, ResourceRef, Selectors, UpdateRequest, WriteOptions, patch_request,
 };
-use prost::Message as _;
 use serde_json::Value;
 use test_goldens::request::{Target, body, header};
 
@@ -57,13 +57,8 @@ pub async fn send(client: &Client, request: &Value) -> Result<Answer, &'static s
                 "application/apply-patch+yaml" => return Err("server-side apply (part 3)"),
                 _ => return Err("a content type"),
             };
-            let request = PatchRequest {
-                r#ref: Some(reference),
-                r#type: kind.into(),
-                patch: text.into(),
-                options,
-                force: false,
-            };
+            let request =
+                PatchRequest { r#ref: Some(reference), r#type: kind.into(), patch: text.into(), options, force: false };
             resources.patch(request).await.map(|reply| made(reply.into_inner(), 200))
         }
         ("DELETE", false) => {
@@ -116,8 +111,14 @@ fn expressible(target: &Target) -> Result<(), &'static str> {
             "limit" => value.parse::<i64>().is_ok(),
             "gracePeriodSeconds" => value.parse::<i64>().is_ok(),
             "dryRun" => value == "All",
-            "resourceVersion" | "resourceVersionMatch" | "continue" | "fieldSelector" | "labelSelector"
-            | "fieldManager" | "fieldValidation" | "propagationPolicy" => true,
+            "resourceVersion"
+            | "resourceVersionMatch"
+            | "continue"
+            | "fieldSelector"
+            | "labelSelector"
+            | "fieldManager"
+            | "fieldValidation"
+            | "propagationPolicy" => true,
             _ => false,
         };
         if !fine {

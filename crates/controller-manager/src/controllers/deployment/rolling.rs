@@ -38,11 +38,7 @@ fn bounds(deployment: &Deployment) -> (i32, i32) {
 pub fn scale_new(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
     let Some(new) = &sets.new else { return Vec::new() };
     let (have, wanted) = (replicas(new), wanted(deployment));
-    let size = if have > wanted {
-        wanted
-    } else {
-        have + sets.room(wanted + max_surge(deployment)).min(wanted - have)
-    };
+    let size = if have > wanted { wanted } else { have + sets.room(wanted + max_surge(deployment)).min(wanted - have) };
     if size == have { Vec::new() } else { vec![scale::write(deployment, new, size)] }
 }
 

@@ -122,14 +122,15 @@ fn share(deployment: &Deployment, set: &ReplicaSet, allowed: i32) -> i32 {
 }
 
 /// Writes for those whose size, or what is remembered on them, changes.
-fn resize<'a>(
-    deployment: &Deployment,
-    sizes: impl IntoIterator<Item = (&'a Arc<ReplicaSet>, i32)>,
-) -> Vec<Write> {
+fn resize<'a>(deployment: &Deployment, sizes: impl IntoIterator<Item = (&'a Arc<ReplicaSet>, i32)>) -> Vec<Write> {
     let (desired, max) = remembered(deployment);
     let is_right = |set: &ReplicaSet, size: i32| {
         let annotations = &set.metadata.annotations;
         replicas(set) == size && annotations.get(DESIRED) == Some(&desired) && annotations.get(MAX) == Some(&max)
     };
-    sizes.into_iter().filter(|(set, size)| !is_right(set, *size)).map(|(set, size)| write(deployment, set, size)).collect()
+    sizes
+        .into_iter()
+        .filter(|(set, size)| !is_right(set, *size))
+        .map(|(set, size)| write(deployment, set, size))
+        .collect()
 }

@@ -9,7 +9,8 @@ use super::sets::{Sets, wanted};
 
 /// The status, progress not yet judged.
 pub fn of(deployment: &Deployment, sets: &Sets, now: Time) -> DeploymentStatus {
-    let sum = |count: fn(&proto::apps::v1::ReplicaSetStatus) -> i32| sets.all().map(|set| count(&set.status)).sum::<i32>();
+    let sum =
+        |count: fn(&proto::apps::v1::ReplicaSetStatus) -> i32| sets.all().map(|set| count(&set.status)).sum::<i32>();
     let available = sum(|status| status.available_replicas);
     let terminating = sum(|status| status.terminating_replicas.unwrap_or(0));
     let mut status = DeploymentStatus {

@@ -88,7 +88,12 @@ pub fn create_set(deployment: &Deployment, sets: &Sets) -> Write {
     let mut selector = deployment.spec.selector.clone().unwrap_or_default();
     selector.match_labels.insert(HASH_LABEL.to_owned(), hash);
     set.spec.selector = Some(selector);
-    let failed = Note::warning(NAME, deployment, "ReplicaSetCreateError", format!("Failed to create new replica set {name:?}: {{error}}"));
+    let failed = Note::warning(
+        NAME,
+        deployment,
+        "ReplicaSetCreateError",
+        format!("Failed to create new replica set {name:?}: {{error}}"),
+    );
     let write = Write::create(set).on_failure(failed);
     if replicas == 0 {
         return write;

@@ -146,7 +146,8 @@ fn recreate_starts_nothing_before_the_old_pods_are_gone() {
     for _ in 0..200 {
         sim.deliver_all();
         let wrote = sim.look_deployment() | sim.look_sets(None);
-        let images: std::collections::BTreeSet<String> = sim.list::<Pod>().iter().map(|pod| image(pod).into()).collect();
+        let images: std::collections::BTreeSet<String> =
+            sim.list::<Pod>().iter().map(|pod| image(pod).into()).collect();
         assert!(images.len() <= 1, "old and new pods together");
         if !wrote && !sim.end_pods(Some(0)) && !sim.start_pod() {
             break;

@@ -27,13 +27,11 @@ pub fn plan(
     let mut plan = Plan::none();
     let mut spare = found;
     for ((family, ports), endpoints) in desired {
-        let (mut mine, rest): (Vec<_>, Vec<_>) = spare
-            .into_iter()
-            .partition(|slice| {
-                // Where the family has no endpoint left, any slice of it can become the empty one.
-                let can_turn = slice.endpoints.is_empty() || endpoints.is_empty();
-                slice.address_type == family && (slice.ports == ports || can_turn)
-            });
+        let (mut mine, rest): (Vec<_>, Vec<_>) = spare.into_iter().partition(|slice| {
+            // Where the family has no endpoint left, any slice of it can become the empty one.
+            let can_turn = slice.endpoints.is_empty() || endpoints.is_empty();
+            slice.address_type == family && (slice.ports == ports || can_turn)
+        });
         spare = rest;
         // Slices with the very ports first; empty ones may take any ports over.
         mine.sort_by_key(|slice| (slice.ports != ports, slice.metadata.name.clone()));

@@ -23,7 +23,8 @@ fn pod(number: usize, port: i32) -> Pod {
     sim::ready(&mut pod, 5);
     pod.status.pod_ip = format!("10.244.{}.{}", number / 250, number % 250 + 1);
     pod.status.pod_ips = vec![PodIp { ip: pod.status.pod_ip.clone() }];
-    let web = ContainerPort { name: "web".into(), protocol: "TCP".into(), container_port: port, ..ContainerPort::default() };
+    let web =
+        ContainerPort { name: "web".into(), protocol: "TCP".into(), container_port: port, ..ContainerPort::default() };
     pod.spec.containers = vec![Container { ports: vec![web], ..Container::default() }];
     pod
 }
@@ -146,8 +147,10 @@ fn dual_stack_service_has_slices_of_both_families() {
     both.status.pod_ips.push(PodIp { ip: "fd00::1".into() });
     sim.create(both);
     sim.look_slices("web");
-    let mut found: Vec<_> =
-        slices(&sim).iter().map(|slice| (slice.address_type.clone(), slice.endpoints[0].addresses[0].clone())).collect();
+    let mut found: Vec<_> = slices(&sim)
+        .iter()
+        .map(|slice| (slice.address_type.clone(), slice.endpoints[0].addresses[0].clone()))
+        .collect();
     found.sort();
     let expect = [("IPv4".to_owned(), "10.244.0.2".to_owned()), ("IPv6".to_owned(), "fd00::1".to_owned())];
     assert_eq!(found, expect);

@@ -11,8 +11,8 @@ use prost::Message;
 use proto::keelson::api::v1::ApiResource;
 use proto::meta::v1::ObjectMeta;
 
-use super::{Collector, Gvr};
 use super::graph::Node;
+use super::{Collector, Gvr};
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);

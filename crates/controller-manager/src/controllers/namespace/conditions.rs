@@ -45,7 +45,12 @@ pub fn update(namespace: &Namespace, remains: &Remains, now: Time) -> Namespace 
     let mut say = |kind: &str, bad: bool, reason: &str, message: String| {
         set(&mut updated.status.conditions, kind, bad, reason, message, now);
     };
-    say("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", "All resources successfully discovered".into());
+    say(
+        "NamespaceDeletionDiscoveryFailure",
+        false,
+        "ResourcesDiscovered",
+        "All resources successfully discovered".into(),
+    );
     say(
         "NamespaceDeletionGroupVersionParsingFailure",
         false,

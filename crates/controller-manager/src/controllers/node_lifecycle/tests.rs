@@ -60,9 +60,13 @@ async fn silent_node_is_marked_tainted_and_its_pods_unready() {
     pass(2).await;
     settle(&mut sim, "a");
     let marked = sim.get::<Node>("a");
-    assert!(marked.status.conditions.iter().all(|condition| {
-        condition.status == "Unknown" && condition.reason == "NodeStatusUnknown"
-    }));
+    assert!(
+        marked
+            .status
+            .conditions
+            .iter()
+            .all(|condition| { condition.status == "Unknown" && condition.reason == "NodeStatusUnknown" })
+    );
     assert_eq!(taints(&sim, "a"), [format!("{UNREACHABLE}:NoSchedule"), format!("{UNREACHABLE}:NoExecute")]);
     assert!(!pods::is_ready(&sim.get::<Pod>("p")));
     assert_eq!(sim.events, ["NodeNotReady Node a status is now: NodeNotReady", "NodeNotReady Node is not ready"]);
@@ -140,6 +144,10 @@ async fn pressure_and_cordon_are_tainted_and_foreign_taints_stay() {
     tainted.spec.taints.push(Taint { key: "mine".into(), effect: NO_EXECUTE.into(), ..Taint::default() });
     sim.create(tainted);
     settle(&mut sim, "a");
-    let expect = ["mine:NoExecute", "node.kubernetes.io/memory-pressure:NoSchedule", "node.kubernetes.io/unschedulable:NoSchedule"];
+    let expect = [
+        "mine:NoExecute",
+        "node.kubernetes.io/memory-pressure:NoSchedule",
+        "node.kubernetes.io/unschedulable:NoSchedule",
+    ];
     assert_eq!(taints(&sim, "a"), expect);
 }

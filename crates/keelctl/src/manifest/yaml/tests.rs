@@ -20,7 +20,10 @@ fn plain_words_mean_what_they_mean_to_kubectl() {
     check("a: 0644", json!({"a": 420}));
     check("a: yes\nb: off\nc: On\nd: n", json!({"a": true, "b": false, "c": true, "d": false}));
     check("a: ~\nb: null\nc:\nd: ''", json!({"a": null, "b": null, "c": null, "d": ""}));
-    check("a: 22:30\nb: 2020-01-01\nc: 1.10\nd: \"1.10\"", json!({"a": "22:30", "b": "2020-01-01", "c": 1.1, "d": "1.10"}));
+    check(
+        "a: 22:30\nb: 2020-01-01\nc: 1.10\nd: \"1.10\"",
+        json!({"a": "22:30", "b": "2020-01-01", "c": 1.1, "d": "1.10"}),
+    );
     check("a: 1e3\nb: 1_000\nc: 3.0\nd: .5", json!({"a": 1000, "b": 1000, "c": 3, "d": 0.5}));
     check("a: !!str 12\nb: !!int \"12\"\nc: 'yes'", json!({"a": "12", "b": 12, "c": "yes"}));
     check("12: a\nno: b", json!({"12": "a", "false": "b"}));
@@ -28,7 +31,10 @@ fn plain_words_mean_what_they_mean_to_kubectl() {
 
 #[test]
 fn json_is_read_too() {
-    check("{\"a\": [1, \"x\\u00e9\", {\"b\": null}], \"c\": \"\\u2028\"}", json!({"a": [1, "x\u{e9}", {"b": null}], "c": "\u{2028}"}));
+    check(
+        "{\"a\": [1, \"x\\u00e9\", {\"b\": null}], \"c\": \"\\u2028\"}",
+        json!({"a": [1, "x\u{e9}", {"b": null}], "c": "\u{2028}"}),
+    );
     check("{\n\t\"a\": 1,\n\t\"b\": {\"c\": \"d\\/e\"}\n}", json!({"a": 1, "b": {"c": "d/e"}}));
 }
 
