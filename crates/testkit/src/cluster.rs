@@ -1,12 +1,12 @@
 //! A cluster of real processes: started, stopped, inspected.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::claim;
 use crate::containerd;
 use crate::flags;
 use crate::http;
@@ -50,7 +50,7 @@ impl Cluster {
         Self { settings, layout }
     }
 
-    /// The cluster that lies in `dir`, if one does.
+    /// The cluster that lies in `dir`, if one does; a damaged or copied one is an error.
     pub fn open(dir: &Path) -> Result<Option<Self>> {
         Ok(Layout::new(dir).load()?.map(Self::new))
     }
@@ -116,6 +116,9 @@ impl Cluster {
 
     /// Starts a daemon in another way than [`flags`] decides, and waits until it is ready.
     pub fn start_spec(&self, daemon: Daemon, node: &Node, spec: &Spec) -> Result<Started> {
+        if daemon.is_on_every_node() {
+            claim::take(node.network.as_deref(), &self.settings.dir)?;
+        }
         let started = self.processes().start(spec, GRACE)?;
         wait::until(&format!("{} to be ready", spec.name), READY, || {
             let record = self.processes().record(&spec.name);
@@ -166,7 +169,22 @@ impl Cluster {
 
     /// Ends every process and removes everything that is not a file: what a power cut does, more politely.
     pub fn stop(&self, say: &mut dyn FnMut(&str)) -> Result<Removed> {
-        let processes = self.processes();
+        // A cluster that runs has its networks, even if the note of it was lost.
+        let records = self.processes().records();
+        for node in &self.settings.nodes {
+            let names =
+                [Daemon::Kubelet, Daemon::Proxy].map(|daemon| flags::process_name(&self.settings, daemon, node));
+            let network = node.network.as_deref();
+            if claim::owner(network).is_none() && records.iter().any(|record| names.contains(&record.name)) {
+                claim::take(network, &self.settings.dir)?;
+            }
+        }
+        Self::stop_in(&self.layout, say)
+    }
+
+    /// As [`Self::stop`], for a directory whose settings cannot be read.
+    pub fn stop_in(layout: &Layout, say: &mut dyn FnMut(&str)) -> Result<Removed> {
+        let processes = layout.processes();
         // Clients before servers, so that nobody complains in its log; containerd last.
         let mut records = processes.records();
         records.sort_by_key(|record| std::cmp::Reverse(stop_rank(&record.name)));
@@ -175,7 +193,7 @@ impl Cluster {
                 say(&format!("stopped {}", record.name));
             }
         }
-        leftovers::remove(&self.settings, &self.layout)
+        leftovers::remove(layout)
     }
 
     /// Ends everything at once and without a word, as a power cut does; files stay.
@@ -183,15 +201,7 @@ impl Cluster {
         let alive: Vec<i32> =
             self.processes().records().iter().filter(|record| record.is_alive()).map(|record| record.pid).collect();
         crate::process::kill_all(&alive)?;
-        leftovers::remove(&self.settings, &self.layout)
-    }
-
-    /// Removes the cluster's files; it must be stopped.
-    pub fn remove_files(&self) -> Result<()> {
-        if !self.layout.settings_file().exists() {
-            bail!("{} holds no cluster of ours: nothing is removed", self.settings.dir.display());
-        }
-        fs::remove_dir_all(&self.settings.dir).with_context(|| format!("removing {}", self.settings.dir.display()))
+        leftovers::remove(&self.layout)
     }
 
     /// Every process that should run, and whether it does.

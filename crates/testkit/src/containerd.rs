@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::layout::NodeLayout;
+use crate::packages;
 use crate::pki::write_whole;
 use crate::process::{self, Spec};
 use crate::settings::Node;
@@ -14,9 +15,6 @@ use crate::wait;
 
 /// The containerd namespace that pods run in, as with every kubelet.
 pub const NAMESPACE: &str = "k8s.io";
-
-/// The file that holds Debian's containerd.
-const PROGRAM: &str = "/usr/bin/containerd";
 
 /// Where shims put their sockets; containerd 1.6 offers no other place.
 pub const SHIM_SOCKETS: &str = "/run/containerd/s";
@@ -30,7 +28,7 @@ pub fn spec(name: String, node: &Node, layout: &NodeLayout) -> Result<Spec> {
     write_whole(&config, config_text(layout).as_bytes(), 0o644)?;
     Ok(Spec {
         name,
-        program: PROGRAM.into(),
+        program: packages::find("containerd").context("containerd is not there: install the package containerd")?,
         args: vec!["--config".to_owned(), config.display().to_string()],
         environment: Vec::new(),
         network: node.network.clone(),

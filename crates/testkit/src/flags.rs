@@ -226,9 +226,14 @@ fn kubelet(settings: &Settings, layout: &Layout, node: &Node) -> Result<Vec<Stri
 
 /// The cgroup below which a node's pods live: a name of its own, so that clusters on one machine do not mix.
 pub fn cgroup_root(settings: &Settings, node: &Node) -> String {
+    format!("/{}{}", cgroup_prefix(&settings.dir), node.name)
+}
+
+/// How the cgroups of the cluster in `dir` begin.
+pub fn cgroup_prefix(dir: &std::path::Path) -> String {
     use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(settings.dir.as_os_str().as_encoded_bytes());
-    format!("/keelson-{}-{}", hex::encode(&digest[..4]), node.name)
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    format!("keelson-{}-", hex::encode(&digest[..4]))
 }
 
 fn proxy(settings: &Settings, layout: &Layout, node: &Node) -> Vec<String> {

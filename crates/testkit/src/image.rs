@@ -15,6 +15,13 @@ pub const HELLO: &str = "keelson.io/hello:1";
 /// Where Debian's busybox-static puts its binary.
 pub const BUSYBOX: &str = "/bin/busybox";
 
+/// A busybox that needs no libraries, wherever it lies.
+pub fn find_busybox() -> Option<PathBuf> {
+    std::iter::once(PathBuf::from(BUSYBOX))
+        .chain(crate::packages::find_all("busybox"))
+        .find(|file| is_static(file).unwrap_or(false))
+}
+
 /// What an image contains and how it starts.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
@@ -39,10 +46,9 @@ struct File {
 impl Image {
     /// An image of busybox: a shell, the usual tools, /etc/passwd and a world-writable /tmp.
     pub fn busybox() -> Result<Self> {
-        let busybox = Path::new(BUSYBOX);
-        if !is_static(busybox)? {
-            bail!("{BUSYBOX} is linked dynamically: install the package busybox-static");
-        }
+        let Some(busybox) = find_busybox() else {
+            bail!("no static busybox is here: install the package busybox-static")
+        };
         let mut image = Self {
             environment: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
             command: vec!["sh".to_owned()],
@@ -63,7 +69,7 @@ impl Image {
             image.directories.push((path.to_owned(), mode));
         }
         image = image
-            .file("bin/busybox", 0o755, fs::read(busybox).context("reading busybox")?)
+            .file("bin/busybox", 0o755, fs::read(&busybox).context("reading busybox")?)
             .file("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n")
             .file("etc/group", 0o644, "root:x:0:\nnobody:x:65534:\n");
         let applets = Command::new(busybox).arg("--list").output().context("asking busybox for its applets")?;

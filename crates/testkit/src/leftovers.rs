@@ -1,7 +1,8 @@
 //! What a cluster leaves on a machine besides its recorded processes: shims, containers, mounts, cgroups, links, tables.
 //!
-//! Found by marks that no other program bears (paths below the cluster's directory), so a crashed run is cleaned up
-//! as thoroughly as an orderly one, and nobody else's things are touched.
+//! Found by marks that no other program bears (paths below the cluster's directory, names made from it, and its claim on a
+//! network), so a crashed run is cleaned up as thoroughly as an orderly one, and nobody else's things are touched. The
+//! cluster's settings are not needed, so a directory whose `cluster.json` is damaged is cleaned up as well.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, umount2};
 
+use crate::claim;
 use crate::containerd::{NAMESPACE, SHIM_SOCKETS};
 use crate::flags;
-use crate::layout::Layout;
+use crate::layout::{Layout, NodeLayout};
 use crate::namespace;
 use crate::process;
-use crate::settings::{Node, Settings};
 use crate::wait;
 
 /// The interfaces that the kubelet's embedded network makes on a node.
@@ -83,29 +84,39 @@ fn mount_point(line: &str) -> Option<PathBuf> {
 }
 
 /// Removes everything but the files: what a reboot would remove, and what containers are made of.
-pub fn remove(settings: &Settings, layout: &Layout) -> Result<Removed> {
+pub fn remove(layout: &Layout) -> Result<Removed> {
+    let dir = layout.dir();
     let mut removed = Removed::default();
-    let found = processes(&settings.dir);
+    let found = processes(dir);
     removed.processes = found.len();
     process::kill_all(&found)?;
-    for point in mounts(&settings.dir) {
+    for point in mounts(dir) {
         umount2(&point, MntFlags::MNT_DETACH).with_context(|| format!("unmounting {}", point.display()))?;
         removed.mounts += 1;
     }
-    for node in &settings.nodes {
-        forget_containers(layout, node)?;
-        removed.cgroups += remove_cgroups(&flags::cgroup_root(settings, node))?;
-        if node.network.as_deref().is_none_or(|network| namespace::path(network).exists()) {
-            removed.interfaces += remove_interfaces(node)?;
-            removed.tables += remove_tables(node)?;
-        }
+    for node in layout.nodes() {
+        forget_containers(&node)?;
     }
+    removed.cgroups = remove_cgroups(&flags::cgroup_prefix(dir), &mut removed.processes)?;
+    for network in claim::networks(dir) {
+        let (interfaces, tables) = remove_network(network.as_deref())?;
+        removed.interfaces += interfaces;
+        removed.tables += tables;
+    }
+    claim::release(dir);
     Ok(removed)
 }
 
+/// Removes a node's links and tables from a network; gives how many of each. A namespace that is gone took them along.
+pub fn remove_network(network: Option<&str>) -> Result<(usize, usize)> {
+    if network.is_some_and(|network| !namespace::path(network).exists()) {
+        return Ok((0, 0));
+    }
+    Ok((remove_interfaces(network)?, remove_tables(network)?))
+}
+
 /// Removes what runc and the shims keep outside containerd's state.
-fn forget_containers(layout: &Layout, node: &Node) -> Result<()> {
-    let files = layout.node(node);
+fn forget_containers(files: &NodeLayout) -> Result<()> {
     let tasks = files.containerd_state().join("io.containerd.runtime.v2.task").join(NAMESPACE);
     for entry in fs::read_dir(&tasks).into_iter().flatten() {
         let id = entry?.file_name().to_string_lossy().into_owned();
@@ -124,18 +135,41 @@ fn forget_containers(layout: &Layout, node: &Node) -> Result<()> {
     }
 }
 
-/// Removes a cgroup and all below it, in every hierarchy.
-fn remove_cgroups(root: &str) -> Result<usize> {
-    let name = root.trim_start_matches('/');
+/// Removes the cgroups whose names begin so, and all below them, in every hierarchy. What still runs in them is killed and
+/// counted: containers whose shim died are known by nothing else.
+fn remove_cgroups(prefix: &str, killed: &mut usize) -> Result<usize> {
     let mut removed = 0;
-    let mut places = vec![PathBuf::from("/sys/fs/cgroup").join(name)];
-    for entry in fs::read_dir("/sys/fs/cgroup").into_iter().flatten() {
-        places.push(entry?.path().join(name));
-    }
-    for place in places.into_iter().filter(|place| place.is_dir()) {
+    for place in cgroups(prefix) {
+        let left = members(&place);
+        *killed += left.len();
+        process::kill_all(&left)?;
         removed += remove_cgroup(&place)?;
     }
     Ok(removed)
+}
+
+/// The cgroups, in every hierarchy, whose names begin so.
+pub fn cgroups(prefix: &str) -> Vec<PathBuf> {
+    let folders = |place: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(place).into_iter().flatten().filter_map(Result::ok);
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    };
+    // A hierarchy of v1 lies one folder deeper than the one of v2.
+    let hierarchies = folders(Path::new("/sys/fs/cgroup"));
+    let all = hierarchies.iter().flat_map(|place| folders(place)).chain(hierarchies.iter().cloned());
+    all.filter(|place| place.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))).collect()
+}
+
+/// The processes in a cgroup and below it.
+fn members(place: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(place.join("cgroup.procs")).unwrap_or_default();
+    let mut found: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    for entry in fs::read_dir(place).into_iter().flatten().filter_map(Result::ok) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(members(&entry.path()));
+        }
+    }
+    found
 }
 
 fn remove_cgroup(place: &Path) -> Result<usize> {
@@ -153,8 +187,8 @@ fn remove_cgroup(place: &Path) -> Result<usize> {
     Ok(removed + 1)
 }
 
-fn remove_interfaces(node: &Node) -> Result<usize> {
-    let network: Vec<&str> = node.network.iter().flat_map(|network| ["-n", network]).collect();
+fn remove_interfaces(network: Option<&str>) -> Result<usize> {
+    let network: Vec<&str> = network.iter().flat_map(|network| ["-n", network]).collect();
     let text = process::run("ip", network.iter().copied().chain(["-j", "link", "show"]))?;
     let links: serde_json::Value = serde_json::from_str(&text).context("reading what `ip -j link` wrote")?;
     let ours = |link: &serde_json::Value, field: &str| {
@@ -176,8 +210,8 @@ fn remove_interfaces(node: &Node) -> Result<usize> {
     Ok(removed)
 }
 
-fn remove_tables(node: &Node) -> Result<usize> {
-    let nft = |args: &[&str]| match &node.network {
+fn remove_tables(network: Option<&str>) -> Result<usize> {
+    let nft = |args: &[&str]| match network {
         Some(network) => {
             let net = format!("--net={}", namespace::path(network).display());
             process::run("nsenter", [net.as_str(), "nft"].iter().chain(args).copied())

@@ -4,6 +4,7 @@
 //! What a daemon is started with is decided in [`flags`], where files live in [`layout`], who they are in [`pki`].
 //! Nothing here links a daemon or the generated schema: a cluster is driven from outside, as its users drive it.
 
+pub mod claim;
 pub mod cluster;
 pub mod containerd;
 pub mod flags;

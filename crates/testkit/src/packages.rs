@@ -1,5 +1,6 @@
 //! System packages: finds what is missing, installs it where there is apt, else says what to install.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -67,22 +68,44 @@ pub fn missing(needs: &[&[Need]]) -> Vec<&'static str> {
 
 fn is_there(need: &Need) -> bool {
     match need.program {
-        "busybox" => image::is_static(Path::new(image::BUSYBOX)).unwrap_or(false),
+        "busybox" => image::find_busybox().is_some(),
         program => find(program).is_some(),
     }
 }
 
-/// Looks a program up in `PATH` and in the system's own folders, which a user's `PATH` often leaves out.
-pub fn find(program: &str) -> Option<PathBuf> {
+/// The folders of `PATH`, then the system's own, which a user's `PATH` often leaves out.
+fn folders() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
-    std::env::split_paths(&path).chain(system).map(|folder| folder.join(program)).find(|file| file.is_file())
+    let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in std::env::split_paths(&path).chain(system) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+/// The `PATH` that everything is started with: what [`find`] finds here is found there.
+pub fn path() -> OsString {
+    std::env::join_paths(folders()).unwrap_or_else(|_| std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Every file of a program's name in `PATH` and in the system's own folders.
+pub fn find_all(program: &str) -> impl Iterator<Item = PathBuf> {
+    folders().into_iter().map(move |folder| folder.join(program)).filter(|file| file.is_file())
+}
+
+/// Looks a program up in `PATH` and in the system's own folders.
+pub fn find(program: &str) -> Option<PathBuf> {
+    find_all(program).next()
 }
 
 /// Installs packages with apt, holding back the services they would start.
 ///
 /// `say` is told what happens. Without apt, or without root, the error says what to install.
 pub fn install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<()> {
+    forget_policy(Path::new(POLICY));
     if packages.is_empty() {
         return Ok(());
     }
@@ -94,7 +117,7 @@ pub fn install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<()> {
         bail!("these packages are missing: run `sudo apt-get install {list}`");
     }
     say(&format!("installing {list}"));
-    let _policy = Policy::hold_services_back()?;
+    let _policy = Policy::hold_services_back(Path::new(POLICY))?;
     if apt(&["install", "-y", "--no-install-recommends"], packages).is_err() {
         // The lists may be old or absent: fetch them and try once more.
         apt(&["update"], &[])?;
@@ -118,30 +141,37 @@ fn apt(verb: &[&str], packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Our policy file, while it is in place; another's is left alone.
+/// Our policy file, while it is in place; another's is left alone, and services are stopped from starting by that one or not at all.
 struct Policy {
-    ours: bool,
+    /// The file, if it is ours.
+    file: Option<PathBuf>,
 }
 
 impl Policy {
-    fn hold_services_back() -> Result<Self> {
-        let old = fs::read_to_string(POLICY).ok();
-        let ours = old.is_none_or(|text| text.contains(POLICY_MARK));
-        if ours {
-            // 101: the action is forbidden by policy.
-            fs::write(POLICY, format!("#!/bin/sh\n{POLICY_MARK}\nexit 101\n"))
-                .with_context(|| format!("writing {POLICY}"))?;
-            fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+    fn hold_services_back(file: &Path) -> Result<Self> {
+        if fs::read_to_string(file).is_ok_and(|text| !text.contains(POLICY_MARK)) {
+            return Ok(Self { file: None });
         }
-        Ok(Self { ours })
+        // 101: the action is forbidden by policy. Only while we live: a run that was killed must not forbid it for ever.
+        let text = format!("#!/bin/sh\n{POLICY_MARK}\n[ -d /proc/{} ] && exit 101\nexit 0\n", std::process::id());
+        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755))?;
+        Ok(Self { file: Some(file.to_owned()) })
     }
 }
 
 impl Drop for Policy {
     fn drop(&mut self) {
-        if self.ours {
-            let _ = fs::remove_file(POLICY);
+        if let Some(file) = &self.file {
+            let _ = fs::remove_file(file);
         }
+    }
+}
+
+/// Removes the policy of a run that was killed while it installed.
+fn forget_policy(file: &Path) {
+    if fs::read_to_string(file).is_ok_and(|text| text.contains(POLICY_MARK)) {
+        let _ = fs::remove_file(file);
     }
 }
 
@@ -153,6 +183,26 @@ mod tests {
     fn a_missing_program_is_named_by_its_package_once() {
         let needs = [need("no-such-program", "some-package"), need("nor-this-one", "some-package"), need("sh", "dash")];
         assert_eq!(missing(&[&needs]), ["some-package"]);
+    }
+
+    #[test]
+    fn a_killed_runs_policy_forbids_nothing_and_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy-rc.d");
+        let policy = Policy::hold_services_back(&file).unwrap();
+        let verdict = |file: &Path| Command::new("sh").arg(file).status().unwrap().code();
+        assert_eq!(verdict(&file), Some(101));
+        // As if the process that wrote it had died: no process has the id 0.
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace(&format!("/proc/{}", std::process::id()), "/proc/0")).unwrap();
+        assert_eq!(verdict(&file), Some(0));
+        std::mem::forget(policy);
+        forget_policy(&file);
+        assert!(!file.exists());
+        fs::write(&file, "#!/bin/sh\nexit 101\n").unwrap();
+        drop(Policy::hold_services_back(&file).unwrap());
+        forget_policy(&file);
+        assert!(file.exists(), "somebody else's policy was removed");
     }
 
     #[test]

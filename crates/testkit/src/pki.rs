@@ -1,7 +1,8 @@
 //! The cluster's certificates: two authorities, one certificate per identity, one signing key for tokens.
 //!
 //! The store has an authority of its own, so that no certificate of the cluster opens it.
-//! Files that exist are kept; a certificate near its end, or whose names changed, is made anew.
+//! What exists and fits together is kept. A certificate that is near its end, names somebody else, has another key or was
+//! signed by another authority is made anew, so whatever a run that was cut short left behind is mended by the next.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -121,18 +122,31 @@ impl Pki {
                 }
             }
         }
-        if !self.token_key().exists() || !self.token_public_key().exists() {
-            let key = KeyPair::generate()?;
-            write_private(&self.token_key(), &key.serialize_pem())?;
-            fs::write(self.token_public_key(), key.public_key_pem())?;
+        if self.ensure_token_key()? {
             made.push("sa".to_owned());
         }
         Ok(made)
     }
 
+    /// Keeps a signing key that is whole; its public half is written from it if need be.
+    fn ensure_token_key(&self) -> Result<bool> {
+        let old = self.key_pair("sa");
+        let fits = |key: &KeyPair| read(&self.token_public_key()).is_ok_and(|text| text == key.public_key_pem());
+        if old.as_ref().is_some_and(fits) {
+            return Ok(false);
+        }
+        let key = match old {
+            Some(key) => key,
+            None => KeyPair::generate()?,
+        };
+        write_private(&self.token_key(), &key.serialize_pem())?;
+        write_whole(&self.token_public_key(), key.public_key_pem().as_bytes(), 0o644)?;
+        Ok(true)
+    }
+
     fn ensure_authority(&self, authority: Authority) -> Result<bool> {
         let stem = authority.stem();
-        if self.key(stem).exists() && ends_after(&self.certificate(stem), LIFETIME) {
+        if self.key_fits(stem) && ends_after(&self.certificate(stem), LIFETIME) {
             return Ok(false);
         }
         let mut params = CertificateParams::default();
@@ -144,7 +158,7 @@ impl Pki {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         write_private(&self.key(stem), &key.serialize_pem())?;
-        fs::write(self.certificate(stem), certificate.pem())?;
+        write_whole(&self.certificate(stem), certificate.pem().as_bytes(), 0o644)?;
         Ok(true)
     }
 
@@ -180,12 +194,29 @@ impl Pki {
         write_whole(&self.certificate(&identity.file), certificate.pem().as_bytes(), 0o644)
     }
 
-    /// Whether the files of an identity exist, last long enough and carry its names.
+    /// Whether the files of an identity belong together, last long enough, say who it is and are signed by its authority.
     fn is_current(&self, identity: &Identity) -> bool {
         let certificate = self.certificate(&identity.file);
-        self.key(&identity.file).exists()
+        self.key_fits(&identity.file)
             && ends_after(&certificate, RENEW_BEFORE)
             && names_of(&certificate).is_some_and(|names| names == identity.names.iter().cloned().collect())
+            && subject_of(&certificate)
+                .is_some_and(|subject| subject == (identity.common_name.clone(), identity.organization.clone()))
+            && is_signed_by(&certificate, &self.authority(identity.authority))
+    }
+
+    /// Whether the key of a stem is the one that its certificate names.
+    fn key_fits(&self, stem: &str) -> bool {
+        self.key_pair(stem).is_some_and(|key| {
+            with_certificate(&self.certificate(stem), |certificate| {
+                certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw()
+            })
+            .unwrap_or(false)
+        })
+    }
+
+    fn key_pair(&self, stem: &str) -> Option<KeyPair> {
+        KeyPair::from_pem(&read(&self.key(stem)).ok()?).ok()
     }
 }
 
@@ -210,6 +241,27 @@ fn names_of(file: &Path) -> Option<BTreeSet<String>> {
         let Ok(Some(extension)) = certificate.subject_alternative_name() else { return BTreeSet::new() };
         extension.value.general_names.iter().filter_map(name_text).collect()
     })
+}
+
+/// The common name and the organization of a certificate file.
+fn subject_of(file: &Path) -> Option<(String, Option<String>)> {
+    with_certificate(file, |certificate| {
+        let subject = certificate.subject();
+        let first = |mut names: Box<dyn Iterator<Item = &x509_parser::x509::AttributeTypeAndValue<'_>> + '_>| {
+            names.next().and_then(|name| name.as_str().ok()).map(str::to_owned)
+        };
+        let common_name = first(Box::new(subject.iter_common_name())).unwrap_or_default();
+        (common_name, first(Box::new(subject.iter_organization())))
+    })
+}
+
+/// Whether the certificate of an authority signed a certificate file.
+fn is_signed_by(file: &Path, authority: &Path) -> bool {
+    with_certificate(authority, |authority| {
+        with_certificate(file, |certificate| certificate.verify_signature(Some(authority.public_key())).is_ok())
+    })
+    .flatten()
+    .unwrap_or(false)
 }
 
 fn name_text(name: &GeneralName<'_>) -> Option<String> {
@@ -237,7 +289,7 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     write_whole(path, text.as_bytes(), 0o600)
 }
 
-/// Writes a file so that a reader sees the old text or the new one, never half of it.
+/// Writes a file so that a reader sees the old text or the new one, never half of it, also after a power cut.
 pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -250,6 +302,8 @@ pub(crate) fn write_whole(path: &Path, content: &[u8], mode: u32) -> Result<()> 
         .open(&draft)
         .with_context(|| format!("writing {}", draft.display()))?;
     std::io::Write::write_all(&mut file, content)?;
+    // Else the name may reach the disk before the text does.
+    file.sync_all().with_context(|| format!("syncing {}", draft.display()))?;
     fs::rename(&draft, path).with_context(|| format!("renaming {}", draft.display()))
 }
 
@@ -285,6 +339,53 @@ mod tests {
         for key in [pki.key("ca"), pki.key("apiserver"), pki.token_key()] {
             assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[track_caller]
+    fn check_mended(damage: impl Fn(&Pki), made: &[&str]) {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let identity = server(&["127.0.0.1"]);
+        pki.ensure(std::slice::from_ref(&identity)).unwrap();
+        damage(&pki);
+        assert_eq!(pki.ensure(std::slice::from_ref(&identity)).unwrap(), made);
+        assert!(pki.ensure(&[identity]).unwrap().is_empty(), "it was not mended at once");
+    }
+
+    #[test]
+    fn a_run_cut_short_between_key_and_certificate_is_mended() {
+        let other = || KeyPair::generate().unwrap().serialize_pem();
+        check_mended(|pki| fs::write(pki.key("apiserver"), other()).unwrap(), &["apiserver"]);
+        check_mended(|pki| fs::write(pki.key("ca"), other()).unwrap(), &["ca", "apiserver"]);
+        check_mended(|pki| fs::write(pki.key("ca"), "").unwrap(), &["ca", "apiserver"]);
+        check_mended(|pki| fs::write(pki.token_key(), "").unwrap(), &["sa"]);
+        check_mended(|pki| fs::write(pki.token_public_key(), "").unwrap(), &["sa"]);
+    }
+
+    #[test]
+    fn a_certificate_of_an_older_authority_is_replaced() {
+        check_mended(
+            |pki| {
+                let old = fs::read(pki.certificate("apiserver")).unwrap();
+                let old_key = fs::read(pki.key("apiserver")).unwrap();
+                fs::remove_file(pki.key("ca")).unwrap();
+                // The run that renews the authority is cut short before the certificates.
+                pki.ensure_authority(Authority::Cluster).unwrap();
+                fs::write(pki.certificate("apiserver"), old).unwrap();
+                fs::write(pki.key("apiserver"), old_key).unwrap();
+            },
+            &["apiserver"],
+        );
+    }
+
+    #[test]
+    fn a_certificate_of_somebody_else_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let identity = server(&["127.0.0.1"]);
+        pki.ensure(std::slice::from_ref(&identity)).unwrap();
+        let renamed = Identity { organization: Some("system:masters".to_owned()), ..identity };
+        assert_eq!(pki.ensure(&[renamed]).unwrap(), ["apiserver"]);
     }
 
     #[test]

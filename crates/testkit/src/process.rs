@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::packages;
 use crate::pki::write_whole;
 use crate::wait;
 
@@ -46,6 +47,9 @@ pub struct Record {
     boot: String,
     /// What was started; another command line means it must be restarted.
     command: Vec<String>,
+    /// What was added to its environment; another one means it must be restarted.
+    #[serde(default)]
+    environment: Vec<(String, String)>,
     /// Size and change time of the program: a rebuilt program is restarted.
     program: (u64, i64, i64),
 }
@@ -85,7 +89,7 @@ impl Processes {
         let program = stamp(&spec.program).with_context(|| format!("{} is not there", spec.program.display()))?;
         let before = self.record(&spec.name).filter(Record::is_alive);
         if let Some(record) = &before {
-            if record.command == command && record.program == program {
+            if record.command == command && record.program == program && record.environment == spec.environment {
                 return Ok(Started::Already);
             }
             self.stop(&spec.name, grace)?;
@@ -106,6 +110,7 @@ impl Processes {
             .with_context(|| format!("opening {}", log.display()))?;
         let mut child = Command::new(&command[0])
             .args(&command[1..])
+            .env("PATH", packages::path())
             .envs(spec.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -120,6 +125,7 @@ impl Processes {
             start_ticks: stat(pid).map_or(0, |stat| stat.start_ticks),
             boot: boot(),
             command,
+            environment: spec.environment.clone(),
             program,
         };
         write_whole(&self.record_file(&spec.name), &serde_json::to_vec_pretty(&record)?, 0o644)?;
@@ -292,6 +298,7 @@ where
     let shown = args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let output = Command::new(program)
         .args(&args)
+        .env("PATH", packages::path())
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("running {program} {shown}"))?;
@@ -330,6 +337,9 @@ mod tests {
         let first = processes.record("sleeper").unwrap();
         assert_eq!(processes.start(&sleeper("1000"), GRACE).unwrap(), Started::Already);
         assert_eq!(processes.start(&sleeper("2000"), GRACE).unwrap(), Started::Again);
+        let louder = Spec { environment: vec![("RUST_LOG".to_owned(), "debug".to_owned())], ..sleeper("2000") };
+        assert_eq!(processes.start(&louder, GRACE).unwrap(), Started::Again);
+        assert_eq!(processes.start(&louder, GRACE).unwrap(), Started::Already);
         assert!(!first.is_alive());
         assert!(processes.stop("sleeper", GRACE).unwrap());
         assert!(!processes.stop("sleeper", GRACE).unwrap());

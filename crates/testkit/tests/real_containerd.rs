@@ -39,7 +39,7 @@ fn a_container_of_our_image_runs_and_leaves_nothing_behind() {
     assert!(leftovers::processes(&cluster.settings.dir).is_empty());
     assert!(leftovers::mounts(&cluster.settings.dir).is_empty());
     assert!(!std::path::Path::new("/run/containerd/runc/k8s.io/long").exists());
-    cluster.remove_files().unwrap();
+    assert!(cluster.layout().remove().unwrap().is_empty());
     assert!(!cluster.settings.dir.exists());
 }
 

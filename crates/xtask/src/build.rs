@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
-use testkit::settings::Daemon;
-
 use crate::workspace;
+use anyhow::{Context, Result, bail};
 
 /// The folder of a profile's programs.
 pub fn programs(profile: &str) -> Result<PathBuf> {
@@ -14,14 +12,14 @@ pub fn programs(profile: &str) -> Result<PathBuf> {
     Ok(workspace::target()?.join(if profile == "dev" { "debug" } else { profile }))
 }
 
-/// Builds the programs of these daemons, and keelctl, as `profile`; cargo's own progress is shown.
-pub fn build(daemons: &[Daemon], profile: &str) -> Result<PathBuf> {
+/// Builds every program as `profile`; cargo's own progress is shown.
+///
+/// Always the whole workspace: cargo chooses the features of libraries by the packages that it is asked for, and would build
+/// them anew for another choice (decision 0005).
+pub fn build(profile: &str) -> Result<PathBuf> {
     let mut cargo = workspace::cargo();
-    cargo.current_dir(workspace::root()?).args(["build", "--locked", "--profile", profile]);
-    for daemon in daemons {
-        cargo.args(["--package", daemon.name()]);
-    }
-    cargo.args(["--package", "keelctl", "--bins"]).stdin(Stdio::null());
+    cargo.current_dir(workspace::root()?).args(["build", "--workspace", "--bins", "--locked", "--profile", profile]);
+    cargo.stdin(Stdio::null());
     let status = cargo.status().context("running cargo build")?;
     if !status.success() {
         bail!("cargo build: {status}");

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
+use testkit::claim;
 use testkit::cluster::Cluster;
+use testkit::layout::Layout;
 use testkit::leftovers;
 use testkit::packages;
 use testkit::routes::{self, Range};
@@ -22,13 +24,14 @@ const KUBE_DNS: &str = "deploy/kube-dns.yaml";
 /// The example that is applied and fetched.
 const HELLO: &str = "deploy/examples/hello.yaml";
 
-/// What `up` may be told; what is not told is taken from the cluster that is there, or from the machine.
+/// What `up` may be told. Ranges, ports, names and the network that are not told are those of the cluster that is there,
+/// or what the machine suggests; which daemons run, and which programs, is told each time.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
     /// Where the cluster's state lives [default: .keelson in the workspace].
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Start only these, without hello: store, apiserver, controller-manager, scheduler, kubelet, proxy, dns.
+    /// Start only these, without hello: store, apiserver, controller-manager, scheduler, kubelet, proxy, dns [default: all].
     #[arg(long, value_delimiter = ',')]
     daemons: Vec<Daemon>,
     /// ClusterIPs come from this range [default: 10.96.0.0/12].
@@ -73,16 +76,20 @@ pub fn run(options: &Options) -> Result<()> {
     install(options, &mut progress)?;
 
     let dir = workspace::state(options.dir.as_deref())?;
+    Layout::new(&dir).refuse_foreign()?;
     let before = Cluster::open(&dir)?.map(|cluster| cluster.settings);
     let settings = choose::settings(options, dir, before.as_ref())?;
     refuse_overlaps(&settings)?;
+    if settings.daemons.iter().any(|daemon| daemon.is_on_every_node()) {
+        claim::check(settings.first_node().network.as_deref(), &settings.dir)?;
+    }
     let cluster = Cluster::new(settings);
     if let Some(before) = before {
         clear_leftovers(&Cluster::new(before), &cluster, &mut progress)?;
     }
     if !options.no_build && options.programs.is_none() {
         progress.finish_step();
-        build::build(&cluster.settings.daemons, &options.profile)?;
+        build::build(&options.profile)?;
     }
 
     progress.step("making certificates");
