@@ -1,6 +1,6 @@
 //! Dependencies point one way: proto <- api <- client <- daemons; daemon <- daemons. docs/ARCHITECTURE.md draws it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,9 +27,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates whose code touches nothing outside itself: nothing of the runtime below them.
-const PURE: &[&str] = &["api"];
-/// What a pure crate may not use.
-const IMPURE: &[&str] = &["tokio", "hyper", "reqwest", "rand", "nix"];
+const PURE: &[&str] = &["api", "proto"];
+/// What a pure crate may not use. (tonic, in `proto`, is behind the feature `rpc`; what it brings is not ours to call.)
+const IMPURE: &[&str] = &["tokio", "hyper", "hyper-util", "reqwest", "rand", "nix", "rustix", "libc", "uuid"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -94,16 +94,37 @@ fn pure_crates_use_no_runtime() {
 #[test]
 fn nothing_brings_a_second_crypto_library() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
-    // The lock file also lists what features leave out, so cargo is asked only when the name occurs.
-    if lock.contains("name = \"aws-lc-rs\"") {
-        let output = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--workspace", "--edges", "all", "--invert", "aws-lc-rs"])
-            .current_dir(root())
-            .output()
-            .unwrap();
-        let tree = String::from_utf8_lossy(&output.stdout);
-        assert!(tree.trim().is_empty(), "aws-lc-rs is used:\n{tree}");
+    for name in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{name}\"")), "{name} came with a dependency: cargo tree -i {name}");
     }
+    assert!(lock.contains("name = \"ring\""), "this reads the wrong file");
+}
+
+/// Every library of a build, as `name version features`; a library that is built twice has two rows.
+fn libraries(edges: &str) -> BTreeSet<String> {
+    let format = ["--prefix", "none", "--format", "{p} {f}"];
+    let tree = cargo(&[&["tree", "--offline", "--locked", "--workspace", "--edges", edges][..], &format].concat());
+    tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+/// Decision 0005. A library whose features the tests add to is compiled twice, and so is all that stands on it: put the feature
+/// into the workspace's line.
+#[test]
+fn programs_and_tests_are_built_with_the_same_features() {
+    let programs = libraries("normal,build");
+    let name = |row: &str| row.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let known: BTreeSet<String> = programs.iter().map(|row| name(row)).collect();
+    assert!(known.len() > 200, "cargo tree said little: {programs:#?}");
+    let tests = libraries("normal,build,dev");
+    let different: Vec<_> = tests.difference(&programs).filter(|row| known.contains(&name(row))).collect();
+    assert!(different.is_empty(), "the tests build these once more: {different:#?}");
+}
+
+/// The same for what builds and starts everything: it is chosen by its target, not by its package.
+#[test]
+fn xtask_is_built_with_the_workspaces_features() {
+    let config = std::fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    assert!(config.contains("--bin xtask") && !config.contains("--package"), "{config}");
 }
 
 #[test]

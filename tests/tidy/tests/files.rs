@@ -26,7 +26,8 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 
 #[test]
 fn no_file_is_called_mod() {
-    let found: Vec<_> = sources("crates").into_iter().filter(|path| path.ends_with("mod.rs")).collect();
+    let all = ["crates", "tests"].into_iter().flat_map(sources);
+    let found: Vec<_> = all.filter(|path| path.ends_with("mod.rs")).collect();
     assert!(found.is_empty(), "name these after their folder: {found:#?}");
 }
 
@@ -42,15 +43,50 @@ fn long_files_say_what_they_are() {
     assert!(silent.is_empty(), "these begin without //!: {silent:#?}");
 }
 
+/// The lines of all sources below a folder that contain one of these, but for comments.
+fn lines_with(folder: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in sources(folder) {
+        let text = fs::read_to_string(&path).unwrap();
+        for (index, line) in text.lines().enumerate() {
+            if !line.trim_start().starts_with("//") && words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}:{}: {}", path.display(), index + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn unsafe_code_is_in_sys_alone() {
-    let unsafe_word = concat!("unsafe", " {");
-    let found: Vec<_> = sources("crates")
-        .into_iter()
-        .filter(|path| !path.starts_with(root().join("crates/sys")))
-        .filter(|path| fs::read_to_string(path).unwrap().contains(unsafe_word))
-        .collect();
-    assert!(found.is_empty(), "{found:#?}");
+    let words = ["{", "fn", "impl", "trait", "extern"].map(|word| format!("{} {word}", "unsafe"));
+    let allowed = [format!("allow({}", "unsafe_code"), format!("expect({}", "unsafe_code")];
+    let words: Vec<&str> = words.iter().chain(&allowed).map(String::as_str).collect();
+    let sys = root().join("crates/sys").display().to_string();
+    for folder in ["crates", "tests"] {
+        let found: Vec<_> = lines_with(folder, &words).into_iter().filter(|line| !line.starts_with(&sys)).collect();
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn pure_crates_ask_neither_the_system_nor_the_clock() {
+    let words = [
+        "std::fs",
+        "std::process",
+        "std::thread",
+        "std::env::",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "::now(",
+        "use std::{env",
+        "use std::{fs",
+    ];
+    for folder in ["crates/proto/src", "crates/api/src"] {
+        let found = lines_with(folder, &words);
+        assert!(found.is_empty(), "{found:#?}");
+    }
 }
 
 #[test]
