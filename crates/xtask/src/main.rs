@@ -1,4 +1,4 @@
-//! cargo xtask up | down | status | test | verify: a cluster on this machine, and the proofs that it works.
+//! cargo xtask up | down | status | test | fuzz | verify: a cluster on this machine, and the proofs that it works.
 
 mod bench;
 mod build;
@@ -35,6 +35,8 @@ enum Command {
     Status(status::Options),
     /// Install what the tests need and run all of them.
     Test(test::Options),
+    /// Throw damaged input at every parser of outside bytes, for long.
+    Fuzz(test::FuzzOptions),
     /// Measure a running cluster: podstart, idle.
     Bench(bench::Options),
     /// Check format, lints, documentation and the crates' arrows; writes nothing.
@@ -67,6 +69,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Down(options) => down::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::Fuzz(options) => test::fuzz(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Verify => verify::run(),
         Command::ImportSchema { facts } => schema::import(&facts, &PathBuf::from("proto/k8s")),

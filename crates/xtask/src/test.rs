@@ -1,20 +1,29 @@
 //! `cargo xtask test`: installs what the tests need and runs all of them.
 //!
-//! Everything is built once, in the dev profile: the programs first, since tests of several crates start them.
+//! Everything is built once, in the dev profile: the programs first, since tests of several crates start them. Every cargo
+//! command here is asked for the whole workspace, so that all see the same features of libraries (decision 0005); the
+//! suites of tests/e2e are built so, and then run one after the other by us.
 
 use std::io::{BufRead, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use testkit::packages;
-use testkit::settings::Daemon;
 
 use crate::progress::Progress;
 use crate::{build, workspace};
 
-/// The package that holds the end-to-end tests.
-const END_TO_END: &str = "test-e2e";
+/// The folder of the package that holds the end-to-end tests.
+const END_TO_END: &str = "tests/e2e";
+/// Takes minutes and compares with recordings: run when it is asked for.
+const BEHAVIOUR: &str = "behaviour";
+/// The suite in which parts of the cluster die.
+const FAULTS: &str = "faults";
+/// Integration tests of this name, in any crate, throw damaged input at a parser.
+const FUZZ: &str = "fuzz";
 /// One profile for all, so that nothing is compiled twice.
 const PROFILE: &str = "dev";
 
@@ -30,7 +39,21 @@ pub struct Options {
     /// Replay the recorded behaviours of pods and Deployments instead.
     #[arg(long, conflicts_with_all = ["no_e2e", "only_e2e", "filter"])]
     behaviour: bool,
+    /// Run the suite of faults (each daemon killed during a rollout, a power cut) this often, and nothing else.
+    #[arg(long, value_name = "ROUNDS", conflicts_with_all = ["no_e2e", "only_e2e", "behaviour"])]
+    faults: Option<u32>,
     /// Only end-to-end tests whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+}
+
+/// What `fuzz` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FuzzOptions {
+    /// How many damaged inputs each target gets; `cargo xtask test` gives them some hundreds.
+    #[arg(long, default_value_t = 200_000)]
+    cases: u32,
+    /// Only targets whose name contains this.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
 }
@@ -46,79 +69,161 @@ struct Count {
 /// Runs the command; every stage runs, and the last line is the sum.
 pub fn run(options: &Options) -> Result<()> {
     let began = Instant::now();
-    let missing = packages::missing(&[packages::BUILD, packages::RUN, packages::TEST]);
-    {
-        let mut progress = Progress::new();
-        packages::install(&missing, &mut |text| progress.step(text))?;
-        progress.finish_step();
-    }
-    let mut count = Count::default();
-    let mut broken = Vec::new();
-    let programs = build::build(&Daemon::ALL, PROFILE)?;
+    install()?;
+    let programs = build::build(PROFILE)?;
+    let mut sum = Sum::default();
+    let filter: Vec<&str> = options.filter.iter().map(String::as_str).collect();
     if options.behaviour {
-        let mut cargo = workspace::cargo();
-        cargo.current_dir(workspace::root()?).env("KEELSON_PROGRAMS", &programs);
-        cargo.args(["test", "--locked", "--package", END_TO_END, "--test", "behaviour"]);
-        stage("recorded behaviours", &mut cargo, &mut count, &mut broken)?;
-        return tell(began, count, &broken);
+        sum.suites(&programs, &[BEHAVIOUR.to_owned()], &filter, 1)?;
+    } else if let Some(rounds) = options.faults {
+        sum.suites(&programs, &[FAULTS.to_owned()], &filter, rounds)?;
+    } else {
+        if !options.only_e2e {
+            let mut tests = cargo_test(&["--no-fail-fast"])?;
+            tests.env("KEELSON_PROGRAMS", &programs);
+            sum.stage("unit and integration tests", &mut tests)?;
+        }
+        if !options.no_e2e {
+            let names: Vec<String> = suite_names()?.into_iter().filter(|name| name != BEHAVIOUR).collect();
+            sum.suites(&programs, &names, &filter, 1)?;
+        }
     }
-    if !options.only_e2e {
-        let mut tests = workspace_tests()?;
-        tests.env("KEELSON_PROGRAMS", &programs);
-        stage("unit and integration tests", &mut tests, &mut count, &mut broken)?;
-    }
-    if !options.no_e2e {
-        let mut cargo = workspace::cargo();
-        cargo.current_dir(workspace::root()?).env("KEELSON_PROGRAMS", &programs);
-        // One test at a time: each uses the whole machine, and times its waits by it.
-        cargo.args(["test", "--locked", "--no-fail-fast", "--package", END_TO_END, "--", "--test-threads=1"]);
-        cargo.args(options.filter.iter());
-        stage("end-to-end tests", &mut cargo, &mut count, &mut broken)?;
-    }
-    tell(began, count, &broken)
+    sum.tell(began)
 }
 
-/// The sum of all stages, in the last line.
-fn tell(began: Instant, count: Count, broken: &[&str]) -> Result<()> {
-    println!(
-        "\n{} passed, {} failed, {} ignored in {:.0} s",
-        count.passed,
-        count.failed,
-        count.ignored,
-        began.elapsed().as_secs_f32()
-    );
-    if count.failed > 0 || !broken.is_empty() {
-        bail!("failed: {}", broken.join(", "));
-    }
+/// Runs the fuzz targets for long.
+pub fn fuzz(options: &FuzzOptions) -> Result<()> {
+    let began = Instant::now();
+    install()?;
+    let mut tests = cargo_test(&["--no-fail-fast", "--test", FUZZ, "--"])?;
+    tests.args(options.filter.iter()).env("PROPTEST_CASES", options.cases.to_string());
+    let mut sum = Sum::default();
+    sum.stage("fuzz targets", &mut tests)?;
+    sum.tell(began)
+}
+
+fn install() -> Result<()> {
+    let missing = packages::missing(&[packages::BUILD, packages::RUN, packages::TEST]);
+    let mut progress = Progress::new();
+    packages::install(&missing, &mut |text| progress.step(text))?;
+    progress.finish_step();
     Ok(())
 }
 
-fn workspace_tests() -> Result<Command> {
+fn cargo_test(args: &[&str]) -> Result<Command> {
     let mut cargo = workspace::cargo();
-    cargo.current_dir(workspace::root()?);
-    cargo.args(["test", "--workspace", "--locked", "--no-fail-fast", "--exclude", END_TO_END]);
+    cargo.current_dir(workspace::root()?).args(["test", "--workspace", "--locked"]).args(args);
     Ok(cargo)
 }
 
-/// Runs one stage, showing what it writes and counting its results.
-fn stage(name: &'static str, command: &mut Command, count: &mut Count, broken: &mut Vec<&'static str>) -> Result<()> {
-    println!("== {name}");
-    let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("running cargo test")?;
-    let output = child.stdout.take().context("standard output is a pipe")?;
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line?;
-        let text = String::from_utf8_lossy(&line);
-        add(count, &text);
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}")?;
+/// The names of the suites: the files in the folder.
+fn suite_names() -> Result<Vec<String>> {
+    let folder = workspace::root()?.join(END_TO_END).join("tests");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
     }
-    let status = child.wait()?;
-    println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
-    if !status.success() {
-        broken.push(name);
+    names.sort();
+    Ok(names)
+}
+
+/// Builds suites of tests/e2e; gives their programs in the order of the names.
+fn build_suites(names: &[String]) -> Result<Vec<PathBuf>> {
+    let mut cargo = cargo_test(&["--no-run", "--message-format=json-render-diagnostics"])?;
+    for name in names {
+        cargo.args(["--test", name]);
     }
-    Ok(())
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("running cargo test --no-run")?;
+    ensure!(output.status.success(), "cargo test --no-run: {}", output.status);
+    let folder = workspace::root()?.join(END_TO_END);
+    let built = executables(&String::from_utf8_lossy(&output.stdout), &folder);
+    names
+        .iter()
+        .map(|name| {
+            let found = built.iter().find(|(built, _)| built == name);
+            found.map(|(_, file)| file.clone()).with_context(|| format!("cargo built no suite {name}"))
+        })
+        .collect()
+}
+
+/// The test programs, by name, that cargo says it made for the package in `folder`.
+fn executables(messages: &str, folder: &Path) -> Vec<(String, PathBuf)> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let of_package = messages.filter(|message| {
+        message["manifest_path"].as_str().is_some_and(|path| Path::new(path).parent() == Some(folder))
+    });
+    of_package
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        })
+        .collect()
+}
+
+/// What came of the stages so far.
+#[derive(Default)]
+struct Sum {
+    count: Count,
+    broken: Vec<String>,
+}
+
+impl Sum {
+    /// Builds suites and runs them, each `rounds` times with a new cluster each time.
+    fn suites(&mut self, programs: &Path, names: &[String], filter: &[&str], rounds: u32) -> Result<()> {
+        let files = build_suites(names)?;
+        for round in 1..=rounds {
+            for (name, file) in names.iter().zip(&files) {
+                let mut suite = Command::new(file);
+                // One test at a time: each uses the whole machine, and times its waits by it.
+                suite.arg("--test-threads=1").args(filter);
+                suite.current_dir(workspace::root()?.join(END_TO_END)).env("KEELSON_PROGRAMS", programs);
+                let title = match rounds {
+                    1 => format!("suite {name}"),
+                    _ => format!("suite {name}, round {round} of {rounds}"),
+                };
+                self.stage(&title, &mut suite)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one stage, showing what it writes and counting its results.
+    fn stage(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        println!("== {name}");
+        let began = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("running {}", command.get_program().display()))?;
+        let output = child.stdout.take().context("standard output is a pipe")?;
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line?;
+            let text = String::from_utf8_lossy(&line);
+            add(&mut self.count, &text);
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{text}")?;
+        }
+        let status = child.wait()?;
+        println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
+        if !status.success() {
+            self.broken.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// The sum of all stages, in the last line. A test program that died counted nothing, so stages are named too.
+    fn tell(&self, began: Instant) -> Result<()> {
+        let Count { passed, failed, ignored } = self.count;
+        println!("\n{passed} passed, {failed} failed, {ignored} ignored in {:.0} s", began.elapsed().as_secs_f32());
+        if failed > 0 || !self.broken.is_empty() {
+            bail!("failed: {}", self.broken.join("; "));
+        }
+        Ok(())
+    }
 }
 
 /// Adds a line `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
@@ -141,6 +246,21 @@ fn add(count: &mut Count, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suites_are_told_from_tests_of_the_same_name_elsewhere() {
+        let line = |folder: &str, file: &str| {
+            format!(r#"{{"manifest_path":"/w/{folder}/Cargo.toml","target":{{"name":"pods"}},"executable":{file}}}"#)
+        };
+        let messages = [
+            line("crates/kubelet", r#""/t/kubelet""#),
+            line("tests/e2e", "null"),
+            line("tests/e2e", r#""/t/e2e""#),
+            "warning: no message".to_owned(),
+        ]
+        .join("\n");
+        assert_eq!(executables(&messages, Path::new("/w/tests/e2e")), [("pods".to_owned(), PathBuf::from("/t/e2e"))]);
+    }
 
     #[test]
     fn results_of_all_programs_are_added_up() {

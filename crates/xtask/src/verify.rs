@@ -10,8 +10,10 @@ pub fn run() -> Result<()> {
     let mut checks: Vec<(&str, Vec<&str>)> = vec![
         ("fmt", vec!["fmt", "--all", "--check"]),
         ("clippy", vec!["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        // The suites stand outside `cargo test`, and so outside --all-targets.
+        ("clippy of suites", vec!["clippy", "--workspace", "--test", "*", "--locked", "--", "-D", "warnings"]),
         ("doc", vec!["doc", "--workspace", "--no-deps", "--locked"]),
-        ("tidy", vec!["test", "--locked", "--package", "test-tidy"]),
+        ("tidy", vec!["test", "--workspace", "--locked", "--test", "arrows", "--test", "files", "--test", "deploy"]),
     ];
     if packages::find("cargo-deny").is_some() {
         checks.push(("deny", vec!["deny", "--offline", "check", "licenses", "bans", "sources"]));
