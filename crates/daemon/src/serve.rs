@@ -60,6 +60,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// For calls that run when shutdown begins.
     pub drain_timeout: Duration,
+    /// How often the identity's files are looked at.
+    pub reload_interval: Duration,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),
+            reload_interval: Duration::from_secs(10),
         }
     }
 }
@@ -141,7 +144,7 @@ impl Server {
         self
     }
 
-    /// Serves gRPC. Health and reflection are added.
+    /// Serves gRPC. Health and reflection are there without it.
     pub fn grpc(mut self, routes: Routes) -> Self {
         self.routes = Some(routes);
         self

@@ -7,6 +7,7 @@
 mod client;
 mod pem;
 mod server;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use client::{ClientIdentity, TlsConnector};
 pub use pem::Expiry;
 pub use server::{ClientCerts, ServerIdentity};
+pub use telling::date;
 
 use rustls::crypto::CryptoProvider;
 use x509_parser::prelude::{FromDer, X509Certificate};

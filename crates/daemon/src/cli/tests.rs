@@ -24,6 +24,12 @@ struct Test {
     etcd_servers: Vec<String>,
     #[arg(long, value_delimiter = ',')]
     node_labels: Vec<String>,
+    #[arg(long)]
+    kubeconfig: Option<PathBuf>,
+    #[arg(long, default_value = "15s")]
+    leader_elect_lease_duration: String,
+    #[arg(long, default_value_t = 0)]
+    conntrack_max_per_core: u32,
 }
 
 impl Flags for Test {
@@ -85,6 +91,29 @@ fn file_sets_what_flags_leave_open() {
 }
 
 #[test]
+fn upstreams_nested_files_are_read_as_far_as_the_settings_exist() {
+    let kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\nauthentication:\n  x509:\n    \
+                   clientCAFile: /pki/ca.crt\n  webhook:\n    cacheTTL: 0s\nlogging:\n  verbosity: 3\n  flushFrequency: 0\n\
+                   nodeLabels: {a: b}\nsyncFrequency: 0s\nmemorySwap: {}\n";
+    let flags = with_file(kubelet, &[]).expect("what nobody set is passed over");
+    assert_eq!(flags.client_ca_file, Some(PathBuf::from("/pki/ca.crt")));
+    assert_eq!((flags.common.v, flags.node_labels), (3, vec!["a=b".to_owned()]));
+    let asked = kubelet.replace("cacheTTL: 0s", "cacheTTL: 2m");
+    let refused = with_file(&asked, &[]).expect_err("there is no such setting").to_string();
+    assert!(refused.contains("line 7: unknown key \"authentication.webhook.cacheTTL\""), "{refused}");
+    let ours = kubelet.replace("kubelet.config.k8s.io/v1beta1", "keelson.io/v1");
+    assert!(with_file(&ours, &[]).is_err(), "in our own files every key is a setting");
+
+    let proxy = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nclientConnection:\n  \
+                 kubeconfig: /etc/proxy.conf\n  qps: 0\nconntrack: {maxPerCore: 7}\nleaderElection: {leaderElect: true, \
+                 leaseDuration: 20s}\n";
+    let flags = with_file(proxy, &[]).expect("valid");
+    assert_eq!(flags.kubeconfig, Some(PathBuf::from("/etc/proxy.conf")));
+    assert!(flags.leader_elect);
+    assert_eq!((flags.leader_elect_lease_duration.as_str(), flags.conntrack_max_per_core), ("20s", 7));
+}
+
+#[test]
 fn list_on_the_command_line_replaces_the_files() {
     let flags = with_file("etcdServers: [a, b]\n", &["--etcd-servers=c"]).expect("valid");
     assert_eq!(flags.etcd_servers, ["c"]);
@@ -104,6 +133,7 @@ fn bad_files_are_refused_with_the_place() {
         ("name: a\nname: b\n", "duplicate"),
         ("leaderElect: maybe\n", "maybe"),
         ("name: {a: {b: c}}\n", "flat map"),
+        ("group: {a: {b: c}}\n", "unknown key \"group.a.b\""),
     ] {
         let error = with_file(yaml, &[]).expect_err(yaml).to_string();
         assert!(error.contains(part), "{yaml}: {error}");

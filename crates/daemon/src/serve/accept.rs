@@ -14,8 +14,6 @@ use super::router::Router;
 use super::{Connection, Limits};
 use crate::tls::ServerIdentity;
 
-/// How often the identity's files are looked at.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Rest after accept failed for lack of something (descriptors, memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Warn when a certificate has less left.
@@ -39,7 +37,7 @@ pub async fn run(
         streams_max: limits.streams_max,
         drain: shutdown.clone(),
     });
-    let mut reload = tokio::time::interval(RELOAD_INTERVAL);
+    let mut reload = tokio::time::interval(limits.reload_interval);
     reload.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let permit = tokio::select! {
@@ -104,7 +102,15 @@ fn reload_identity(identity: Option<&ServerIdentity>) {
     }
     let expiry = identity.expiry();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    if expiry.not_after_s - now < EXPIRY_WARNING_S {
-        tracing::debug!(subject = expiry.subject, seconds_left = expiry.not_after_s - now, "certificate ends soon");
+    let left_s = expiry.not_after_s - now;
+    if left_s < EXPIRY_WARNING_S && identity.may_warn() {
+        let (subject, file) = (&expiry.subject, identity.certificate().display());
+        tracing::warn!(
+            subject,
+            %file,
+            "the certificate served here {} on {}; write a new one there, it is taken up without a restart",
+            if left_s < 0 { "expired" } else { "expires" },
+            crate::tls::date(expiry.not_after_s),
+        );
     }
 }

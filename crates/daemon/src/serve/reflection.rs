@@ -52,6 +52,7 @@ impl Reflection<()> {
 
 fn build(descriptors: &'static [u8], services: &'static [&'static str]) -> Option<Routes> {
     let builder = || {
+        // An empty set is a set, so that ports without services of their own have health to show.
         let mut builder = Builder::configure()
             .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

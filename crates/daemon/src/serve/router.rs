@@ -13,41 +13,41 @@ use super::grpc_health::GrpcHealth;
 use super::reflection::Reflection;
 use super::{Body, Fallback, Server, builtin};
 use crate::health::Scope;
+use crate::tls::Peer;
 
 /// The services of one port.
 pub struct Router {
-    routes: Option<Routes>,
+    routes: Routes,
     fallback: Option<Fallback>,
     builtin: builtin::Builtin,
+    /// Whether metrics and reflection are only for callers with a certificate.
+    guarded: bool,
 }
 
 impl Router {
-    /// Completes gRPC with health and reflection; readiness fails once `shutdown` is cancelled.
+    /// Completes gRPC with health and reflection, which every port has; readiness fails once `shutdown` is cancelled.
     pub fn new(server: Server, shutdown: CancellationToken) -> Self {
         server.health.add("shutdown", Scope::Ready, move || {
             let ending = shutdown.is_cancelled();
             async move { if ending { Err("process is shutting down".to_owned()) } else { Ok(()) } }
         });
-        let routes = server.routes.map(|routes| {
-            let mut routes = routes.add_service(GrpcHealth::service(server.health.clone()));
-            if let Some((descriptors, services)) = server.descriptors {
-                let (v1, v1alpha) = Reflection::services(descriptors, services);
-                routes = routes.add_service(v1).add_service(v1alpha);
-            }
-            routes.prepare()
-        });
-        let guarded = !server.open_metrics && server.identity.is_some_and(|identity| identity.knows_clients());
-        let builtin = builtin::Builtin { health: server.health, metrics: server.metrics, guarded_metrics: guarded };
-        Self { routes, fallback: server.fallback, builtin }
+        let (descriptors, services) = server.descriptors.unwrap_or_default();
+        let (v1, v1alpha) = Reflection::services(descriptors, services);
+        let routes = server.routes.unwrap_or_default().add_service(GrpcHealth::service(server.health.clone()));
+        let routes = routes.add_service(v1).add_service(v1alpha).prepare();
+        let knows_clients = server.identity.is_some_and(|identity| identity.knows_clients());
+        let guarded_metrics = !server.open_metrics && knows_clients;
+        let builtin = builtin::Builtin { health: server.health, metrics: server.metrics, guarded_metrics };
+        Self { routes, fallback: server.fallback, builtin, guarded: knows_clients }
     }
 
     /// Answers one request.
     pub async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         if is_grpc(request.headers()) {
-            return match &self.routes {
-                Some(routes) => routes.clone().call(request).await,
-                None => Ok(unserved_grpc()),
-            };
+            if self.guarded && is_reflection(request.uri().path()) && request.extensions().get::<Peer>().is_none() {
+                return Ok(anonymous());
+            }
+            return self.routes.clone().call(request).await;
         }
         if let Some(answer) = self.builtin.answer(&request).await {
             return Ok(answer);
@@ -66,8 +66,14 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     })
 }
 
-fn unserved_grpc() -> Response<Body> {
-    let (parts, ()) = tonic::Status::unimplemented("no gRPC on this port").into_http::<()>().into_parts();
+/// Reflection tells the whole API: only health is for everybody.
+fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
+}
+
+fn anonymous() -> Response<Body> {
+    let status = tonic::Status::unauthenticated("a client certificate is needed for reflection");
+    let (parts, ()) = status.into_http::<()>().into_parts();
     Response::from_parts(parts, Body::empty())
 }
 

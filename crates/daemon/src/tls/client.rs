@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::telling::explain;
 use super::{Error, pem, provider};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,6 +58,24 @@ impl ClientIdentity {
         self.config.store(Arc::new(config));
         *last = now;
         Ok(true)
+    }
+
+    /// A refused handshake in words that name the server, the file and the mend.
+    fn explained(&self, uri: &Uri, error: std::io::Error) -> std::io::Error {
+        let server = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+        let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let text = match refused {
+            Some(refused @ rustls::Error::InvalidCertificate(_)) => {
+                let signer = format!("the CA in {}", self.ca.display());
+                explain(&format!("the certificate of {server}"), "", refused, &signer)
+            }
+            Some(refused @ rustls::Error::AlertReceived(_)) => {
+                let own = self.pair.as_ref().map(|(cert, _)| cert.display().to_string()).unwrap_or_default();
+                format!("{server} refuses: {}", explain(&format!("our certificate {own}"), "", refused, "its CA"))
+            }
+            _ => return error,
+        };
+        std::io::Error::new(error.kind(), text)
     }
 
     /// A gRPC channel to `https://host:port` that connects when first used and again whenever it must, each time with
@@ -106,7 +125,8 @@ impl tower_service::Service<Uri> for TlsConnector {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
             let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
             stream.set_nodelay(true)?;
-            let stream = tokio_rustls::TlsConnector::from(identity.config()).connect(name, stream).await?;
+            let connecting = tokio_rustls::TlsConnector::from(identity.config()).connect(name, stream);
+            let stream = connecting.await.map_err(|error| identity.explained(&uri, error))?;
             Ok(TokioIo::new(stream))
         }
         .boxed()

@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 
+use super::telling::{Seldom, Telling};
 use super::{Error, Expiry, pem, provider};
+
+/// How often an end of the certificate that is near is warned of.
+const EXPIRY_WARNING_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Whether callers show certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub struct ServerIdentity {
     clients: ClientCerts,
     loaded: ArcSwap<Loaded>,
     stamp: Mutex<pem::Stamp>,
+    warned: Seldom,
 }
 
 #[derive(Debug)]
@@ -52,7 +58,18 @@ impl ServerIdentity {
         let (cert, key) = (cert.into(), key.into());
         let stamp = stamp(&cert, &key, &clients);
         let loaded = build(&cert, &key, &clients)?;
-        Ok(Arc::new(Self { cert, key, clients, loaded: ArcSwap::from_pointee(loaded), stamp: Mutex::new(stamp) }))
+        let (loaded, stamp) = (ArcSwap::from_pointee(loaded), Mutex::new(stamp));
+        Ok(Arc::new(Self { cert, key, clients, loaded, stamp, warned: Seldom::every(EXPIRY_WARNING_INTERVAL) }))
+    }
+
+    /// The file of the certificate.
+    pub fn certificate(&self) -> &Path {
+        &self.cert
+    }
+
+    /// Whether it is time again to warn of the certificate's end.
+    pub(crate) fn may_warn(&self) -> bool {
+        self.warned.now()
     }
 
     /// The configuration for the next connection.
@@ -99,13 +116,16 @@ fn build(cert: &Path, key: &Path, clients: &ClientCerts) -> Result<Loaded, Error
     let verifier = |ca: &PathBuf| -> Result<_, Error> {
         Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider()))
     };
-    let builder = match clients {
-        ClientCerts::Ignored => builder.with_no_client_auth(),
-        ClientCerts::Optional(ca) => builder.with_client_cert_verifier(
-            verifier(ca)?.allow_unauthenticated().build().map_err(|error| refused(error.to_string()))?,
-        ),
-        ClientCerts::Required(ca) => {
-            builder.with_client_cert_verifier(verifier(ca)?.build().map_err(|error| refused(error.to_string()))?)
+    let verifier = match clients {
+        ClientCerts::Ignored => None,
+        ClientCerts::Optional(ca) => Some((ca, verifier(ca)?.allow_unauthenticated())),
+        ClientCerts::Required(ca) => Some((ca, verifier(ca)?)),
+    };
+    let builder = match verifier {
+        None => builder.with_no_client_auth(),
+        Some((ca, verifier)) => {
+            let verifier = verifier.build().map_err(|error| refused(error.to_string()))?;
+            builder.with_client_cert_verifier(Arc::new(Telling::new(verifier, ca.clone())))
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));

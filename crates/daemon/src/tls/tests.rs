@@ -1,6 +1,9 @@
 use std::path::Path;
+use std::sync::Mutex;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 
@@ -28,6 +31,24 @@ impl Ca {
 
     /// Issues NAME.crt and NAME.key for `localhost` and 127.0.0.1; `years`: validity.
     pub fn issue(&self, name: &str, organization: &str, years: std::ops::Range<i32>) {
+        let (certificate, key) = self.sign(name, organization, years);
+        std::fs::write(self.path(&format!("{name}.crt")), certificate.pem()).expect("written");
+        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).expect("written");
+    }
+
+    /// As [`Self::issue`], without files and checks.
+    pub fn issued(
+        &self,
+        name: &str,
+        organization: &str,
+        years: std::ops::Range<i32>,
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let (certificate, key) = self.sign(name, organization, years);
+        let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        (vec![certificate.der().clone()], private)
+    }
+
+    fn sign(&self, name: &str, organization: &str, years: std::ops::Range<i32>) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().expect("a key");
         let mut params =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("valid names");
@@ -35,9 +56,7 @@ impl Ca {
         params.distinguished_name.push(DnType::OrganizationName, organization);
         params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
         params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        std::fs::write(self.path(&format!("{name}.crt")), certificate.pem()).expect("written");
-        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).expect("written");
+        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
     }
 
     pub fn server(&self, name: &str, clients: ClientCerts) -> Result<Arc<ServerIdentity>, Error> {
@@ -100,8 +119,29 @@ fn changed_files_are_read_again_and_bad_ones_keep_the_old() {
 }
 
 /// Makes a change visible whatever the file system's clock is.
-fn touch(path: &Path, seconds: u64) {
+pub fn touch(path: &Path, seconds: u64) {
     let file = std::fs::File::options().append(true).open(path).expect("open");
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(seconds);
     file.set_modified(later).expect("touched");
+}
+
+/// What is logged meanwhile, on this thread.
+pub async fn captured<Fut: Future<Output = ()>>(run: impl FnOnce() -> Fut) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    run().await;
+    let bytes = lines.0.lock().expect("no panic").clone();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
