@@ -103,7 +103,11 @@ async fn dial(target: &Target, config: &Config) -> Result<Box<dyn Io>, std::io::
     stream.set_nodelay(true)?;
     let Some(name) = target.name.clone() else { return Ok(Box::new(stream)) };
     let tls = tls::client_config(config).map_err(std::io::Error::other)?;
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(named)?;
+    let told = |error: std::io::Error| match tls::explain(&error, &address, config) {
+        Some(text) => std::io::Error::new(error.kind(), text),
+        None => named(error),
+    };
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(told)?;
     Ok(Box::new(stream))
 }
 

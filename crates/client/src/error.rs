@@ -143,6 +143,8 @@ fn from_code(status: &tonic::Status) -> Status {
         Code::PermissionDenied => (403, "Forbidden"),
         Code::Unauthenticated => (401, "Unauthorized"),
         Code::InvalidArgument => (400, "BadRequest"),
+        // Said by the transport where a message is larger than its reader takes: no history was lost.
+        Code::OutOfRange if status.message().contains("message length too large") => (413, "RequestEntityTooLarge"),
         Code::OutOfRange => (410, "Expired"),
         Code::ResourceExhausted => (429, "TooManyRequests"),
         Code::DeadlineExceeded => (504, "Timeout"),
@@ -170,8 +172,28 @@ fn chain(status: &tonic::Status) -> String {
         }
         source = cause.source();
     }
+    if let Some((_, mend)) = REFUSED_CERTIFICATES.iter().find(|(alert, _)| text.contains(alert)) {
+        text.push_str("; ");
+        text.push_str(mend);
+    }
     text
 }
+
+/// What servers say when they do not take our certificate, and what to do about it.
+const REFUSED_CERTIFICATES: [(&str, &str); 3] = [
+    (
+        "received fatal alert: CertificateExpired",
+        "the client certificate in the kubeconfig has expired: issue a new one, or check the clocks of both machines",
+    ),
+    (
+        "received fatal alert: UnknownCA",
+        "the server does not know the CA of the client certificate in the kubeconfig: issue one from its --client-ca-file",
+    ),
+    (
+        "received fatal alert: DecryptError",
+        "the client certificate in the kubeconfig is not signed by the server's CA: issue one from its --client-ca-file",
+    ),
+];
 
 #[cfg(test)]
 mod tests {
@@ -193,5 +215,16 @@ mod tests {
         assert!(Error::from_rpc(&tonic::Status::unavailable("x"), "here").is_unavailable());
         let refused = Error::from_rpc(&tonic::Status::unauthenticated("who"), "here");
         assert_eq!(refused.reason(), "Unauthorized");
+        let large = tonic::Status::out_of_range("Error, decoded message length too large: found 9 bytes");
+        let large = Error::from_rpc(&large, "here");
+        assert!(!large.is_expired(), "no reason to list again");
+        assert_eq!(large.reason(), "RequestEntityTooLarge");
+    }
+
+    #[test]
+    fn a_refused_certificate_says_what_to_do() {
+        let rpc = tonic::Status::unavailable("transport error: received fatal alert: CertificateExpired");
+        let text = Error::from_rpc(&rpc, "here").to_string();
+        assert!(text.contains("has expired: issue a new one"), "{text}");
     }
 }

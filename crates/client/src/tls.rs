@@ -4,9 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use proto::meta::v1::Time;
 
 use crate::config::{Config, Credentials, Data, Error};
 
@@ -41,6 +43,33 @@ pub fn client_config(config: &Config) -> Result<ClientConfig, Error> {
     };
     tls.alpn_protocols = vec![b"h2".to_vec()];
     Ok(tls)
+}
+
+/// Why the certificate that a server shows is not believed, and what to do; nothing for other failures.
+pub fn explain(error: &std::io::Error, server: &str, config: &Config) -> Option<String> {
+    let rustls::Error::InvalidCertificate(wrong) = error.get_ref()?.downcast_ref::<rustls::Error>()? else {
+        return None;
+    };
+    let day = |time: &UnixTime| Time::from_unix(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)).to_string();
+    let clock = "or check the clocks of both machines";
+    let text = match wrong {
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("expired on {}; issue a new one to that server, {clock}", day(not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("becomes valid on {}; issue a new one to that server, {clock}", day(not_before))
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            let ca = config.ca.as_ref().map(Data::name).unwrap_or_default();
+            format!("is not signed by the certificate authority of the kubeconfig ({ca}); give the one that signed it")
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let (asked, has) = (expected.to_str(), presented.join(", "));
+            format!("is for {has}, not for {asked}; set tls-server-name in the kubeconfig, or issue one with that name")
+        }
+        wrong => format!("is not believed: {wrong}"),
+    };
+    Some(format!("the certificate of {server} {text}"))
 }
 
 fn roots(ca: &Data) -> Result<RootCertStore, Error> {
