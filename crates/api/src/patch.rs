@@ -19,6 +19,9 @@ pub enum Error {
     /// The patch does not fit the object: a path that is not there, a test that fails.
     #[error("{0}")]
     Unprocessable(String),
+    /// The patch asks for more than one request may.
+    #[error("{0}")]
+    TooLarge(String),
     /// A strategic merge directive is wrong; upstream answers it with code 500.
     #[error("{0}")]
     Directive(String),

@@ -15,6 +15,7 @@ use proto::dynamic::DynObject;
 use proto::scheduling::v1::PriorityClass;
 
 use crate::authenticate::User;
+use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::Result;
 use crate::verbs::Target;
@@ -49,7 +50,6 @@ pub async fn on_create(
     user: &User,
     target: &Target,
     object: Box<dyn DynObject>,
-    _warnings: &mut Vec<String>,
 ) -> Result<Box<dyn DynObject>> {
     let request = Request { target, user, seed: rand::random() };
     let mut admitted = object.clone();
@@ -63,9 +63,15 @@ pub async fn on_create(
 }
 
 /// Runs the plugins that concern changes over a changed object: what they once added is not lost by leaving it out.
-pub fn on_update(new: &mut dyn DynObject, old: &dyn DynObject) {
-    priority::keep(new, old);
+pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
+    Ok(())
+}
+
+/// Runs the plugins that concern deletions.
+pub fn on_delete(target: &Target) -> Result<()> {
+    namespace_lifecycle::admit_delete(target)
 }
 
 /// The chain, in upstream's order.
@@ -80,15 +86,11 @@ fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Re
 }
 
 /// Waits until the caches that plugins read hold what the store holds.
-async fn catch_up(server: &Server) -> Result<()> {
+pub async fn catch_up(server: &Server) -> Result<()> {
     let rows =
         [("", "v1", "namespaces"), ("", "v1", "serviceaccounts"), ("scheduling.k8s.io", "v1", "priorityclasses")];
     for (group, version, plural) in rows {
-        let resource = server.registry.find(group, version, plural)?;
-        if !server.make_fresh(resource).await? {
-            let newest = server.store.newest_below(&resource.prefix).await?;
-            resource.cache.wait_for(newest, std::time::Duration::from_secs(3)).await?;
-        }
+        server.catch_up(server.registry.find(group, version, plural)?).await?;
     }
     Ok(())
 }

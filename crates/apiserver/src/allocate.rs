@@ -16,6 +16,7 @@ use proto::dynamic::DynObject;
 use crate::registry::service::{needs_cluster_ip, needs_node_ports};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
+use cluster_ip::Taken;
 use node_port::PortRange;
 
 /// What services may be given.
@@ -30,6 +31,8 @@ pub struct ServiceAllocator {
 /// What a write took, and what it makes superfluous.
 #[derive(Debug, Default)]
 pub struct Reserved {
+    /// Namespace and name of the service.
+    owner: (String, String),
     taken_ips: Vec<String>,
     taken_ports: Vec<u16>,
     superfluous_ips: Vec<String>,
@@ -47,7 +50,8 @@ impl ServiceAllocator {
     ) -> Result<Reserved> {
         let Some(service) = new.downcast_mut::<Service>() else { return Ok(Reserved::default()) };
         let old = old.and_then(|old| old.downcast_ref::<Service>());
-        let mut reserved = Reserved::default();
+        let owner = (service.metadata.namespace.clone(), service.metadata.name.clone());
+        let mut reserved = Reserved { owner, ..Reserved::default() };
         self.set_families(service)?;
         let outcome = match self.take_ips(server, old, service, dry_run, &mut reserved).await {
             Ok(()) => self.take_ports(server, old, service, dry_run, &mut reserved).await,
@@ -66,24 +70,40 @@ impl ServiceAllocator {
 
     /// The write succeeded: what it made superfluous is free again.
     pub async fn commit(&self, server: &Server, reserved: Reserved) {
-        self.free(server, &reserved.superfluous_ips, &reserved.superfluous_ports).await;
+        self.free(server, &reserved.owner, &reserved.superfluous_ips, &reserved.superfluous_ports).await;
     }
 
-    /// The write failed: what it took is free again.
-    pub async fn give_back(&self, server: &Server, reserved: Reserved) {
-        self.free(server, &reserved.taken_ips, &reserved.taken_ports).await;
+    /// The write failed: what it took is free again, except for what the service has by now, since another request
+    /// for the same one may have been faster.
+    pub async fn give_back(&self, server: &Server, mut reserved: Reserved) {
+        if reserved.taken_ips.is_empty() && reserved.taken_ports.is_empty() {
+            return;
+        }
+        match stored(server, &reserved.owner).await {
+            Ok(None) => {}
+            Ok(Some(service)) => {
+                reserved.taken_ips = missing(reserved.taken_ips, &ips(&service));
+                reserved.taken_ports = missing(reserved.taken_ports, &ports(&service));
+            }
+            Err(failure) => {
+                tracing::warn!(owner = ?reserved.owner, %failure, "what a refused write took stays taken until the next repair");
+                return;
+            }
+        }
+        self.free(server, &reserved.owner, &reserved.taken_ips, &reserved.taken_ports).await;
     }
 
     /// A service is gone: what it had is free again.
     pub async fn release(&self, server: &Server, object: &dyn DynObject) {
         if let Some(service) = object.downcast_ref::<Service>() {
-            self.free(server, &ips(service), &ports(service)).await;
+            let owner = (service.metadata.namespace.clone(), service.metadata.name.clone());
+            self.free(server, &owner, &ips(service), &ports(service)).await;
         }
     }
 
-    async fn free(&self, server: &Server, ips: &[String], ports: &[u16]) {
+    async fn free(&self, server: &Server, owner: &(String, String), ips: &[String], ports: &[u16]) {
         for ip in ips {
-            if let Err(failure) = cluster_ip::free(server, ip).await {
+            if let Err(failure) = cluster_ip::free(server, ip, (&owner.0, &owner.1)).await {
                 tracing::warn!(ip, %failure, "an address stays taken until the next repair");
             }
         }
@@ -122,9 +142,10 @@ impl ServiceAllocator {
             let second = served.iter().find(|family| **family != spec.ip_families[0]);
             spec.ip_families.extend(second.map(|family| (*family).to_owned()));
         }
-        if let Some(foreign) = spec.ip_families.iter().find(|family| !served.contains(&family.as_str())) {
+        let foreign = |(_, family): &(usize, &String)| !served.contains(&family.as_str());
+        if let Some((at, foreign)) = spec.ip_families.iter().enumerate().find(foreign) {
             let message = format!("Invalid value: \"{foreign}\": not configured on this cluster");
-            let causes = vec![cause("FieldValueInvalid", "spec.ipFamilies[0]", message)];
+            let causes = vec![cause("FieldValueInvalid", format!("spec.ipFamilies[{at}]"), message)];
             return Err(Failure::invalid("", "Service", &service.metadata.name, causes));
         }
         Ok(())
@@ -158,11 +179,11 @@ impl ServiceAllocator {
             let Some(range) = self.ranges.iter().find(|range| family_of(&range.addr().to_string()) == family) else {
                 continue;
             };
-            let ip = match wanted {
+            let (ip, taken) = match wanted {
                 Some(ip) => cluster_ip::take(server, range, &ip, service, dry_run).await?,
-                None => cluster_ip::take_any(server, range, service, dry_run).await?,
+                None => (cluster_ip::take_any(server, range, service, dry_run).await?, Taken::Made),
             };
-            if !dry_run {
+            if !dry_run && taken == Taken::Made {
                 reserved.taken_ips.push(ip.clone());
             }
             if at < service.spec.cluster_ips.len() {
@@ -220,6 +241,14 @@ impl ServiceAllocator {
         }
         Ok(())
     }
+}
+
+/// The service as the store holds it now.
+async fn stored(server: &Server, (namespace, name): &(String, String)) -> Result<Option<Service>> {
+    let resource = server.registry.core("services")?;
+    let (record, _) = server.store.get(&resource.store_key(namespace, name)).await?;
+    let Some(record) = record else { return Ok(None) };
+    prost::Message::decode(resource.open(&record)?).map(Some).map_err(Failure::internal)
 }
 
 /// How one service port comes to its node port.

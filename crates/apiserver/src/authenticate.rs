@@ -5,7 +5,7 @@ pub mod token;
 use std::collections::BTreeMap;
 
 use daemon::tls::Peer;
-use proto::core::v1::{Pod, ServiceAccount};
+use proto::core::v1::{Node, Pod, Secret, ServiceAccount};
 
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -75,7 +75,21 @@ pub async fn of_claims(server: &Server, claims: &Claims) -> Result<User> {
         extra.insert(key("pod-name"), vec![bound.name.clone()]);
         extra.insert(key("pod-uid"), vec![bound.uid.clone()]);
     }
+    if let Some(bound) = &identity.secret {
+        let secret: Secret = live(server, "secrets", namespace, &bound.name).await?;
+        if secret.metadata.uid != bound.uid {
+            return Err(Failure::unauthorized());
+        }
+    }
     if let Some(node) = &identity.node {
+        // The node of a pod is told without its uid: such a token ends with the pod.
+        if !node.uid.is_empty() {
+            let found: Node = live(server, "nodes", "", &node.name).await?;
+            if found.metadata.uid != node.uid {
+                return Err(Failure::unauthorized());
+            }
+            extra.insert(key("node-uid"), vec![node.uid.clone()]);
+        }
         extra.insert(key("node-name"), vec![node.name.clone()]);
     }
     let groups = vec![

@@ -62,7 +62,7 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
         for class in objects::priority_classes() {
             ensure(server, class).await?;
         }
-        ensure(server, objects::service_cidr(&server.services.ranges, server.now())).await?;
+        ensure(server, objects::service_cidr(&server.services.ranges)).await?;
         objects::mark_ready(server).await?;
     }
     ensure(server, objects::kubernetes_service(&server.services.ranges, advertised.port)).await?;
@@ -86,7 +86,7 @@ async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
     let place = target.named(&target.namespace, "");
     let user =
         User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
-    match create::create_object(server, &user, &place, object, &WriteOptions::default(), &mut Vec::new()).await {
+    match create::create_object(server, &user, &place, object, &WriteOptions::default()).await {
         Err(failure) if failure.is_already_exists() => Ok(()),
         outcome => outcome.map(|_| ()),
     }

@@ -1,5 +1,7 @@
 //! Flags, as kube-apiserver has them.
 
+mod fixed;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use daemon::cli::{Common, Flags};
 use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
+use fixed::Fixed;
 
 /// keelson-apiserver: the Kubernetes API on an etcd v3 store
 #[derive(Debug, Clone, Parser)]
@@ -49,6 +52,10 @@ pub struct Config {
     #[arg(long, required = true, value_name = "FILE", help_heading = "Serving")]
     pub tls_private_key_file: PathBuf,
 
+    /// Largest gRPC request, in bytes: an object of the largest size in JSON, with room
+    #[arg(long, default_value_t = 8 << 20, value_name = "BYTES", help_heading = "Serving")]
+    pub max_request_bytes: usize,
+
     /// CA of the certificates that clients show
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
@@ -80,6 +87,17 @@ pub struct Config {
     #[arg(long, value_name = "FILE", requires = "kubelet_client_certificate", help_heading = "Kubelets")]
     pub kubelet_client_key: Option<PathBuf>,
 
+    /// Kinds of node addresses to reach kubelets at, the preferred first
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_values_t = crate::relay::ADDRESS_TYPES.map(str::to_owned),
+        value_parser = crate::relay::ADDRESS_TYPES,
+        value_name = "TYPE,...",
+        help_heading = "Kubelets"
+    )]
+    pub kubelet_preferred_address_types: Vec<String>,
+
     /// Range of the Services' cluster addresses; one of each family for dual stack
     #[arg(
         long,
@@ -92,6 +110,9 @@ pub struct Config {
     /// Range of the Services' node ports
     #[arg(long, default_value = "30000-32767", value_name = "FIRST-LAST", help_heading = "Services")]
     pub service_node_port_range: PortRange,
+
+    #[command(flatten)]
+    pub fixed: Fixed,
 }
 
 impl Flags for Config {
@@ -136,6 +157,46 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
         assert!(duration("5").is_err() && duration("m").is_err() && duration("5 minutes").is_err());
+    }
+
+    /// What kubeadm writes into the manifest of kube-apiserver.
+    const KUBEADM: &str = "kube-apiserver --advertise-address=192.168.0.2 --allow-privileged=true \
+        --authorization-mode=Node,RBAC --client-ca-file=/pki/ca.crt --enable-admission-plugins=NodeRestriction \
+        --enable-bootstrap-token-auth=true --etcd-cafile=/pki/etcd/ca.crt --etcd-certfile=/pki/client.crt \
+        --etcd-keyfile=/pki/client.key --etcd-servers=https://127.0.0.1:2379 \
+        --kubelet-client-certificate=/pki/kubelet.crt --kubelet-client-key=/pki/kubelet.key \
+        --kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname --proxy-client-cert-file=/pki/proxy.crt \
+        --proxy-client-key-file=/pki/proxy.key --requestheader-allowed-names=front-proxy-client \
+        --requestheader-client-ca-file=/pki/front.crt --requestheader-extra-headers-prefix=X-Remote-Extra- \
+        --requestheader-group-headers=X-Remote-Group --requestheader-username-headers=X-Remote-User \
+        --secure-port=6443 --service-account-issuer=https://kubernetes.default.svc.cluster.local \
+        --service-account-key-file=/pki/sa.pub --service-account-signing-key-file=/pki/sa.key \
+        --service-cluster-ip-range=10.96.0.0/12 --tls-cert-file=/pki/s.crt --tls-private-key-file=/pki/s.key";
+
+    fn parse(more: &str) -> Result<Config, daemon::cli::Error> {
+        daemon::cli::parse_from(format!("{KUBEADM} {more}").split_whitespace().map(Into::into).collect())
+    }
+
+    #[test]
+    fn kubeadms_flags_start_this_apiserver() {
+        let config = parse("").expect("every flag of the manifest is known");
+        assert_eq!(config.kubelet_preferred_address_types, ["InternalIP", "ExternalIP", "Hostname"]);
+        let ignored = config.fixed.without_effect();
+        assert!(ignored.iter().any(|line| line.starts_with("--enable-bootstrap-token-auth")), "{ignored:?}");
+        assert!(ignored.iter().any(|line| line.starts_with("--requestheader-client-ca-file")), "{ignored:?}");
+        for wrong in [
+            "--allow-privileged=false",
+            "--authorization-mode=AlwaysAllow",
+            "--authorization-mode=Node,Webhook",
+            "--enable-admission-plugins=NoSuchPlugin",
+            "--disable-admission-plugins=NamespaceLifecycle",
+            "--anonymous-auth=true",
+            "--kubelet-preferred-address-types=Nowhere",
+        ] {
+            let refused = parse(wrong).expect_err(wrong).to_string();
+            let flag = wrong.split('=').next().expect("a flag");
+            assert!(refused.contains(flag), "{wrong}: {refused}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod auth;
 mod discovery;
 mod encode;
+mod limited;
 mod list_stream;
 mod resources;
 mod shared;
@@ -22,12 +23,12 @@ use tonic::service::Routes;
 
 use crate::authenticate::{User, authenticate};
 use crate::authorize::{self, Attributes};
+use crate::metrics::Request as Seen;
 use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::Target;
+use limited::Limited;
 
-/// Largest request: an object of the largest size in JSON, with room.
-const REQUEST_BYTES_MAX: usize = 8 << 20;
 /// The services, for reflection.
 pub const SERVICES: &[&str] =
     &["keelson.api.v1.Resources", "keelson.api.v1.Streams", "keelson.api.v1.Auth", "keelson.api.v1.Discovery"];
@@ -41,11 +42,27 @@ pub struct Grpc {
 impl Grpc {
     /// Every service, ready to be mounted.
     pub fn routes(server: Arc<Server>) -> Routes {
+        let max = server.request_bytes_max;
         let door = Self { server };
-        Routes::new(shared::SharedResources::new(door.clone()))
-            .add_service(StreamsServer::new(door.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
-            .add_service(AuthServer::new(door.clone()))
-            .add_service(DiscoveryServer::new(door))
+        let streams = StreamsServer::new(door.clone()).max_decoding_message_size(max);
+        let auth = AuthServer::new(door.clone()).max_decoding_message_size(max);
+        let discovery = DiscoveryServer::new(door.clone()).max_decoding_message_size(max);
+        Routes::new(Limited::new(shared::SharedResources::new(door, max), max))
+            .add_service(Limited::new(streams, max))
+            .add_service(Limited::new(auth, max))
+            .add_service(Limited::new(discovery, max))
+    }
+
+    /// Begins to count a request.
+    fn seen(&self, verb: &'static str, named: Option<&ResourceRef>, dry_run: bool) -> Seen {
+        self.server.metrics.begin(&self.server.registry, verb, named, dry_run)
+    }
+
+    /// Begins to count a stream to a pod.
+    fn seen_stream(&self, verb: &'static str, subresource: &str) -> Seen {
+        let (version, resource) = ("v1".to_owned(), "pods".to_owned());
+        let (name, subresource) = ("*".to_owned(), subresource.to_owned());
+        self.seen(verb, Some(&ResourceRef { version, resource, name, subresource, ..Default::default() }), false)
     }
 
     async fn user(&self, metadata: &MetadataMap, extensions: &tonic::Extensions) -> Result<User> {

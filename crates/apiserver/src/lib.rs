@@ -11,6 +11,7 @@ pub mod authorize;
 pub mod bootstrap;
 pub mod config;
 pub mod grpc;
+pub mod metrics;
 pub mod registry;
 pub mod relay;
 pub mod rest;

@@ -3,6 +3,7 @@
 //! Adding a resource is adding a row there; a strategy only where its objects need preparing.
 
 mod attributes;
+mod convert;
 pub mod namespace;
 pub mod persistent_volume;
 pub mod pod;
@@ -23,6 +24,7 @@ use proto::meta::v1::PartialObjectMetadata;
 use crate::status::{Failure, Result};
 use crate::storage::{Record, StorageError, codec};
 use crate::watch_cache::{Entry, WatchCache};
+use convert::Conversion;
 use strategy::Strategy;
 
 /// One resource.
@@ -35,7 +37,9 @@ pub struct Resource {
     /// What its keys in the store begin with; ends with a slash.
     pub prefix: String,
     /// Whether it is stored as JSON.
-    pub json: bool,
+    json: bool,
+    /// How its objects are stored, where that is as another kind.
+    conversion: Option<Conversion>,
     /// What is done to its objects around a write.
     pub strategy: &'static dyn Strategy,
     /// Its objects.
@@ -45,16 +49,18 @@ pub struct Resource {
 impl Resource {
     fn new(row: &'static api::resource::Resource) -> Option<Self> {
         let storage = row.storage?;
-        // Rows of one prefix whose objects are stored under another version need conversion, which is not here yet.
-        if storage.api_version != row.api_version() {
-            return None;
-        }
         let kind = row.kind_info()?;
+        let conversion = match storage.api_version == row.api_version() {
+            true => None,
+            // Without a conversion between the two versions the row is not served.
+            false => Some(Conversion::between(kind, storage.api_version)?),
+        };
         Some(Self {
             row,
             kind,
             prefix: format!("{}/", storage.prefix),
             json: storage.codec == api::resource::Codec::Json,
+            conversion,
             strategy: strategy::of(row.group, row.plural),
             cache: WatchCache::default(),
         })
@@ -80,11 +86,28 @@ impl Resource {
         format!("{}{}", self.prefix, self.key(namespace, name))
     }
 
+    /// The object's protobuf bytes in a stored value.
+    pub fn open(&self, record: &Record) -> std::result::Result<Bytes, StorageError> {
+        let Some(conversion) = &self.conversion else { return codec::open(self.kind, record) };
+        let stored = codec::open(conversion.stored, record)?;
+        conversion
+            .open(&stored)
+            .map_err(|reason| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason })
+    }
+
+    /// The value to store for an object's protobuf bytes.
+    pub fn seal(&self, bytes: &Bytes) -> Bytes {
+        let Some(conversion) = &self.conversion else { return codec::seal(self.kind, self.json, bytes) };
+        // Our own encoder's bytes cannot be malformed.
+        let stored = conversion.seal(bytes).unwrap_or_default();
+        codec::seal(conversion.stored, self.json, &stored)
+    }
+
     /// Reads a stored object for the cache.
     pub fn entry(&self, record: &Record) -> std::result::Result<Entry, StorageError> {
         let corrupt =
             |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
-        let bytes = codec::open(self.kind, record)?;
+        let bytes = self.open(record)?;
         let key = std::str::from_utf8(&record.key).map_err(|error| corrupt(error.to_string()))?;
         let key = key.strip_prefix(&self.prefix).unwrap_or(key);
         let (labels, fields) = self.attributes(&bytes).map_err(|error| corrupt(error.to_string()))?;

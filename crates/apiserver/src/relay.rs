@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use daemon::tls::ClientIdentity;
 use parking_lot::Mutex;
@@ -17,15 +18,18 @@ use crate::verbs::{Target, get};
 const KUBELET_PORT: i32 = 10250;
 /// Largest message of a log or an exec.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// Kinds of node addresses, the preferred first, as upstream's flag has them.
-const ADDRESS_TYPES: [&str; 5] = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
-const PREFERRED: [&str; 2] = ["InternalIP", "ExternalIP"];
+/// Kinds of node addresses, the preferred first, where `--kubelet-preferred-address-types` does not say.
+pub const ADDRESS_TYPES: [&str; 5] = ["InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS"];
+/// A channel that nobody used for so long is given up: its node may be gone.
+const IDLE_MAX: Duration = Duration::from_secs(600);
 
 /// Channels to kubelets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kubelets {
     identity: Option<Arc<ClientIdentity>>,
-    channels: Mutex<HashMap<String, Channel>>,
+    address_types: Vec<String>,
+    /// By address, with the time of the last use.
+    channels: Mutex<HashMap<String, (Channel, Instant)>>,
 }
 
 /// A pod and the kubelet that runs it.
@@ -40,9 +44,10 @@ pub struct Place {
 }
 
 impl Kubelets {
-    /// `identity`: the flags `--kubelet-certificate-authority`, `--kubelet-client-certificate` and `-key`.
-    pub fn new(identity: Option<Arc<ClientIdentity>>) -> Self {
-        Self { identity, channels: Mutex::default() }
+    /// `identity`: the flags `--kubelet-certificate-authority`, `--kubelet-client-certificate` and `-key`;
+    /// `address_types`: `--kubelet-preferred-address-types`.
+    pub fn new(identity: Option<Arc<ClientIdentity>>, address_types: Vec<String>) -> Self {
+        Self { identity, address_types, channels: Mutex::default() }
     }
 
     fn dial(&self, address: &str, node: &str) -> Result<NodeClient<Channel>> {
@@ -51,17 +56,17 @@ impl Kubelets {
                 "kubelets cannot be reached: set --kubelet-certificate-authority and --kubelet-client-certificate",
             ));
         };
+        let now = Instant::now();
         let mut channels = self.channels.lock();
+        channels.retain(|_, (_, used)| now.duration_since(*used) < IDLE_MAX);
         let channel = match channels.get(address) {
-            Some(channel) => channel.clone(),
+            Some((channel, _)) => channel.clone(),
             None => {
-                let channel = identity
-                    .channel(address, None)
-                    .map_err(|error| Failure::internal(format!("node {node}: {error}")))?;
-                channels.insert(address.to_owned(), channel.clone());
-                channel
+                identity.channel(address, None).map_err(|error| Failure::internal(format!("node {node}: {error}")))?
             }
         };
+        channels.insert(address.to_owned(), (channel.clone(), now));
+        drop(channels);
         Ok(NodeClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
@@ -83,7 +88,7 @@ pub async fn place(server: &Server, pod: Option<&PodRef>) -> Result<Place> {
     }
     let machine = Target::resolve(&server.registry, ("", "v1", "nodes"), "", node, "")?;
     let machine: Node = get::newest(server, &machine).await?.read()?;
-    let address = address(&machine).ok_or_else(|| {
+    let address = address(&machine, &server.kubelets.address_types).ok_or_else(|| {
         Failure::unavailable(format!("node {node} has no address in its status; is its kubelet running?"))
     })?;
     let kubelet = server.kubelets.dial(&address, node)?;
@@ -91,12 +96,11 @@ pub async fn place(server: &Server, pod: Option<&PodRef>) -> Result<Place> {
     Ok(Place { pod, object, kubelet })
 }
 
-fn address(node: &Node) -> Option<String> {
+fn address(node: &Node, types: &[String]) -> Option<String> {
     let addresses = &node.status.addresses;
-    let found = PREFERRED
+    let found = types
         .iter()
-        .chain(&ADDRESS_TYPES)
-        .find_map(|kind| addresses.iter().find(|address| address.r#type == **kind && !address.address.is_empty()))?;
+        .find_map(|kind| addresses.iter().find(|address| address.r#type == *kind && !address.address.is_empty()))?;
     let port = match node.status.daemon_endpoints.kubelet_endpoint.port {
         0 => KUBELET_PORT,
         port => port,
@@ -152,14 +156,17 @@ mod tests {
 
     #[test]
     fn a_kubelet_is_dialled_at_its_internal_address() {
+        let types = ADDRESS_TYPES.map(str::to_owned);
         let mut node = Node::default();
-        assert_eq!(address(&node), None);
+        assert_eq!(address(&node, &types), None);
         let of = |kind: &str, address: &str| NodeAddress { r#type: kind.into(), address: address.into() };
         node.status.addresses = vec![of("Hostname", "n1"), of("InternalIP", "10.0.0.1")];
-        assert_eq!(address(&node).as_deref(), Some("https://10.0.0.1:10250"));
+        assert_eq!(address(&node, &types).as_deref(), Some("https://10.0.0.1:10250"));
+        assert_eq!(address(&node, &["Hostname".into()]).as_deref(), Some("https://n1:10250"));
+        assert_eq!(address(&node, &["ExternalIP".into()]), None);
         node.status.daemon_endpoints.kubelet_endpoint.port = 11250;
         node.status.addresses = vec![of("InternalIP", "fd00::1")];
-        assert_eq!(address(&node).as_deref(), Some("https://[fd00::1]:11250"));
+        assert_eq!(address(&node, &types).as_deref(), Some("https://[fd00::1]:11250"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Builds the apiserver from its configuration, spawns its tasks, serves, and ends in order.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,13 +11,14 @@ use daemon::metrics::Metrics;
 use daemon::shutdown::Shutdown;
 use daemon::tls::ClientIdentity;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
+use crate::metrics::RequestMetrics;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
 use crate::serve;
@@ -38,6 +39,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
 /// Runs on a listener that is open already.
 pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
+    for line in config.fixed.without_effect() {
+        tracing::info!("{line}");
+    }
     let identity = serve::identity(&config)?;
     let server = Arc::new(build(&config)?);
     let (health, metrics) = (Health::new(), Metrics::new());
@@ -45,13 +49,64 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
         address: config.advertise_address.unwrap_or_else(|| advertise(config.bind_address)),
         port: listener.local_addr().context("the listener has no address")?.port(),
     };
-    let stop = CancellationToken::new();
+    // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
+    let stop = shutdown.drain.child_token();
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
     serve::add_checks(&health, &server);
-    serve::server(&server, identity, health, metrics).serve(listener, shutdown.drain.clone()).await;
-    stop.cancel();
-    while tasks.join_next().await.is_some() {}
+    server.metrics.register(&metrics);
+    let serving = serve::server(&server, identity, health, metrics).serve(listener, stop.clone());
+    let mut serving = std::pin::pin!(serving);
+    let failed = tokio::select! {
+        () = serving.as_mut() => None,
+        failed = tasks.failed(&stop) => Some(failed),
+    };
+    if let Some(failed) = failed {
+        tracing::error!("{failed}; this apiserver ends, since it would go on with what it knew last");
+        stop.cancel();
+        serving.await;
+        tasks.join().await;
+        return Err(failed);
+    }
+    tasks.join().await;
     Ok(())
+}
+
+/// The tasks behind the requests, by name.
+#[derive(Default)]
+struct Tasks {
+    set: JoinSet<()>,
+    names: HashMap<Id, String>,
+}
+
+impl Tasks {
+    fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.set.spawn(task);
+        self.names.insert(handle.id(), name.into());
+    }
+
+    /// Waits for a task that ends before it is told to.
+    async fn failed(&mut self, stop: &CancellationToken) -> anyhow::Error {
+        loop {
+            let ended = match self.set.join_next_with_id().await {
+                None => std::future::pending().await,
+                Some(Ok((id, ()))) if stop.is_cancelled() => {
+                    self.names.remove(&id);
+                    continue;
+                }
+                Some(ended) => ended,
+            };
+            let (id, why) = match ended {
+                Ok((id, ())) => (id, "ended by itself".to_owned()),
+                Err(error) => (error.id(), error.to_string()),
+            };
+            let name = self.names.remove(&id).unwrap_or_default();
+            return anyhow::anyhow!("the task {name} failed: {why}");
+        }
+    }
+
+    async fn join(mut self) {
+        while self.set.join_next().await.is_some() {}
+    }
 }
 
 fn build(config: &Config) -> anyhow::Result<Server> {
@@ -80,8 +135,9 @@ fn build(config: &Config) -> anyhow::Result<Server> {
             ranges: config.service_cluster_ip_range.clone(),
             ports: config.service_node_port_range,
         },
-        kubelets: Kubelets::new(kubelet_identity),
-        ordered_progress: AtomicBool::new(false),
+        kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
+        request_bytes_max: config.max_request_bytes,
+        metrics: RequestMetrics::default(),
     })
 }
 
@@ -91,25 +147,29 @@ fn spawn(
     health: &Health,
     advertised: Advertised,
     stop: &CancellationToken,
-) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
+) -> Tasks {
+    let mut tasks = Tasks::default();
     for resource in server.registry.all() {
         let feed = Feed { store: Arc::clone(&server.store), resource: Arc::clone(resource), stop: stop.clone() };
-        tasks.spawn(feed.run());
+        tasks.spawn(format!("watch cache of {}", resource.name()), feed.run());
     }
-    tasks.spawn(keep_probing(Arc::clone(server), stop.clone()));
-    tasks.spawn(repair::keep_repairing(Arc::clone(server), stop.clone()));
+    tasks.spawn("probing of the store", keep_probing(Arc::clone(server), stop.clone()));
+    tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
-    tasks.spawn(bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
-    tasks.spawn(async move { store.keep_compacting(interval, ended).await });
+    if !interval.is_zero() {
+        tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });
+    }
     tasks
 }
 
 async fn keep_probing(server: Arc<Server>, stop: CancellationToken) {
     loop {
-        let ordered = server.store.probe_versions().await;
-        server.ordered_progress.store(ordered, Ordering::Relaxed);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = server.store.probe_versions() => {}
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(PROBE_INTERVAL) => {}
@@ -128,4 +188,24 @@ fn advertise(bound: IpAddr) -> IpAddr {
         socket.local_addr()
     });
     routed.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_fails_is_named_and_one_that_was_told_to_end_is_not() {
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks::default();
+        let ended = stop.clone();
+        tasks.spawn("good", async move { ended.cancelled().await });
+        tasks.spawn("bad", async { panic!("as this test wants it") });
+        let failed = tasks.failed(&stop).await.to_string();
+        assert!(failed.starts_with("the task bad failed"), "{failed}");
+        stop.cancel();
+        let none = tokio::time::timeout(Duration::from_millis(50), tasks.failed(&stop)).await;
+        assert!(none.is_err(), "{none:?}");
+        tasks.join().await;
+    }
 }

@@ -1,13 +1,13 @@
 //! Everything that a request needs: store, resources, tokens, allocators. Shared by both front doors.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
+use crate::metrics::RequestMetrics;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
 use crate::status::Result;
@@ -30,8 +30,10 @@ pub struct Server {
     pub services: ServiceAllocator,
     /// The way to the nodes.
     pub kubelets: Kubelets,
-    /// Whether the store's progress notifications can be trusted.
-    pub ordered_progress: AtomicBool,
+    /// Largest request: `--max-request-bytes`.
+    pub request_bytes_max: usize,
+    /// What is counted about requests.
+    pub metrics: RequestMetrics,
 }
 
 impl Server {
@@ -43,7 +45,7 @@ impl Server {
     /// Waits until the cache holds everything that was in the store when this began. False: it could not be told, and
     /// the caller reads the store itself.
     pub async fn make_fresh(&self, resource: &Resource) -> Result<bool> {
-        if !self.ordered_progress.load(Ordering::Relaxed) {
+        if !self.store.has_ordered_progress() {
             return Ok(false);
         }
         let revision = self.store.revision(&resource.prefix).await?;
@@ -52,5 +54,30 @@ impl Server {
             Err(CacheError::TooNew { .. } | CacheError::NotReady) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until the cache has reached `revision`. False: the store has, but cannot tell that the cache has, and the
+    /// caller reads the store itself.
+    pub async fn reach(&self, resource: &Resource, revision: i64) -> Result<bool> {
+        if self.store.has_ordered_progress() || resource.cache.revision() >= revision.max(1) {
+            resource.cache.wait_for(revision, FRESH_TIMEOUT).await?;
+            return Ok(true);
+        }
+        resource.cache.wait_for(0, FRESH_TIMEOUT).await?;
+        let current = self.store.revision(&resource.prefix).await?;
+        match current >= revision {
+            true => Ok(resource.cache.revision() >= revision),
+            false => Err(CacheError::TooNew { requested: revision, current }.into()),
+        }
+    }
+
+    /// As [`Self::make_fresh`], for those who read nothing but the cache: where the store cannot tell how far the cache
+    /// is, at least every object that is there now is in it as it is.
+    pub async fn catch_up(&self, resource: &Resource) -> Result<()> {
+        if !self.make_fresh(resource).await? {
+            let newest = self.store.newest_below(&resource.prefix).await?;
+            resource.cache.wait_for(newest, FRESH_TIMEOUT).await?;
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use api::status::{self, Subject};
-use proto::meta::v1::{ListMeta, Status, StatusCause, StatusDetails};
+use proto::meta::v1::{ListMeta, Status, StatusCause};
 
 use crate::storage::StorageError;
 use crate::watch_cache::CacheError;
@@ -192,7 +192,7 @@ impl From<CacheError> for Failure {
         match error {
             CacheError::TooOld { requested, oldest } => status::too_old(requested, oldest).into(),
             CacheError::TooNew { requested, current } => status::too_large_resource_version(requested, current).into(),
-            CacheError::NotReady => Self::unavailable(error.to_string()),
+            CacheError::NotReady | CacheError::Closed => Self::unavailable(error.to_string()),
         }
     }
 }
@@ -200,9 +200,4 @@ impl From<CacheError> for Failure {
 /// The whole chain of an error, for logs.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     daemon::process::chain(error)
-}
-
-/// The details of a failure, made where there are none.
-pub fn details(failure: &mut Failure) -> &mut StatusDetails {
-    failure.0.details.get_or_insert_default()
 }

@@ -10,6 +10,8 @@ mod error;
 pub mod version;
 pub mod watch;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::{
@@ -33,6 +35,8 @@ const PAGE_LEN_MAX: i64 = 10_000;
 #[derive(Debug)]
 pub struct Store {
     endpoints: endpoint::Endpoints,
+    /// Whether progress notifications can be trusted; see [`version`].
+    ordered_progress: AtomicBool,
 }
 
 /// A key with its value and version.
@@ -71,7 +75,13 @@ pub enum Written {
 impl Store {
     /// Prepares access; nothing is sent yet.
     pub fn new(config: &endpoint::EndpointConfig) -> anyhow::Result<Self> {
-        Ok(Self { endpoints: endpoint::Endpoints::new(config)? })
+        Ok(Self { endpoints: endpoint::Endpoints::new(config)?, ordered_progress: AtomicBool::new(false) })
+    }
+
+    /// Whether a progress notification never overtakes the events it covers. False until every endpoint that answers
+    /// has told so by its version.
+    pub fn has_ordered_progress(&self) -> bool {
+        self.ordered_progress.load(Ordering::Relaxed)
     }
 
     /// The newest value of a key, and the store's revision.
@@ -140,26 +150,37 @@ impl Store {
 
     /// Writes a key that must not exist.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<Written, StorageError> {
-        self.write_if(key, compare_version(key, 0), Some(value)).await
+        self.write_if(key, vec![compare_version(key, 0)], Some(value)).await
+    }
+
+    /// Writes a key that must not exist, while `guard` is at revision `rev`. A conflict without a record says that
+    /// the guard is not.
+    pub async fn create_beside(
+        &self,
+        key: &str,
+        value: Bytes,
+        (guard, rev): (&str, i64),
+    ) -> Result<Written, StorageError> {
+        self.write_if(key, vec![compare_version(key, 0), compare_rev(guard, rev)], Some(value)).await
     }
 
     /// Replaces a key that must be at revision `rev`.
     pub async fn replace(&self, key: &str, rev: i64, value: Bytes) -> Result<Written, StorageError> {
-        self.write_if(key, compare_rev(key, rev), Some(value)).await
+        self.write_if(key, vec![compare_rev(key, rev)], Some(value)).await
     }
 
     /// Deletes a key that must be at revision `rev`.
     pub async fn remove(&self, key: &str, rev: i64) -> Result<Written, StorageError> {
-        self.write_if(key, compare_rev(key, rev), None).await
+        self.write_if(key, vec![compare_rev(key, rev)], None).await
     }
 
-    async fn write_if(&self, key: &str, when: Compare, value: Option<Bytes>) -> Result<Written, StorageError> {
+    async fn write_if(&self, key: &str, when: Vec<Compare>, value: Option<Bytes>) -> Result<Written, StorageError> {
         let bytes = value.as_ref().map_or(0, Bytes::len);
         let write = match value {
             Some(value) => put(key, value),
             None => delete(key),
         };
-        let txn = TxnRequest { compare: vec![when], success: vec![write], failure: vec![read(key)] };
+        let txn = TxnRequest { compare: when, success: vec![write], failure: vec![read(key)] };
         let answer = self.txn(txn, bytes).await?;
         if answer.succeeded {
             return Ok(Written::Done(answer.header.map_or(0, |header| header.revision)));

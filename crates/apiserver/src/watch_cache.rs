@@ -54,6 +54,20 @@ pub enum CacheError {
     /// The first list from the store has not ended.
     #[error("the watch cache is being filled")]
     NotReady,
+    /// The process stops.
+    #[error("the apiserver is shutting down")]
+    Closed,
+}
+
+/// What became of a key.
+#[derive(Debug)]
+pub(crate) enum Update {
+    /// It has this object.
+    Put(Entry),
+    /// It is gone.
+    Delete,
+    /// It has bytes that cannot be read: what was there before stays, so that nobody takes it for deleted.
+    Unreadable,
 }
 
 /// Where a watch begins.
@@ -73,6 +87,7 @@ struct State {
     window_from: i64,
     revision: i64,
     watchers: Vec<Watcher>,
+    closed: bool,
 }
 
 /// The cache of one resource.
@@ -134,6 +149,9 @@ impl WatchCache {
     /// Begins a watch.
     pub fn subscribe(&self, filter: Filter, start: Start, bookmarks: bool) -> Result<Subscription, CacheError> {
         let mut state = self.state.write();
+        if state.closed {
+            return Err(CacheError::Closed);
+        }
         if state.revision == 0 {
             return Err(CacheError::NotReady);
         }
@@ -171,15 +189,19 @@ impl WatchCache {
         self.reached.send_replace(revision);
     }
 
-    /// Takes changes in order. `None` deletes.
-    fn apply(&self, changes: Vec<(Box<str>, i64, Option<Entry>)>) {
+    /// Takes changes in order.
+    fn apply(&self, changes: Vec<(Box<str>, i64, Update)>) {
         let mut state = self.state.write();
         let state = &mut *state;
-        for (key, rev, new) in changes {
-            let new = new.map(Arc::new);
-            let old = match &new {
-                Some(entry) => state.objects.insert(key, Arc::clone(entry)),
-                None => state.objects.remove(&key),
+        for (key, rev, update) in changes {
+            state.revision = state.revision.max(rev);
+            let (old, new) = match update {
+                Update::Put(entry) => {
+                    let entry = Arc::new(entry);
+                    (state.objects.insert(key, Arc::clone(&entry)), Some(entry))
+                }
+                Update::Delete => (state.objects.remove(&key), None),
+                Update::Unreadable => continue,
             };
             if old.is_none() && new.is_none() {
                 continue;
@@ -187,7 +209,6 @@ impl WatchCache {
             let change = Arc::new(Change::new(rev, old, new));
             state.watchers.retain_mut(|watcher| watcher.offer(&change));
             state.window.push_back(change);
-            state.revision = state.revision.max(rev);
         }
         trim(state);
         let revision = state.revision;
@@ -211,9 +232,11 @@ impl WatchCache {
         state.watchers.retain_mut(|watcher| watcher.bookmark(revision));
     }
 
-    /// Ends every watcher: the process stops.
+    /// Ends every watcher, and begins no new one: the process stops.
     pub fn close(&self) {
-        for watcher in self.state.write().watchers.drain(..) {
+        let mut state = self.state.write();
+        state.closed = true;
+        for watcher in state.watchers.drain(..) {
             watcher.end(End::Shutdown);
         }
     }

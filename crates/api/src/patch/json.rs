@@ -1,8 +1,18 @@
 //! RFC 6902: a list of operations. As upstream, an index may be negative: -1 is the last item.
+//!
+//! What a small patch can make of an object is bounded: the number of operations, what they copy, and how deep the
+//! result is nested, since whoever walks a tree recurses.
 
 use serde_json::Value;
 
 use super::Error;
+
+/// Operations in one patch, as upstream has it.
+const OPERATIONS_MAX: usize = 10_000;
+/// Bytes of JSON that the copy operations of one patch may add, as upstream has it.
+const COPIED_BYTES_MAX: usize = 3 << 20;
+/// How deep a patched object may be nested: as deep as a parsed one.
+const DEPTH_MAX: usize = 128;
 
 pub fn apply(object: &mut Value, patch: &Value) -> Result<(), Error> {
     let Value::Array(operations) = patch else {
@@ -11,15 +21,21 @@ pub fn apply(object: &mut Value, patch: &Value) -> Result<(), Error> {
             super::kind_of(patch)
         )));
     };
+    if operations.len() > OPERATIONS_MAX {
+        let count = operations.len();
+        let why = format!("The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {count}");
+        return Err(Error::TooLarge(why));
+    }
     let mut changed = object.clone();
+    let mut copied = 0;
     for operation in operations {
-        one(&mut changed, operation)?;
+        one(&mut changed, operation, &mut copied)?;
     }
     *object = changed;
     Ok(())
 }
 
-fn one(object: &mut Value, operation: &Value) -> Result<(), Error> {
+fn one(object: &mut Value, operation: &Value, copied_bytes: &mut usize) -> Result<(), Error> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let unprocessable = |text: String| Error::Unprocessable(text);
     let name = text("op").ok_or_else(|| unprocessable("an operation has no op".to_owned()))?;
@@ -35,7 +51,9 @@ fn one(object: &mut Value, operation: &Value) -> Result<(), Error> {
         "remove" => path.remove(object).map(|_| ()),
         "replace" => {
             let place = path.find(object).ok_or_else(|| path.missing("replace"))?;
-            *place = value();
+            let value = value();
+            path.check_depth(&value)?;
+            *place = value;
             Ok(())
         }
         "move" => {
@@ -44,7 +62,14 @@ fn one(object: &mut Value, operation: &Value) -> Result<(), Error> {
         }
         "copy" => {
             let from = from()?;
-            let copied = from.find(object).ok_or_else(|| from.missing("copy"))?.clone();
+            let copied = from.find(object).ok_or_else(|| from.missing("copy"))?;
+            *copied_bytes += size(copied);
+            if *copied_bytes > COPIED_BYTES_MAX {
+                return Err(unprocessable(format!(
+                    "Unable to complete the copy, the accumulated size increase of JSON Patch copy is {copied_bytes}, exceeding the limit {COPIED_BYTES_MAX}"
+                )));
+            }
+            let copied = copied.clone();
             path.add(object, copied)
         }
         "test" => {
@@ -71,6 +96,25 @@ fn same(left: &Value, right: &Value) -> bool {
                 && left.iter().all(|(key, left)| right.get(key).is_some_and(|right| same(left, right)))
         }
         (left, right) => left == right,
+    }
+}
+
+/// About as many bytes as the value has in JSON.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|item| 1 + size(item)).sum::<usize>(),
+        Value::Object(map) => 2 + map.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>(),
+    }
+}
+
+/// How deep the value is nested; 0 for a plain one.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -105,7 +149,16 @@ impl Pointer {
         Some((parent, last))
     }
 
+    /// Refuses a value that would be nested too deep here. So every tree that a patch makes is bounded.
+    fn check_depth(&self, value: &Value) -> Result<(), Error> {
+        if self.steps.len() + depth(value) <= DEPTH_MAX {
+            return Ok(());
+        }
+        Err(Error::Unprocessable(format!("the patched object would be nested deeper than {DEPTH_MAX} levels")))
+    }
+
     fn add(&self, object: &mut Value, value: Value) -> Result<(), Error> {
+        self.check_depth(&value)?;
         if self.steps.is_empty() {
             *object = value;
             return Ok(());
@@ -186,6 +239,41 @@ mod tests {
         let patch = json!([{"op": "remove", "path": "/b"}, {"op": "remove", "path": "/none"}]);
         assert!(matches!(apply(&mut object, &patch), Err(Error::Unprocessable(_))));
         assert_eq!(object, before);
+    }
+
+    #[track_caller]
+    fn refused(patch: &Value) -> Error {
+        let mut object = json!({"metadata": {"annotations": {"a": "x".repeat(1000)}}});
+        let before = object.clone();
+        let error = apply(&mut object, patch).expect_err("refused");
+        assert_eq!(object, before);
+        error
+    }
+
+    #[test]
+    fn small_patches_make_no_large_objects() {
+        let test = json!({"op": "test", "path": "/metadata/none", "value": null});
+        let many: Vec<Value> = vec![test; OPERATIONS_MAX + 1];
+        assert!(matches!(refused(&many.into()), Error::TooLarge(_)));
+        // Each copy doubles the object: thirty of them would need gigabytes.
+        let double =
+            (0..30).map(|at| json!({"op": "copy", "from": "/metadata", "path": format!("/metadata/c{at}")})).collect();
+        assert!(refused(&Value::Array(double)).to_string().contains("exceeding the limit"));
+        // Each copy nests the object once more: some thousand would overflow the stack of whoever walks it.
+        let path = |depth: usize| format!("/m{}", "/x".repeat(depth));
+        let mut deep = vec![json!({"op": "add", "path": "/m", "value": {}})];
+        deep.push(json!({"op": "move", "from": "/m", "path": "/n"}));
+        deep.extend((0..5000).flat_map(|_| {
+            [
+                json!({"op": "add", "path": "/m", "value": {}}),
+                json!({"op": "move", "from": "/n", "path": "/m/x"}),
+                json!({"op": "move", "from": "/m", "path": "/n"}),
+            ]
+        }));
+        deep.truncate(OPERATIONS_MAX);
+        assert!(refused(&deep.into()).to_string().contains("nested deeper"));
+        let deep_path = json!([{"op": "add", "path": path(200), "value": 1}]);
+        assert!(matches!(refused(&deep_path), Error::Unprocessable(_)));
     }
 
     #[test]

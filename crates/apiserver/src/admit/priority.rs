@@ -5,6 +5,7 @@ use proto::dynamic::DynObject;
 use proto::scheduling::v1::PriorityClass;
 
 use super::{Request, View};
+use crate::registry::Resource;
 use crate::status::Result;
 
 const LOWER: &str = "PreemptLowerPriority";
@@ -13,7 +14,7 @@ const LOWER: &str = "PreemptLowerPriority";
 pub fn admit(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
     let resource = &request.target.resource;
     if let Some(class) = object.downcast_ref::<PriorityClass>() {
-        return one_default(request, class, view);
+        return one_default(resource, class, view);
     }
     let Some(pod) = object.downcast_mut::<Pod>() else { return Ok(()) };
     let name = pod.metadata.name.clone();
@@ -48,8 +49,16 @@ pub fn admit(request: Request<'_>, object: &mut dyn DynObject, view: &impl View)
     Ok(())
 }
 
-/// A changed pod keeps what its class once gave it.
-pub fn keep(new: &mut dyn DynObject, old: &dyn DynObject) {
+/// A changed object: a class cannot become a second default, a pod keeps what its class once gave it.
+pub fn admit_update(resource: &Resource, new: &mut dyn DynObject, old: &dyn DynObject, view: &impl View) -> Result<()> {
+    if let Some(class) = new.downcast_ref::<PriorityClass>() {
+        return one_default(resource, class, view);
+    }
+    keep(new, old);
+    Ok(())
+}
+
+fn keep(new: &mut dyn DynObject, old: &dyn DynObject) {
     let (Some(new), Some(old)) = (new.downcast_mut::<Pod>(), old.downcast_ref::<Pod>()) else { return };
     if new.spec.priority.is_none() {
         new.spec.priority = old.spec.priority;
@@ -68,7 +77,7 @@ fn default_class(view: &impl View) -> (String, i32, Option<String>) {
     }
 }
 
-fn one_default(request: Request<'_>, class: &PriorityClass, view: &impl View) -> Result<()> {
+fn one_default(resource: &Resource, class: &PriorityClass, view: &impl View) -> Result<()> {
     if !class.global_default {
         return Ok(());
     }
@@ -79,7 +88,7 @@ fn one_default(request: Request<'_>, class: &PriorityClass, view: &impl View) ->
                 "PriorityClass {} is already marked as default. Only one default can exist",
                 other.metadata.name
             );
-            Err(request.target.resource.forbidden(name, &why))
+            Err(resource.forbidden(name, &why))
         }
         None => Ok(()),
     }

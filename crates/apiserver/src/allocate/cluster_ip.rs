@@ -10,21 +10,40 @@ use super::family_of;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
-use crate::storage::{Written, codec};
+use crate::storage::{Record, Written};
 use crate::verbs::write::encode;
 
 const FAMILY_LABEL: &str = "ipaddress.kubernetes.io/ip-family";
 const MANAGER_LABEL: &str = "ipaddress.kubernetes.io/managed-by";
 /// Who manages the addresses that this file creates.
 pub const MANAGER: &str = "ipallocator.k8s.io";
-/// Addresses tried before the range counts as full.
-const TRIES_MAX: u32 = 1024;
+/// Addresses tried by chance before the range is looked through in order.
+const TRIES_MAX: u32 = 512;
+/// Addresses of a range that are looked through in order; only ranges of IPv6 are larger.
+const LOOKED_MAX: u128 = 1 << 20;
 /// Of a range, so many low addresses (a sixteenth, within these bounds) are left to those who ask for a certain one.
 const RESERVED_MIN: u128 = 16;
 const RESERVED_MAX: u128 = 256;
 
-/// Takes a certain address.
-pub async fn take(server: &Server, range: &IpNet, text: &str, service: &Service, dry_run: bool) -> Result<String> {
+/// Whose an address is after an attempt to take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The service's, and it was nobody's before: who gives up gives it back.
+    Made,
+    /// The service's already: it is not this attempt's to give back.
+    Ours,
+    /// Another one's.
+    Theirs,
+}
+
+/// Takes a certain address; says whether it was free before.
+pub async fn take(
+    server: &Server,
+    range: &IpNet,
+    text: &str,
+    service: &Service,
+    dry_run: bool,
+) -> Result<(String, Taken)> {
     let refuse = |why: String| {
         let all = format!(
             "[{}]",
@@ -42,27 +61,26 @@ pub async fn take(server: &Server, range: &IpNet, text: &str, service: &Service,
         )));
     }
     match create(server, ip, service, dry_run).await? {
-        true => Ok(ip.to_string()),
-        false => Err(refuse("provided IP is already allocated".to_owned())),
+        Taken::Theirs => Err(refuse("provided IP is already allocated".to_owned())),
+        taken => Ok((ip.to_string(), taken)),
     }
 }
 
-/// Takes any address.
+/// Takes any address that is free.
 pub async fn take_any(server: &Server, range: &IpNet, service: &Service, dry_run: bool) -> Result<String> {
     let size = size(range);
     let reserved = (size / 16).clamp(RESERVED_MIN, RESERVED_MAX).min(size / 2);
-    let resource = server.registry.find("networking.k8s.io", "v1", "ipaddresses")?;
-    for attempt in 0..TRIES_MAX {
-        // The upper part by chance; once that seems full, everything in order.
-        let offset = match attempt {
-            ..512 => rand::random_range(reserved..size.max(reserved + 1)),
-            _ => u128::from(attempt - 512) % size,
-        };
-        let ip = at(range, 1 + offset % size.max(1));
-        if resource.cache.get(&ip.to_string()).is_some() || !range.contains(&ip) || is_broadcast(range, ip) {
-            continue;
+    let cache = &resource(server)?.cache;
+    // The upper part by chance; once that seems full, everything in order.
+    for _ in 0..TRIES_MAX {
+        let ip = at(range, 1 + rand::random_range(reserved..size.max(reserved + 1)) % size);
+        if cache.get(&ip.to_string()).is_none() && create(server, ip, service, dry_run).await? == Taken::Made {
+            return Ok(ip.to_string());
         }
-        if create(server, ip, service, dry_run).await? {
+    }
+    let all = (1..=size.min(LOOKED_MAX)).map(|offset| at(range, offset));
+    for ip in all.filter(|ip| cache.get(&ip.to_string()).is_none()) {
+        if create(server, ip, service, dry_run).await? == Taken::Made {
             return Ok(ip.to_string());
         }
     }
@@ -71,32 +89,49 @@ pub async fn take_any(server: &Server, range: &IpNet, service: &Service, dry_run
     Err(Failure::internal(format!("failed to allocate a serviceIP: {why}")))
 }
 
-/// Frees an address.
-pub async fn free(server: &Server, ip: &str) -> Result<()> {
-    let key = resource(server)?.store_key("", ip);
+/// Frees an address where it is that service's.
+pub async fn free(server: &Server, ip: &str, (namespace, name): (&str, &str)) -> Result<()> {
+    let resource = resource(server)?;
+    let key = resource.store_key("", ip);
     let (Some(record), _) = server.store.get(&key).await? else { return Ok(()) };
-    server.store.remove(&key, record.rev).await?;
+    let owner = parse(resource, &record)?.spec.parent_ref;
+    if owner.is_some_and(|owner| owner.namespace == namespace && owner.name == name) {
+        server.store.remove(&key, record.rev).await?;
+    }
     Ok(())
 }
 
-/// Creates the object; false where it exists for another service.
-pub async fn create(server: &Server, ip: IpAddr, service: &Service, dry_run: bool) -> Result<bool> {
+/// Frees an address that no service has.
+pub async fn free_leaked(server: &Server, ip: &str) -> Result<()> {
+    let key = resource(server)?.store_key("", ip);
+    if let (Some(record), _) = server.store.get(&key).await? {
+        server.store.remove(&key, record.rev).await?;
+    }
+    Ok(())
+}
+
+/// Creates the object, unless it is there already.
+pub async fn create(server: &Server, ip: IpAddr, service: &Service, dry_run: bool) -> Result<Taken> {
     let resource = resource(server)?;
     let key = resource.store_key("", &ip.to_string());
-    if dry_run {
-        return Ok(server.store.get(&key).await?.0.is_none());
-    }
     let object = object(server, ip, service);
-    let bytes = encode(resource, &object, &ip.to_string())?;
-    match server.store.create(&key, codec::seal(resource.kind, false, &bytes)).await? {
-        Written::Done(_) => Ok(true),
-        Written::Conflict(None) => Ok(false),
-        Written::Conflict(Some(record)) => {
-            let bytes = codec::open(resource.kind, &record)?;
-            let found: IpAddress = prost::Message::decode(bytes).map_err(Failure::internal)?;
-            Ok(found.spec.parent_ref == object.spec.parent_ref)
+    let found = if dry_run {
+        server.store.get(&key).await?.0
+    } else {
+        let bytes = encode(resource, &object, &ip.to_string())?;
+        match server.store.create(&key, resource.seal(&bytes)).await? {
+            Written::Done(_) => None,
+            Written::Conflict(None) => return Ok(Taken::Theirs),
+            Written::Conflict(found) => found,
         }
-    }
+    };
+    let Some(record) = found else { return Ok(Taken::Made) };
+    let same = parse(resource, &record)?.spec.parent_ref == object.spec.parent_ref;
+    Ok(if same { Taken::Ours } else { Taken::Theirs })
+}
+
+fn parse(resource: &Resource, record: &Record) -> Result<IpAddress> {
+    prost::Message::decode(resource.open(record)?).map_err(Failure::internal)
 }
 
 fn resource(server: &Server) -> Result<&std::sync::Arc<Resource>> {

@@ -10,6 +10,7 @@ use proto::core::v1::Service;
 use proto::networking::v1::IpAddress;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster_ip::Taken;
 use super::{cluster_ip, ips, node_port, ports};
 use crate::server::Server;
 use crate::status::Result;
@@ -57,7 +58,9 @@ async fn repair_ips(
     for service in services {
         for ip in ips(service) {
             let Ok(parsed) = ip.parse() else { continue };
-            if !recorded.contains(ip.as_str()) && !cluster_ip::create(server, parsed, service, false).await? {
+            if !recorded.contains(ip.as_str())
+                && cluster_ip::create(server, parsed, service, false).await? == Taken::Theirs
+            {
                 let (namespace, name) = (&service.metadata.namespace, &service.metadata.name);
                 tracing::warn!(
                     ip,
@@ -74,7 +77,7 @@ async fn repair_ips(
         managed.map(|address| address.metadata.name.clone()).filter(|ip| !used.contains(ip)).collect();
     for ip in leaked.intersection(&suspects.ips) {
         tracing::info!(ip, "frees an address that no service has");
-        cluster_ip::free(server, ip).await?;
+        cluster_ip::free_leaked(server, ip).await?;
     }
     suspects.ips = leaked;
     Ok(())
@@ -94,7 +97,7 @@ async fn read_all<T: proto::Object>(server: &Server, group: &str, plural: &str) 
     let mut found = Vec::new();
     let take = |records: Vec<crate::storage::Record>| {
         for record in records {
-            match crate::storage::codec::open(resource.kind, &record).map(T::decode) {
+            match resource.open(&record).map(T::decode) {
                 Ok(Ok(object)) => found.push(object),
                 _ => {
                     tracing::error!(key = %String::from_utf8_lossy(&record.key), "an object in the store is unreadable")

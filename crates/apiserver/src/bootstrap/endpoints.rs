@@ -29,13 +29,18 @@ pub async fn join(server: &Server, advertised: &Advertised) -> Result<()> {
     publish(server, advertised).await
 }
 
-/// Drops this apiserver from the endpoints.
+/// Drops this apiserver from the endpoints. As upstream, the last one stays among them: clients that find nobody there
+/// would not find the next one sooner.
 pub async fn leave(server: &Server, advertised: &Advertised) -> Result<()> {
     let key = format!("{RECORDS}{}", advertised.address);
     if let (Some(record), _) = server.store.get(&key).await? {
         server.store.remove(&key, record.rev).await?;
     }
-    Ok(())
+    let others = alive(server).await?;
+    match others.is_empty() {
+        true => Ok(()),
+        false => write(server, others, advertised.port).await,
+    }
 }
 
 async fn renew(server: &Server, advertised: &Advertised) -> Result<()> {
@@ -91,10 +96,14 @@ async fn publish(server: &Server, advertised: &Advertised) -> Result<()> {
     addresses.insert(advertised.address.to_string());
     super::ensure(server, Box::new(endpoints())).await?;
     super::ensure(server, Box::new(slice(advertised))).await?;
+    write(server, addresses, advertised.port).await
+}
+
+async fn write(server: &Server, addresses: BTreeSet<String>, port: u16) -> Result<()> {
     let core = Target::resolve(&server.registry, ("", "v1", "endpoints"), "default", KUBERNETES, "")?;
     let sliced = ("discovery.k8s.io", "v1", "endpointslices");
     let sliced = Target::resolve(&server.registry, sliced, "default", KUBERNETES, "")?;
-    let mut mutation = Publish { addresses, port: i32::from(advertised.port) };
+    let mut mutation = Publish { addresses, port: i32::from(port) };
     change(server, &core, false, &mut mutation).await?;
     change(server, &sliced, false, &mut mutation).await?;
     Ok(())

@@ -50,7 +50,7 @@ pub fn priority_classes() -> Vec<Box<dyn DynObject>> {
 }
 
 /// The range of cluster addresses.
-pub fn service_cidr(ranges: &[IpNet], _now: Time) -> Box<dyn DynObject> {
+pub fn service_cidr(ranges: &[IpNet]) -> Box<dyn DynObject> {
     let mut cidr = ServiceCidr::default();
     cidr.metadata.name = KUBERNETES.to_owned();
     cidr.spec.cidrs = ranges.iter().map(|range| range.trunc().to_string()).collect();

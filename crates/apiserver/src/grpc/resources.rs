@@ -29,17 +29,19 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl Resources for Grpc {
     async fn get(&self, request: Request<GetRequest>) -> Answer<Object> {
+        let seen = self.seen("GET", request.get_ref().r#ref.as_ref(), false);
         let run = async {
             let (_, target) = self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
             let object = get::get(&self.server, &target, &request.get_ref().resource_version).await?;
             Ok(encode::answer(&object, Vec::new()))
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     type ListStream = BoxStream<'static, std::result::Result<ListChunk, Status>>;
 
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
+        let seen = self.seen("LIST", request.get_ref().r#ref.as_ref(), false);
         let run = async {
             let (_, target) = self.admit("list", &request, request.get_ref().r#ref.as_ref()).await?;
             let asked = request.into_inner();
@@ -55,7 +57,7 @@ impl Resources for Grpc {
             let listed = list::list(&self.server, &target, &options).await?;
             Ok(list_stream::chunks(target.resource.kind, listed).boxed())
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     type WatchStream = BoxStream<'static, std::result::Result<WatchChunk, Status>>;
@@ -70,6 +72,11 @@ impl Resources for Grpc {
     }
 
     async fn create(&self, request: Request<CreateRequest>) -> Answer<Object> {
+        let seen = self.seen(
+            "POST",
+            request.get_ref().r#ref.as_ref(),
+            request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
+        );
         let run = async {
             let (user, target) = self.admit("create", &request, request.get_ref().r#ref.as_ref()).await?;
             let asked = request.into_inner();
@@ -79,10 +86,15 @@ impl Resources for Grpc {
             let object = create::create(&self.server, &user, &target, body, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     async fn update(&self, request: Request<UpdateRequest>) -> Answer<Object> {
+        let seen = self.seen(
+            "PUT",
+            request.get_ref().r#ref.as_ref(),
+            request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
+        );
         let run = async {
             let (user, target) = self.admit("update", &request, request.get_ref().r#ref.as_ref()).await?;
             let asked = request.into_inner();
@@ -93,10 +105,15 @@ impl Resources for Grpc {
             let object = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     async fn patch(&self, request: Request<PatchRequest>) -> Answer<Object> {
+        let seen = self.seen(
+            "PATCH",
+            request.get_ref().r#ref.as_ref(),
+            request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
+        );
         let run = async {
             let (_, target) = self.admit("patch", &request, request.get_ref().r#ref.as_ref()).await?;
             let kind = patch_type(request.get_ref().r#type())?;
@@ -106,20 +123,30 @@ impl Resources for Grpc {
             let object = patch::patch(&self.server, &target, kind, &asked.patch, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Answer<DeleteResponse> {
+        let seen = self.seen(
+            "DELETE",
+            request.get_ref().r#ref.as_ref(),
+            request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
+        );
         let run = async {
             let (_, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
             let options = delete_options(request.into_inner().options)?;
             let outcome = delete::delete(&self.server, &target, &options).await?;
             Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, Vec::new())), deleted: outcome.removed })
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 
     async fn delete_collection(&self, request: Request<DeleteCollectionRequest>) -> Answer<DeleteCollectionResponse> {
+        let seen = self.seen(
+            "DELETECOLLECTION",
+            request.get_ref().r#ref.as_ref(),
+            request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
+        );
         let run = async {
             let (_, target) = self.admit("deletecollection", &request, request.get_ref().r#ref.as_ref()).await?;
             let asked = request.into_inner();
@@ -128,7 +155,7 @@ impl Resources for Grpc {
             let count = delete_collection::delete_collection(&self.server, &target, &labels, &fields, &options).await?;
             Ok(DeleteCollectionResponse { count })
         };
-        respond(run.await)
+        respond(seen.end(run.await))
     }
 }
 
@@ -138,6 +165,7 @@ impl Grpc {
         &self,
         request: Request<WatchRequest>,
     ) -> std::result::Result<BoxStream<'static, std::result::Result<RawChunk, Status>>, Status> {
+        let seen = self.seen("WATCH", request.get_ref().r#ref.as_ref(), false);
         let run = async {
             let (_, target) = self.admit("watch", &request, request.get_ref().r#ref.as_ref()).await?;
             let asked = request.into_inner();
@@ -151,9 +179,11 @@ impl Grpc {
                 timeout_s: asked.timeout_seconds,
             };
             let watching = watch::watch(&self.server, &target, &options).await?;
-            Ok(watch_stream::chunks(target.resource.kind, watching).boxed())
+            let running = seen.runs();
+            let chunks = watch_stream::chunks(target.resource.kind, watching);
+            Ok(chunks.inspect(move |_| _ = &running).boxed())
         };
-        run.await.map_err(status::of)
+        seen.end(run.await).map_err(status::of)
     }
 }
 

@@ -19,7 +19,7 @@ use tonic::server::{Grpc as Call, NamedService, ServerStreamingService};
 use tonic::{Request, Response, Status};
 use tower_service::Service;
 
-use super::{Grpc, REQUEST_BYTES_MAX};
+use super::Grpc;
 
 const WATCH: &str = "/keelson.api.v1.Resources/Watch";
 
@@ -41,16 +41,17 @@ impl RawChunk {
 #[derive(Debug, Clone)]
 pub struct SharedResources {
     door: Grpc,
+    request_bytes_max: usize,
     rest: ResourcesServer<Grpc>,
 }
 
 impl SharedResources {
     /// Stands before the generated service.
-    pub fn new(door: Grpc) -> Self {
+    pub fn new(door: Grpc, request_bytes_max: usize) -> Self {
         let rest = ResourcesServer::new(door.clone())
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
+            .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
-        Self { door, rest }
+        Self { door, request_bytes_max, rest }
     }
 }
 
@@ -71,9 +72,9 @@ impl Service<http::Request<Body>> for SharedResources {
         if request.uri().path() != WATCH {
             return self.rest.call(request);
         }
-        let door = self.door.clone();
+        let (door, max) = (self.door.clone(), self.request_bytes_max);
         Box::pin(async move {
-            let mut call = Call::new(RawCodec).max_decoding_message_size(REQUEST_BYTES_MAX);
+            let mut call = Call::new(RawCodec).max_decoding_message_size(max);
             Ok(call.server_streaming(Watch(door), request).await)
         })
     }

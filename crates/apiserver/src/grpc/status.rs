@@ -6,8 +6,14 @@ use tonic::Code;
 
 use crate::status::Failure;
 
-/// Details larger than this do not fit into headers; causes are left out then.
-const DETAILS_BYTES_MAX: usize = 6 << 10;
+/// What both headers of a refusal may have together, as they travel: callers refuse more than 16 KiB of headers.
+const HEADERS_BYTES_MAX: usize = 8 << 10;
+/// Of a message that does not fit so much is told in the details, and so much in grpc-message, where a byte may take
+/// three.
+const MESSAGE_BYTES_MAX: usize = 1536;
+const HEADER_MESSAGE_BYTES_MAX: usize = 512;
+/// Of names, fields and texts of causes.
+const FIELD_BYTES_MAX: usize = 256;
 
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
@@ -20,42 +26,60 @@ struct RpcStatus {
     details: Vec<prost_types::Any>,
 }
 
-/// The gRPC status of a failure.
+/// The gRPC status of a failure. What does not fit into headers is cut: the ends of texts, then the last causes.
 pub fn of(failure: Failure) -> tonic::Status {
     let code = code(&failure.0);
-    let message = shortened(&failure.0.message);
-    let details = details(code, &message, &failure.0);
+    let (mut message, mut status) = (failure.0.message.clone(), *failure.0);
+    let mut details = wrap(code, &message, &status);
+    if !fits(&message, &details) {
+        message = cut(&message, HEADER_MESSAGE_BYTES_MAX);
+        shorten(&mut status);
+        details = wrap(code, &message, &status);
+    }
+    while !fits(&message, &details) && drop_cause(&mut status) {
+        details = wrap(code, &message, &status);
+    }
     tonic::Status::with_details(code, message, details.into())
 }
 
-fn details(code: Code, message: &str, status: &Status) -> Vec<u8> {
-    let wrap = |status: &Status| {
-        let rpc = RpcStatus { code: code.into(), message: message.to_owned(), details: vec![proto::any::pack(status)] };
-        rpc.encode_to_vec()
-    };
-    let whole = wrap(status);
-    if whole.len() <= DETAILS_BYTES_MAX {
-        return whole;
-    }
-    let mut short = status.clone();
-    short.message = message.to_owned();
-    if let Some(details) = &mut short.details {
-        details.causes.truncate(4);
-        for cause in &mut details.causes {
-            cause.message = shortened(&cause.message).chars().take(256).collect();
-        }
-    }
-    wrap(&short)
+fn wrap(code: Code, message: &str, status: &Status) -> Vec<u8> {
+    let rpc = RpcStatus { code: code.into(), message: message.to_owned(), details: vec![proto::any::pack(status)] };
+    rpc.encode_to_vec()
 }
 
-fn shortened(message: &str) -> String {
-    const LEN_MAX: usize = 2048;
-    if message.len() <= LEN_MAX {
-        return message.to_owned();
+fn fits(message: &str, details: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+    let escaped: usize = message.as_bytes().iter().map(|byte| if plain(byte) { 1 } else { 3 }).sum();
+    escaped + details.len().div_ceil(3) * 4 <= HEADERS_BYTES_MAX
+}
+
+fn shorten(status: &mut Status) {
+    status.message = cut(&status.message, MESSAGE_BYTES_MAX);
+    let Some(details) = &mut status.details else { return };
+    for text in [&mut details.name, &mut details.group, &mut details.kind, &mut details.uid] {
+        *text = cut(text, FIELD_BYTES_MAX);
     }
-    let mut short: String = message.chars().take(LEN_MAX).collect();
-    short.push('…');
-    short
+    for cause in &mut details.causes {
+        cause.message = cut(&cause.message, FIELD_BYTES_MAX);
+        cause.field = cut(&cause.field, FIELD_BYTES_MAX);
+    }
+}
+
+/// Halves the causes, from the end; false where none is left.
+fn drop_cause(status: &mut Status) -> bool {
+    let Some(details) = &mut status.details else { return false };
+    let left = details.causes.len();
+    details.causes.truncate(left / 2);
+    left > 0
+}
+
+/// At most so many bytes, whole characters, and a sign that it goes on.
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..end])
 }
 
 fn code(status: &Status) -> Code {
@@ -88,10 +112,35 @@ mod tests {
         assert_eq!((inner.code, inner.message.as_str()), (404, "deployments.apps \"d\" not found"));
     }
 
+    #[track_caller]
+    fn travels(failure: Failure) -> Status {
+        let status = of(failure);
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).expect("headers");
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 9 << 10, "{bytes} bytes of headers");
+        let details = RpcStatus::decode(status.details()).expect("our own bytes");
+        proto::any::unpack(&details.details[0]).expect("a Status")
+    }
+
     #[test]
     fn a_very_long_refusal_still_fits_into_headers() {
         let cause = |at: usize| crate::status::cause("FieldValueInvalid", format!("spec.a[{at}]"), "x".repeat(400));
-        let status = of(Failure::invalid("", "Pod", "p", (0..400).map(cause).collect()));
-        assert!(status.details().len() < 16 << 10, "{}", status.details().len());
+        let told = travels(Failure::invalid("", "Pod", "p", (0..400).map(cause).collect()));
+        let causes = told.details.expect("details").causes;
+        assert!(causes.len() > 5 && causes[0].field == "spec.a[0]", "{}", causes.len());
+
+        let told = travels(Failure::not_found("", "pods", &"n".repeat(100_000)));
+        assert_eq!((told.code, told.reason.as_str()), (404, "NotFound"));
+        assert!(told.message.starts_with("pods \"nnn") && told.message.ends_with('…'));
+
+        let long = "字".repeat(2048);
+        let cause = crate::status::cause("FieldValueInvalid", long.clone(), long.clone());
+        let told = travels(Failure::invalid("", "Pod", &long, vec![cause]));
+        assert_eq!(told.details.expect("details").causes.len(), 1);
+
+        let short =
+            travels(Failure::invalid("", "Pod", "p", vec![crate::status::cause("FieldValueRequired", "a", "b")]));
+        assert_eq!(short.message, "Pod \"p\" is invalid: a: b", "what fits is told as it is");
     }
 }

@@ -8,9 +8,10 @@ use proto::keelson::api::v1::streams_server::Streams;
 use proto::keelson::api::v1::{ExecInput, ExecOutput, LogsChunk, LogsRequest, PodRef, PortForwardFrame};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Grpc, status};
+use super::{Grpc, limited, status};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::metrics::Request as Seen;
 use crate::relay::{self, Place, container};
 use crate::status::{Failure, Result};
 
@@ -29,6 +30,7 @@ impl Streams for Grpc {
     type LogsStream = Chunks<LogsChunk>;
 
     async fn logs(&self, request: Request<LogsRequest>) -> Answer<Self::LogsStream> {
+        let seen = self.seen_stream("GET", "log");
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
             let mut asked = request.into_inner();
@@ -38,7 +40,7 @@ impl Streams for Grpc {
             asked.pod = Some(place.pod.clone());
             Ok(place.kubelet.logs(asked).await)
         };
-        relayed(run.await)
+        relayed(&seen, run.await)
     }
 
     type ExecStream = Chunks<ExecOutput>;
@@ -56,10 +58,11 @@ impl Streams for Grpc {
     type PortForwardStream = Chunks<PortForwardFrame>;
 
     async fn port_forward(&self, request: Request<Streaming<PortForwardFrame>>) -> Answer<Self::PortForwardStream> {
+        let seen = self.seen_stream("CONNECT", "portforward");
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
             let mut frames = request.into_inner();
-            let mut first = first(&mut frames).await?;
+            let mut first = first(&mut frames, self.server.request_bytes_max).await?;
             let Some(Frame::Open(open)) = &mut first.frame else {
                 return Err(Failure::bad_request("the first frame of a port-forward must open a connection"));
             };
@@ -68,20 +71,21 @@ impl Streams for Grpc {
             open.pod = Some(place.pod.clone());
             Ok(place.kubelet.port_forward(onwards(first, frames)).await)
         };
-        relayed(run.await)
+        relayed(&seen, run.await)
     }
 }
 
 impl Grpc {
     async fn run(&self, request: Request<Streaming<ExecInput>>, kind: Kind) -> Answer<Chunks<ExecOutput>> {
+        let subresource = if kind == Kind::Exec { "exec" } else { "attach" };
+        let seen = self.seen_stream("CONNECT", subresource);
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
             let mut inputs = request.into_inner();
-            let mut first = first(&mut inputs).await?;
+            let mut first = first(&mut inputs, self.server.request_bytes_max).await?;
             let Some(Input::Start(start)) = &mut first.input else {
                 return Err(Failure::bad_request("the first message must say what to start"));
             };
-            let subresource = if kind == Kind::Exec { "exec" } else { "attach" };
             may(&user, "create", subresource, start.pod.as_ref())?;
             if kind == Kind::Exec && start.command.is_empty() {
                 return Err(Failure::bad_request("you must specify at least 1 command for the container"));
@@ -101,7 +105,7 @@ impl Grpc {
                 Kind::Attach => kubelet.attach(inputs).await,
             })
         };
-        relayed(run.await)
+        relayed(&seen, run.await)
     }
 }
 
@@ -110,11 +114,11 @@ fn may(user: &User, verb: &str, subresource: &str, pod: Option<&PodRef>) -> Resu
     authorize::check(user, &Attributes { verb, group: "", resource: "pods", subresource, namespace, name })
 }
 
-async fn first<T>(stream: &mut Streaming<T>) -> Result<T> {
+async fn first<T>(stream: &mut Streaming<T>, bytes_max: usize) -> Result<T> {
     match stream.message().await {
         Ok(Some(first)) => Ok(first),
         Ok(None) => Err(Failure::bad_request("the stream ended before its first message")),
-        Err(error) => Err(Failure::bad_request(error.message())),
+        Err(error) => Err(limited::refusal(&error, bytes_max).unwrap_or_else(|| Failure::bad_request(error.message()))),
     }
 }
 
@@ -126,16 +130,22 @@ fn onwards<T: Send + 'static>(first: T, rest: Streaming<T>) -> impl Stream<Item 
 }
 
 /// What the kubelet answers goes back as it is; that it cannot be reached is said as such.
-fn relayed<T: Send + 'static>(outcome: Result<Answer<Streaming<T>>>) -> Answer<Chunks<T>> {
-    match outcome {
-        Ok(Ok(answer)) => Ok(Response::new(answer.into_inner().boxed())),
-        Ok(Err(error)) if error.details().is_empty() && std::error::Error::source(&error).is_some() => {
+fn relayed<T: Send + 'static>(seen: &Seen, outcome: Result<Answer<Streaming<T>>>) -> Answer<Chunks<T>> {
+    let answer = match seen.end(outcome) {
+        Ok(answer) => answer,
+        Err(failure) => return Err(status::of(failure)),
+    };
+    match answer {
+        Ok(answer) => {
+            let running = seen.runs();
+            Ok(Response::new(answer.into_inner().inspect(move |_| _ = &running).boxed()))
+        }
+        Err(error) if error.details().is_empty() && std::error::Error::source(&error).is_some() => {
             let text = crate::status::chain(&error);
             Err(status::of(Failure::unavailable(format!("the kubelet of the pod's node cannot be reached: {text}"))))
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             Err(Status::with_details(error.code(), error.message(), bytes::Bytes::copy_from_slice(error.details())))
         }
-        Err(failure) => Err(status::of(failure)),
     }
 }

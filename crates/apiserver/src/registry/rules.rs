@@ -95,6 +95,7 @@ pub fn patch(
             "Invalid",
             format!("the server rejected our request due to an error in our request: {why}"),
         )),
+        Err(api::patch::Error::TooLarge(why)) => Err(Failure::too_large(&why)),
         // Upstream gives no reason here.
         Err(api::patch::Error::Directive(why)) => Err(Failure::new(500, "", why)),
     }

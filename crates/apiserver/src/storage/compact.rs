@@ -23,11 +23,8 @@ pub struct Turn {
 }
 
 impl Store {
-    /// Compacts every `interval` until cancelled; an interval of zero never does.
+    /// Compacts every `interval` until cancelled.
     pub async fn keep_compacting(&self, interval: Duration, stop: CancellationToken) {
-        if interval.is_zero() {
-            return;
-        }
         let mut last = Turn::default();
         loop {
             tokio::select! {

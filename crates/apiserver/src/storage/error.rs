@@ -87,7 +87,8 @@ pub(super) fn refused(operation: &'static str, requested: i64, bytes: usize, sta
         StorageError::Compacted { requested, compacted: 0 }
     } else if text.contains("required revision is a future revision") {
         StorageError::Future { requested }
-    } else if text.contains("request is too large") || text.contains("larger than max") {
+    } else if ["request is too large", "larger than max", "message length too large"].iter().any(|it| text.contains(it))
+    {
         StorageError::TooLarge { bytes }
     } else {
         StorageError::Refused { operation, source: Box::new(status) }

@@ -3,6 +3,8 @@
 //! etcd before 3.4.31 and 3.5.13 may send a progress notification ahead of the events it covers; where any
 //! endpoint is that old, consistent lists are read from the store.
 
+use std::sync::atomic::Ordering;
+
 use proto::etcdserverpb::StatusRequest;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 
@@ -30,9 +32,9 @@ impl Version {
 }
 
 impl Store {
-    /// Asks every endpoint for its version. True where all that answer have trustworthy progress notifications
-    /// and at least one answers; an endpoint that does not answer counts once it does, by the next probe.
-    pub async fn probe_versions(&self) -> bool {
+    /// Asks every endpoint for its version: progress notifications are trusted where all that answer send them in
+    /// order, and at least one answers; an endpoint that does not answer counts once it does, by the next probe.
+    pub async fn probe_versions(&self) {
         let mut answered = false;
         let mut ordered = true;
         for (server, channel) in self.endpoints.all() {
@@ -53,7 +55,7 @@ impl Store {
                 Err(status) => tracing::warn!(server, %status, "store endpoint does not tell its version"),
             }
         }
-        answered && ordered
+        self.ordered_progress.store(answered && ordered, Ordering::Relaxed);
     }
 }
 

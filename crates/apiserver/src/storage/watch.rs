@@ -1,7 +1,7 @@
 //! One watch of a key prefix in the store.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
@@ -51,7 +51,7 @@ impl Store {
             key: Bytes::copy_from_slice(prefix.as_bytes()),
             range_end: prefix_end(prefix),
             start_revision: from,
-            progress_notify: true,
+            progress_notify: self.has_ordered_progress(),
             ..Default::default()
         };
         let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
@@ -69,16 +69,10 @@ impl Store {
 }
 
 impl StoreWatch {
-    /// Asks the store to tell how far this watch is.
-    pub fn request_progress(&self) {
-        let request = WatchRequest { request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})) };
-        // A full queue already holds such a request.
-        let _ = self.requests.try_send(request);
-    }
-
     /// A handle that asks for progress.
     pub fn progress_requester(&self) -> impl Fn() + Send + 'static {
         let requests = self.requests.clone();
+        // A full queue already holds such a request.
         move || {
             let request = WatchRequest { request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})) };
             let _ = requests.try_send(request);
@@ -112,17 +106,6 @@ impl StoreWatch {
             }
             return Ok(Fed::Changes(answer.events.into_iter().filter_map(change).collect()));
         }
-    }
-
-    /// The news as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Fed, StorageError>> {
-        futures::stream::unfold(Some(self), |watch| async move {
-            let mut watch = watch?;
-            match watch.next().await {
-                Ok(fed) => Some((Ok(fed), Some(watch))),
-                Err(error) => Some((Err(error), None)),
-            }
-        })
     }
 }
 

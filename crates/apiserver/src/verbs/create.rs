@@ -11,10 +11,12 @@ use crate::authenticate::User;
 use crate::registry::{Versioned, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result};
-use crate::storage::{StorageError, Written, codec};
+use crate::storage::{StorageError, Written};
 
 /// Names tried for one generateName.
 const NAMES_MAX: u32 = 8;
+/// Admissions of one object, while its namespace changes.
+const ADMISSIONS_MAX: u32 = 16;
 
 /// Creates the object in `body`, or does what creating the subresource means.
 pub async fn create(
@@ -36,7 +38,7 @@ pub async fn create(
         }
     }
     let object = object(target.resource.kind, body, options.field_validation, warnings)?;
-    create_object(server, user, target, object, options, warnings).await
+    create_object(server, user, target, object, options).await
 }
 
 /// Creates an object.
@@ -46,7 +48,6 @@ pub async fn create_object(
     target: &Target,
     mut object: Box<dyn DynObject>,
     options: &WriteOptions,
-    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     place(target, object.as_mut())?;
     only_own(user, target, &object.metadata().name)?;
@@ -56,9 +57,9 @@ pub async fn create_object(
     fill_metadata(server, object.as_mut());
     rules::default(object.as_mut());
     if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {
-        return create_named(server, user, target, object, options, warnings).await;
+        return create_named(server, user, target, object, options).await;
     }
-    create_once(server, user, target, object, options, warnings).await
+    create_once(server, user, target, object, options).await
 }
 
 /// A node agent creates objects of its own name only, where the name is a node's.
@@ -81,7 +82,6 @@ async fn create_named(
     target: &Target,
     object: Box<dyn DynObject>,
     options: &WriteOptions,
-    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     let mut attempts = NAMES_MAX;
     loop {
@@ -89,7 +89,7 @@ async fn create_named(
         let meta = named.metadata_mut();
         meta.name = api::name::generated(&meta.generate_name, rand::random());
         attempts -= 1;
-        match create_once(server, user, target, named, options, warnings).await {
+        match create_once(server, user, target, named, options).await {
             Err(failure) if failure.is_already_exists() && attempts > 0 => {}
             outcome => return outcome,
         }
@@ -102,20 +102,54 @@ async fn create_once(
     target: &Target,
     object: Box<dyn DynObject>,
     options: &WriteOptions,
-    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
+    for _ in 0..ADMISSIONS_MAX {
+        let guard = guard(server, target);
+        let admitted = admit::on_create(server, user, target, object.clone()).await?;
+        if target.resource.row.namespaced && guard.is_none() {
+            // The namespace came into sight only now.
+            continue;
+        }
+        match create_admitted(server, target, admitted, options, guard).await {
+            Err(StoreFailure::Judged) => admit::catch_up(server).await?,
+            Err(StoreFailure::Lost(failure) | StoreFailure::Refused(failure)) => return Err(failure),
+            Ok(created) => return Ok(created),
+        }
+    }
+    Err(Failure::unavailable(format!("namespace {} changes all the time", target.namespace)))
+}
+
+/// The namespace's key and the version that admission judges: the object is stored only while it is at that version,
+/// so that nothing is left behind in a namespace that ends meanwhile.
+fn guard(server: &Server, target: &Target) -> Option<(String, i64)> {
+    if !target.resource.row.namespaced {
+        return None;
+    }
+    let namespaces = server.registry.core("namespaces").ok()?;
+    let entry = namespaces.cache.get(&target.namespace)?;
+    Some((namespaces.store_key("", &target.namespace), entry.rev))
+}
+
+async fn create_admitted(
+    server: &Server,
+    target: &Target,
+    object: Box<dyn DynObject>,
+    options: &WriteOptions,
+    guard: Option<(String, i64)>,
+) -> std::result::Result<Versioned, StoreFailure> {
     let resource = &target.resource;
-    let object = admit::on_create(server, user, target, object, warnings).await?;
-    let mut object = strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object)?;
-    rules::check_create(resource, object.as_ref())?;
-    let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await?;
-    let stored = store(server, target, object.as_ref(), options.dry_run).await;
+    let refused = StoreFailure::Refused;
+    let mut object =
+        strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
+    rules::check_create(resource, object.as_ref()).map_err(refused)?;
+    let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
+    let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {
         Ok(_) => server.services.commit(server, reserved).await,
         Err(StoreFailure::Lost(_)) => {}
-        Err(StoreFailure::Refused(_)) => server.services.give_back(server, reserved).await,
+        Err(StoreFailure::Refused(_) | StoreFailure::Judged) => server.services.give_back(server, reserved).await,
     }
-    stored.map_err(|(StoreFailure::Lost(failure) | StoreFailure::Refused(failure))| failure)
+    stored
 }
 
 /// Why an object was not created.
@@ -123,6 +157,8 @@ enum StoreFailure {
     /// It may have been, after all.
     Lost(Failure),
     Refused(Failure),
+    /// The namespace is not as admission saw it.
+    Judged,
 }
 
 async fn store(
@@ -130,6 +166,7 @@ async fn store(
     target: &Target,
     object: &dyn DynObject,
     dry_run: bool,
+    guard: Option<(String, i64)>,
 ) -> std::result::Result<Versioned, StoreFailure> {
     let resource = &target.resource;
     let name = &object.metadata().name;
@@ -142,12 +179,17 @@ async fn store(
             None => Ok(Versioned { kind: resource.kind, rev: 0, bytes }),
         };
     }
-    let value = codec::seal(resource.kind, resource.json, &bytes);
-    match server.store.create(&key, value).await {
+    let value = resource.seal(&bytes);
+    let written = match &guard {
+        Some((guard, rev)) => server.store.create_beside(&key, value, (guard, *rev)).await,
+        None => server.store.create(&key, value).await,
+    };
+    match written {
         Ok(Written::Done(rev)) => Ok(Versioned { kind: resource.kind, rev, bytes }),
+        Ok(Written::Conflict(None)) if guard.is_some() => Err(StoreFailure::Judged),
         Ok(Written::Conflict(_)) => Err(StoreFailure::Refused(resource.already_exists(name))),
         Err(error @ StorageError::Unknown { .. }) => Err(StoreFailure::Lost(error.into())),
-        Err(error) => Err(StoreFailure::Refused(error.into())),
+        Err(error) => Err(StoreFailure::Refused(write::refused(resource, name, error))),
     }
 }
 

@@ -10,6 +10,7 @@ use proto::meta::v1::{ObjectMeta, Time};
 use super::Target;
 use super::options::{DeleteOptions, Propagation};
 use super::write::{Decision, Mutation, Outcome, change};
+use crate::admit;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -19,6 +20,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 
 /// Deletes the object, or marks it as being deleted.
 pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
+    admit::on_delete(target)?;
     let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now: server.now() };
     change(server, target, options.dry_run, &mut deletion).await
 }
@@ -37,7 +39,8 @@ impl Mutation for Deletion<'_> {
     }
 }
 
-fn check_preconditions(
+/// Refuses an object that is not the one, or not the version, that the options name.
+pub(super) fn check_preconditions(
     resource: &Resource,
     name: &str,
     options: &DeleteOptions,

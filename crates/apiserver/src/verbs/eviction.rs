@@ -5,7 +5,7 @@ use proto::dynamic::DynObject;
 use proto::policy::v1::{Eviction, PodDisruptionBudget};
 
 use super::decode::{self, Body};
-use super::delete::delete;
+use super::delete::{check_preconditions, delete};
 use super::options::{DeleteOptions, Propagation, WriteOptions};
 use super::write::{Decision, Mutation, change};
 use super::{Target, get};
@@ -35,6 +35,7 @@ pub async fn evict(
     let deletion = deletion(eviction, options)?;
     let object = get::newest(server, &target.named(&target.namespace, &target.name)).await?;
     let pod: Pod = object.read()?;
+    check_preconditions(&target.resource, &target.name, &deletion, &pod.metadata, object.rev)?;
     if needs_budget(&pod) {
         spend(server, target, &pod, deletion.dry_run).await?;
     }
@@ -47,11 +48,13 @@ fn deletion(eviction: &Eviction, options: &WriteOptions) -> Result<DeleteOptions
     let Some(asked) = &eviction.delete_options else {
         return Ok(DeleteOptions { dry_run: options.dry_run, ..Default::default() });
     };
+    let preconditions = asked.preconditions.clone().unwrap_or_default();
     Ok(DeleteOptions {
+        uid: preconditions.uid.unwrap_or_default(),
+        resource_version: preconditions.resource_version.unwrap_or_default(),
         grace_period_s: asked.grace_period_seconds,
         propagation: Propagation::parse(asked.propagation_policy.as_deref().unwrap_or_default())?,
         dry_run: options.dry_run || !asked.dry_run.is_empty(),
-        ..Default::default()
     })
 }
 
@@ -68,6 +71,8 @@ fn is_ready(pod: &Pod) -> bool {
 /// Takes one disruption from the pod's budget, where it has one.
 async fn spend(server: &Server, target: &Target, pod: &Pod, dry_run: bool) -> Result<()> {
     let Ok(resource) = server.registry.find("policy", "v1", "poddisruptionbudgets") else { return Ok(()) };
+    // A budget that was made a moment ago counts.
+    server.catch_up(resource).await?;
     let filter = Filter { namespace: target.namespace.clone(), ..Default::default() };
     let mut budgets = Vec::new();
     for entry in resource.cache.list(&filter).0 {

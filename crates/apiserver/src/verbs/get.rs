@@ -1,15 +1,10 @@
 //! Reading one object.
 
-use std::time::Duration;
-
 use super::Target;
 use super::options::parse_version;
 use crate::registry::Versioned;
 use crate::server::Server;
 use crate::status::{Failure, Result};
-use crate::storage::codec;
-
-const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The object. An empty version reads the store; any other reads the cache, not older than that.
 pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Result<Versioned> {
@@ -18,8 +13,8 @@ pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Re
     let version =
         parse_version(resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;
     let object = match version {
-        Some(version) => cached(target, version).await?,
-        None => newest(server, target).await?,
+        Some(version) if server.reach(&target.resource, version).await? => cached(target)?,
+        _ => newest(server, target).await?,
     };
     match target.subresource.as_str() {
         "" | "status" | "ephemeralcontainers" | "resize" => Ok(object),
@@ -36,13 +31,12 @@ pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Re
 pub async fn newest(server: &Server, target: &Target) -> Result<Versioned> {
     let (record, _) = server.store.get(&target.store_key()).await?;
     let record = record.ok_or_else(|| target.not_found())?;
-    let bytes = codec::open(target.resource.kind, &record)?;
+    let bytes = target.resource.open(&record)?;
     Ok(Versioned { kind: target.resource.kind, rev: record.rev, bytes })
 }
 
-async fn cached(target: &Target, version: i64) -> Result<Versioned> {
+fn cached(target: &Target) -> Result<Versioned> {
     let resource = &target.resource;
-    resource.cache.wait_for(version, WAIT_TIMEOUT).await?;
     let entry = resource.cache.get(&resource.key(&target.namespace, &target.name)).ok_or_else(|| target.not_found())?;
     Ok(Versioned { kind: resource.kind, rev: entry.rev, bytes: entry.bytes.clone() })
 }

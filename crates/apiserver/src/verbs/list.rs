@@ -1,17 +1,14 @@
 //! Lists: from the watch cache where it can answer, from the store at a revision where it cannot.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Target;
 use super::options::{filter, parse_version};
 use super::page_token::{NEWEST, PageToken};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
-use crate::storage::{Record, StorageError};
 use crate::watch_cache::{Entry, Filter};
 
-const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Objects read from the store at once.
 const PAGE_LEN: i64 = 500;
 
@@ -70,10 +67,8 @@ pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Re
     match source(options)? {
         Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, limit)),
         Source::Consistent => from_store(server, target, &wanted, limit, 0, String::new()).await,
-        Source::Cache(revision) => {
-            resource.cache.wait_for(revision, WAIT_TIMEOUT).await?;
-            Ok(from_cache(target, &wanted, limit))
-        }
+        Source::Cache(revision) if server.reach(resource, revision).await? => Ok(from_cache(target, &wanted, limit)),
+        Source::Cache(_) => from_store(server, target, &wanted, limit, 0, String::new()).await,
         Source::Store { revision, start } => {
             let listed = from_store(server, target, &wanted, limit, revision, start.clone()).await;
             listed.map_err(|failure| with_fresh_token(failure, options, start))
@@ -147,7 +142,8 @@ async fn from_store(
     start: String,
 ) -> Result<Listed> {
     let resource = &target.resource;
-    let prefix = match target.namespace.as_str() {
+    // A selector may name the namespace as well; tokens are relative to it, too.
+    let prefix = match wanted.namespace.as_str() {
         "" => resource.prefix.clone(),
         namespace => format!("{}{namespace}/", resource.prefix),
     };
@@ -162,9 +158,11 @@ async fn from_store(
         }
         let read = page.records.len() as i64;
         for (seen, record) in page.records.iter().enumerate() {
-            let entry = entry(target, record)?;
-            if wanted.matches(&entry) {
-                entries.push(Arc::new(entry));
+            match resource.entry(record) {
+                Ok(entry) if wanted.matches(&entry) => entries.push(Arc::new(entry)),
+                Ok(_) => {}
+                // As in the cache: one damaged object does not hide all others.
+                Err(error) => tracing::error!(%error, "an object in the store is unreadable and is not listed"),
             }
             if limit > 0 && entries.len() == limit {
                 let follow = page.count - seen as i64 - 1;
@@ -193,10 +191,6 @@ fn token_after(entries: &[Arc<Entry>], revision: i64, wanted: &Filter) -> String
     let Some(last) = entries.last() else { return String::new() };
     let key = if wanted.namespace.is_empty() { &*last.key } else { last.name() };
     PageToken::after(key, revision).encode()
-}
-
-fn entry(target: &Target, record: &Record) -> std::result::Result<Entry, StorageError> {
-    target.resource.entry(record)
 }
 
 /// An expired token is answered with one that goes on at the newest state.

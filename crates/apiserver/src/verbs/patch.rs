@@ -37,13 +37,14 @@ pub async fn patch(
     if target.subresource == "scale" {
         return scale::patch(server, target, kind, &patch, options).await;
     }
-    let mut mutation = Patch { target, kind, patch: &patch, options, warnings: Vec::new() };
+    let mut mutation = Patch { server, target, kind, patch: &patch, options, warnings: Vec::new() };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     warnings.append(&mut mutation.warnings);
     Ok(outcome.object)
 }
 
 struct Patch<'a> {
+    server: &'a Server,
     target: &'a Target,
     kind: PatchType,
     patch: &'a serde_json::Value,
@@ -65,7 +66,7 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.target, new, current)
+        replace(self.server, self.target, new, current)
     }
 }
 

@@ -40,14 +40,14 @@ pub async fn update(
         let causes = vec![cause("FieldValueInvalid", "metadata.resourceVersion", message)];
         return Err(Failure::invalid(row.group, row.plural, name, causes));
     }
-    let mut mutation = Update { target, new, expected };
+    let mut mutation = Update { server, target, new, expected };
     match change(server, target, options.dry_run, &mut mutation).await {
         Ok(outcome) => Ok(outcome.object),
         Err(failure)
             if failure.is_not_found() && rules.create_on_update && target.subresource.is_empty() && expected == 0 =>
         {
             let place = target.named(&target.namespace, "");
-            create::create_object(server, user, &place, mutation.new, options, warnings).await
+            create::create_object(server, user, &place, mutation.new, options).await
         }
         Err(failure) => Err(failure),
     }
@@ -55,6 +55,7 @@ pub async fn update(
 
 /// Replaces an object.
 struct Update<'a> {
+    server: &'a Server,
     target: &'a Target,
     new: Box<dyn DynObject>,
     /// The version it was made from; 0: any.
@@ -66,18 +67,23 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        replace(self.target, self.new.clone(), current)
+        replace(self.server, self.target, self.new.clone(), current)
     }
 }
 
 /// What becomes of `current` when a client asks for `new`: shared by update and patch.
-pub fn replace(target: &Target, mut new: Box<dyn DynObject>, current: Box<dyn DynObject>) -> Result<Decision> {
+pub fn replace(
+    server: &Server,
+    target: &Target,
+    mut new: Box<dyn DynObject>,
+    current: Box<dyn DynObject>,
+) -> Result<Decision> {
     let resource = &target.resource;
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     rules::default(new.as_mut());
     if target.subresource.is_empty() {
-        admit::on_update(new.as_mut(), current.as_ref());
+        admit::on_update(server, resource, new.as_mut(), current.as_ref())?;
     }
     let has_status = resource.has_subresource("status");
     let old = current.clone();

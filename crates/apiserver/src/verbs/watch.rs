@@ -50,14 +50,13 @@ pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> 
         _ => Start::Current,
     };
     match version {
-        Some(version) if start == Start::Current => cache.wait_for(version, WAIT_TIMEOUT).await?,
-        Some(_) => cache.wait_for(0, WAIT_TIMEOUT).await?,
-        None if server.make_fresh(&target.resource).await? => {}
-        None => {
-            // Progress cannot be asked for: every change so far has a revision that the cache will reach, or none
-            // of it concerns this resource. The newest key of the resource tells.
-            cache.wait_for(newest_change(server, target).await?, WAIT_TIMEOUT).await?;
+        Some(version) if start == Start::Current => {
+            if !server.reach(&target.resource, version).await? {
+                server.catch_up(&target.resource).await?;
+            }
         }
+        Some(_) => cache.wait_for(0, WAIT_TIMEOUT).await?,
+        None => server.catch_up(&target.resource).await?,
     }
     if options.initial_events && !options.bookmarks {
         let message = "Forbidden: sendInitialEvents is forbidden unless allowWatchBookmarks is set";
@@ -70,9 +69,4 @@ pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> 
         _ => TIMEOUT_MIN.mul_f64(rand::random_range(1.0..2.0)),
     };
     Ok(Watching { subscription, mark_initial_end: options.initial_events, timeout })
-}
-
-/// The highest revision of the resource's keys. Deletions are not seen; the cache learns of them in its own time.
-async fn newest_change(server: &Server, target: &Target) -> Result<i64> {
-    Ok(server.store.newest_below(&target.resource.prefix).await?)
 }

@@ -14,7 +14,7 @@ use super::Target;
 use crate::registry::{Resource, Versioned};
 use crate::server::Server;
 use crate::status::{Failure, Result};
-use crate::storage::{Record, Written, codec};
+use crate::storage::{Record, StorageError, Written};
 
 /// Largest stored object, as etcd's default has it.
 pub const OBJECT_BYTES_MAX: usize = 1_572_864;
@@ -123,7 +123,7 @@ async fn read(server: &Server, target: &Target) -> Result<Current> {
 }
 
 fn opened(resource: &Resource, record: &Record) -> Result<Current> {
-    Ok(Current { rev: record.rev, bytes: codec::open(resource.kind, record)?, fresh: true })
+    Ok(Current { rev: record.rev, bytes: resource.open(record)?, fresh: true })
 }
 
 async fn store(
@@ -136,19 +136,25 @@ async fn store(
 ) -> Result<(Written, (Bytes, Kind))> {
     let resource = &target.resource;
     let reserved = server.services.reserve(server, Some(old), new.as_mut(), dry_run).await?;
-    let bytes = encode(resource, new.as_ref(), &target.name)?;
+    let bytes = match encode(resource, new.as_ref(), &target.name) {
+        Ok(bytes) => bytes,
+        Err(failure) => {
+            server.services.give_back(server, reserved).await;
+            return Err(failure);
+        }
+    };
     if dry_run {
         return Ok((Written::Done(current.rev), (bytes, Kind::Stored)));
     }
-    let value = codec::seal(resource.kind, resource.json, &bytes);
+    let value = resource.seal(&bytes);
     let written = server.store.replace(&target.store_key(), current.rev, value).await;
     match &written {
         Ok(Written::Done(_)) => server.services.commit(server, reserved).await,
-        // An answer that was lost may have been a success: what it reserved stays until the repair at start.
-        Err(crate::storage::StorageError::Unknown { .. }) => {}
+        // An answer that was lost may have been a success: what it reserved stays until the next repair.
+        Err(StorageError::Unknown { .. }) => {}
         _ => server.services.give_back(server, reserved).await,
     }
-    Ok((written?, (bytes, Kind::Stored)))
+    Ok((written.map_err(|error| refused(resource, &target.name, error))?, (bytes, Kind::Stored)))
 }
 
 async fn remove(
@@ -174,11 +180,23 @@ pub fn encode(resource: &Resource, object: &dyn DynObject, name: &str) -> Result
     debug_assert!(object.metadata().resource_version.is_empty(), "the version travels beside the bytes");
     let bytes = object.encode_to_vec();
     if bytes.len() > OBJECT_BYTES_MAX {
-        let kind = resource.row.kind;
-        let size = bytes.len();
-        let message =
-            format!("{kind} \"{name}\" has {size} bytes, the limit is {OBJECT_BYTES_MAX}; split it or make it smaller");
-        return Err(Failure::too_large(&message));
+        return Err(too_large(resource, name, bytes.len(), &format!("the limit is {OBJECT_BYTES_MAX}")));
     }
     Ok(bytes.into())
+}
+
+/// What the store refused, told about the object.
+pub fn refused(resource: &Resource, name: &str, error: StorageError) -> Failure {
+    match error {
+        StorageError::TooLarge { bytes } => {
+            let limit = "more than the store takes in one request (its flag --max-request-bytes, 1572864 by default)";
+            too_large(resource, name, bytes, limit)
+        }
+        error => error.into(),
+    }
+}
+
+fn too_large(resource: &Resource, name: &str, size: usize, limit: &str) -> Failure {
+    let kind = resource.row.kind;
+    Failure::too_large(&format!("{kind} \"{name}\" has {size} bytes, {limit}; split it or make it smaller"))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Entry;
+use super::Update;
 use crate::registry::Resource;
 use crate::storage::watch::Fed;
 use crate::storage::{Record, StorageError, Store};
@@ -60,7 +60,11 @@ impl Feed {
         let revision = self
             .store
             .scan(&self.resource.prefix, 0, |records| {
-                entries.extend(records.iter().filter_map(|record| self.entry(record)))
+                let readable = records.iter().filter_map(|record| match self.entry(record) {
+                    Some(Update::Put(entry)) => Some(entry),
+                    _ => None,
+                });
+                entries.extend(readable);
             })
             .await?;
         self.resource.cache.replace(entries, revision);
@@ -78,36 +82,48 @@ impl Feed {
                     self.take(fed?);
                     *backoff = BACKOFF_MIN;
                 }
-                () = cache.progress_wanted.notified() => ask(),
-                _ = bookmarks.tick() => cache.bookmark(),
+                () = cache.progress_wanted.notified() => {
+                    if self.store.has_ordered_progress() {
+                        ask();
+                    }
+                }
+                _ = bookmarks.tick() => {
+                    cache.bookmark();
+                    if self.store.has_ordered_progress() {
+                        // So that the next bookmark of a quiet resource tells something new.
+                        ask();
+                    }
+                }
             }
         }
     }
 
     fn take(&self, fed: Fed) {
         match fed {
-            Fed::Progress(revision) => self.resource.cache.progress(revision),
+            // From stores that may tell it ahead of the events it covers it is worth nothing: it would be believed, and
+            // the events passed over.
+            Fed::Progress(revision) if self.store.has_ordered_progress() => self.resource.cache.progress(revision),
+            Fed::Progress(_) => {}
             Fed::Changes(changes) => {
                 let changes = changes.into_iter().filter_map(|change| {
                     let key: Box<str> =
                         std::str::from_utf8(&change.key).ok()?.strip_prefix(&self.resource.prefix)?.into();
-                    let new = match change.value {
-                        // A value that cannot be read is logged and then as good as gone.
+                    let update = match change.value {
                         Some(value) => self.entry(&Record { key: change.key, value, rev: change.rev }),
-                        None => None,
+                        None => Some(Update::Delete),
                     };
-                    Some((key, change.rev, new))
+                    Some((key, change.rev, update.unwrap_or(Update::Unreadable)))
                 });
                 self.resource.cache.apply(changes.collect());
             }
         }
     }
 
-    fn entry(&self, record: &Record) -> Option<Entry> {
+    fn entry(&self, record: &Record) -> Option<Update> {
         match self.resource.entry(record) {
-            Ok(entry) => Some(entry),
+            Ok(entry) => Some(Update::Put(entry)),
             Err(error) => {
-                tracing::error!(%error, "an object in the store is unreadable and is not served");
+                tracing::error!(%error, "an object in the store is unreadable; what was there before is served on");
                 None
             }
         }

@@ -16,7 +16,7 @@ fn filled(keys: &[&str], revision: i64) -> WatchCache {
 }
 
 fn put(cache: &WatchCache, key: &str, rev: i64) {
-    cache.apply(vec![(key.into(), rev, Some(entry(key, rev)))]);
+    cache.apply(vec![(key.into(), rev, Update::Put(entry(key, rev)))]);
 }
 
 fn seen(subscription: &mut Subscription) -> Vec<(Type, i64)> {
@@ -68,7 +68,7 @@ fn a_watch_that_begins_with_the_present_sees_each_object_once() {
     assert_eq!(names, ["d/a", "d/b"]);
     put(&cache, "d/a", 11);
     put(&cache, "e/c", 12);
-    cache.apply(vec![("d/b".into(), 13, None)]);
+    cache.apply(vec![("d/b".into(), 13, Update::Delete)]);
     assert_eq!(seen(&mut watch), [(Type::Modified, 11), (Type::Deleted, 13)]);
 }
 
@@ -79,6 +79,26 @@ fn a_watch_of_the_future_is_told_nothing_before_it() {
     put(&cache, "d/a", 11);
     put(&cache, "d/a", 13);
     assert_eq!(seen(&mut watch), [(Type::Modified, 13)]);
+}
+
+#[tokio::test]
+async fn an_unreadable_value_is_not_a_deletion() {
+    let cache = filled(&["d/a"], 10);
+    let mut watch = cache.subscribe(Filter::default(), Start::After(10), false).expect("filled");
+    cache.apply(vec![("d/a".into(), 11, Update::Unreadable)]);
+    assert_eq!((cache.get("d/a").map(|entry| entry.rev), cache.revision()), (Some(10), 11), "as it was last read");
+    put(&cache, "d/a", 12);
+    assert_eq!(seen(&mut watch), [(Type::Modified, 12)], "nobody is told that it was deleted");
+}
+
+#[tokio::test]
+async fn a_closed_cache_ends_its_watches_and_begins_none() {
+    let cache = filled(&[], 10);
+    let mut watch = cache.subscribe(Filter::default(), Start::Current, false).expect("filled");
+    cache.close();
+    assert_eq!(watch.next().await.expect_err("ended"), End::Shutdown);
+    let refused = cache.subscribe(Filter::default(), Start::Current, false).expect_err("stops");
+    assert_eq!(refused, CacheError::Closed);
 }
 
 #[tokio::test]
