@@ -90,6 +90,8 @@ pub struct Elector {
     options: Options,
     /// The Lease as last seen, and when it was first seen so.
     observed: Option<(Lease, Instant)>,
+    /// When the attempt began that took the lead.
+    led_since: Option<Instant>,
 }
 
 /// What to do about the Lease now.
@@ -112,15 +114,17 @@ impl Elector {
 
     /// A candidate for a Lease kept elsewhere.
     pub fn with_leases(leases: Box<dyn Leases>, options: Options) -> Self {
-        Self { leases, options, observed: None }
+        Self { leases, options, observed: None, led_since: None }
     }
 
     /// Returns once this candidate leads.
     pub async fn acquire(&mut self) {
         tracing::info!(lease = self.options.name, identity = self.options.identity, "waiting to lead");
         loop {
+            let began = Instant::now();
             match self.attempt().await {
                 Ok(true) => {
+                    self.led_since = Some(began);
                     tracing::info!(lease = self.options.name, identity = self.options.identity, "leading");
                     return;
                 }
@@ -135,12 +139,14 @@ impl Elector {
 
     /// Renews; returns once leadership is lost.
     pub async fn hold(&mut self) {
-        let mut renewed = Instant::now();
+        let mut renewed = self.led_since.unwrap_or_else(Instant::now);
         loop {
-            tokio::time::sleep(self.options.retry_period).await;
             let deadline = renewed + self.options.renew_deadline;
+            tokio::time::sleep_until((Instant::now() + self.options.retry_period).min(deadline)).await;
+            // Others count from when they see the renewal, which is after this and may be long before the answer is here.
+            let began = Instant::now();
             match tokio::time::timeout_at(deadline, self.attempt()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = began,
                 Ok(Ok(false)) => {
                     tracing::error!(lease = self.options.name, "another one leads");
                     return;

@@ -17,6 +17,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(5);
 /// Longest pause after failures.
 const RETRY_MAX: Duration = Duration::from_secs(1000);
 
+/// No clock goes far beyond: pauses may come from what users write.
+const PAUSE_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A queue; clones are the same one.
 #[derive(Debug)]
 pub struct WorkQueue<K> {
@@ -90,7 +93,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
             return self.add(key);
         }
         let mut state = self.lock();
-        state.delay(key, Instant::now() + pause);
+        state.delay(key, Instant::now() + pause.min(PAUSE_MAX));
         drop(state);
         self.shared.wake.notify_one();
     }

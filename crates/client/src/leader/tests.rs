@@ -7,6 +7,8 @@ use super::*;
 struct Kept {
     lease: Arc<Mutex<(i64, Option<Lease>)>>,
     away: Arc<Mutex<bool>>,
+    /// How long answers to writes take.
+    slow: Arc<Mutex<Duration>>,
 }
 
 fn refused(reason: &str, code: i32) -> Error {
@@ -54,7 +56,10 @@ impl Leases for Kept {
             if lease.metadata.resource_version != version {
                 return Err(refused("Conflict", 409));
             }
-            Ok(self.write(lease))
+            let written = self.write(lease);
+            let slow = *self.slow.lock().expect("lock");
+            tokio::time::sleep(slow).await;
+            Ok(written)
         })
     }
 }
@@ -108,6 +113,24 @@ async fn leader_that_cannot_renew_stops_before_another_may_begin() {
     let lost = lost.await.expect("ended");
     assert!(lost < gained);
     assert!(lost - start <= Duration::from_secs(12), "{:?}", lost - start);
+}
+
+/// The renewal is written at once, its answer takes seven seconds; then the server is away. Others count from the write.
+#[tokio::test(start_paused = true)]
+async fn slow_answer_does_not_lengthen_the_lead() {
+    let kept = Kept::default();
+    let mut a = candidate(&kept, "a");
+    let start = Instant::now();
+    a.acquire().await;
+    *kept.slow.lock().expect("lock") = Duration::from_secs(7);
+    let lost = tokio::spawn(async move {
+        a.hold().await;
+        Instant::now()
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    *kept.away.lock().expect("lock") = true;
+    let led = lost.await.expect("ended") - start;
+    assert!(led <= Duration::from_millis(12_100), "written after 2 s, to be given up 10 s later: {led:?}");
 }
 
 #[tokio::test(start_paused = true)]
