@@ -96,7 +96,7 @@ impl daemon::cli::Flags for Config {
 
 /// Whole seconds, as upstream writes them (15s, 1m0s) or bare.
 fn seconds(text: &str) -> Result<u64, String> {
-    let mut total = 0;
+    let mut total: u64 = 0;
     let mut number = String::new();
     for c in text.chars() {
         let unit = match c {
@@ -109,10 +109,18 @@ fn seconds(text: &str) -> Result<u64, String> {
             'h' => 3600,
             _ => return Err(format!("{text} is not a duration such as 15s or 1m")),
         };
-        total += number.parse::<u64>().map_err(|_| format!("{text} is not a duration such as 15s"))? * unit;
+        add(&mut total, &number, unit).ok_or_else(|| format!("{text} is not a duration such as 15s"))?;
         number.clear();
     }
-    Ok(if number.is_empty() { total } else { total + number.parse::<u64>().map_err(|error| error.to_string())? })
+    if !number.is_empty() {
+        add(&mut total, &number, 1).ok_or_else(|| format!("{text} is not a duration such as 15s"))?;
+    }
+    Ok(total)
+}
+
+fn add(total: &mut u64, number: &str, unit: u64) -> Option<()> {
+    *total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+    Some(())
 }
 
 #[cfg(test)]
@@ -122,7 +130,7 @@ mod tests {
     #[test]
     fn durations_are_read_as_upstream_writes_them() {
         assert_eq!([seconds("15s"), seconds("1m0s"), seconds("7")], [Ok(15), Ok(60), Ok(7)]);
-        assert!(seconds("15x").is_err());
+        assert!(seconds("15x").is_err() && seconds("18446744073709551615m").is_err());
     }
 
     #[test]

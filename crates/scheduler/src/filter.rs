@@ -63,7 +63,7 @@ fn fit(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Vec<Reason> {
         lacking.push(Reason::TooManyPods);
     }
     let mut check = |resource: &str, needs: i64, has: i64, used: i64| {
-        if needs > 0 && needs > has - used {
+        if needs > 0 && needs > has.saturating_sub(used) {
             lacking.push(Reason::Insufficient { resource: resource.into(), whole: needs > has });
         }
     };

@@ -67,7 +67,8 @@ fn histogram(reasons: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Every node's verdict, with all reasons of all plugins, as it would be decided now.
-pub fn explain(snapshot: &Snapshot, pod: &PodInfo) -> ExplainPodResponse {
+/// `nominated`: the node where room is being made for the pod.
+pub fn explain(snapshot: &Snapshot, pod: &PodInfo, nominated: Option<&str>) -> ExplainPodResponse {
     let decision = plan::schedule(snapshot, pod, 0);
     let scores: BTreeMap<_, _> = decision.scores().into_iter().collect();
     let all = plan::reasons(snapshot, pod);
@@ -94,7 +95,7 @@ pub fn explain(snapshot: &Snapshot, pod: &PodInfo) -> ExplainPodResponse {
         message: if decision.node.is_some() {
             String::new()
         } else {
-            unschedulable(&decision, &Preemption::of(snapshot, pod, &decision))
+            unschedulable(&decision, &Preemption::of(snapshot, pod, &decision, nominated))
         },
         nearest_miss: nearest.map(|(ix, reasons)| nearest_miss(snapshot, *ix, pod, reasons)).unwrap_or_default(),
         ..Default::default()
@@ -116,7 +117,10 @@ fn nearest_miss(snapshot: &Snapshot, ix: usize, pod: &PodInfo, reasons: &[Reason
                 "ephemeral-storage" => (needs.ephemeral, has.ephemeral, used.ephemeral, " bytes"),
                 other => (needs.extended(other), has.extended(other), used.extended(other), ""),
             };
-            format!("{resource}: needs {needs}{unit}, {}{unit} of {has}{unit} are free", (has - used).max(0))
+            format!(
+                "{resource}: needs {needs}{unit}, {}{unit} of {has}{unit} are free",
+                has.saturating_sub(used).max(0)
+            )
         }
         other => other.to_string(),
     });
@@ -134,7 +138,7 @@ mod tests {
         let big = pod("p", "1000", "1Gi");
         let decision = plan::schedule(&snapshot, &big, 0);
         assert_eq!(
-            unschedulable(&decision, &Preemption::of(&snapshot, &big, &decision)),
+            unschedulable(&decision, &Preemption::of(&snapshot, &big, &decision, None)),
             "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: \
              1 Preemption is not helpful for scheduling."
         );
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn an_explanation_names_the_nearest_miss() {
         let snapshot = cluster(&[("a", "4", "8Gi"), ("b", "1", "512Mi")]);
-        let explained = explain(&snapshot, &pod("p", "5", "1Gi"));
+        let explained = explain(&snapshot, &pod("p", "5", "1Gi"), None);
         assert_eq!(explained.nearest_miss, "a: cpu: needs 5000m, 4000m of 4000m are free");
         assert_eq!(explained.nodes[1].reasons, ["Insufficient cpu", "Insufficient memory"]);
     }

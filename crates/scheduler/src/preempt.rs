@@ -24,11 +24,12 @@ pub enum Preemption {
 }
 
 impl Preemption {
-    /// Decides for a pod that was refused everywhere.
-    pub fn of(snapshot: &Snapshot, pod: &PodInfo, decision: &Decision) -> Self {
+    /// Decides for a pod that was refused everywhere. `nominated`: the node where room is being made for it already.
+    pub fn of(snapshot: &Snapshot, pod: &PodInfo, decision: &Decision, nominated: Option<&str>) -> Self {
         if pod.never_preempts {
             return Self::Never;
         }
+        let lower = |other: &Arc<PodInfo>| other.priority < pod.priority;
         let open = decision.verdicts.iter().filter(
             |(_, verdict)| matches!(verdict, Verdict::Refused(reasons) if reasons.iter().all(Reason::resolvable)),
         );
@@ -36,12 +37,14 @@ impl Preemption {
         // Pods that look at others need all nodes to be tried out; the copy is made once, and only then.
         let needs_all = pod.looks_at_pods() || snapshot.has_terms();
         let mut all: Option<Snapshot> = None;
-        for (ix, _) in open {
-            let lower = |other: &&Arc<PodInfo>| other.priority < pod.priority;
-            if snapshot.pods[*ix].iter().any(|other| lower(&other) && other.terminating) {
+        for (ix, _) in open.clone() {
+            let promised = nominated.is_some_and(|node| *snapshot.names[*ix] == *node);
+            if promised && snapshot.pods[*ix].iter().any(|other| lower(other) && other.terminating) {
                 return Self::Waiting;
             }
-            if !snapshot.pods[*ix].iter().any(|other| lower(&other)) {
+        }
+        for (ix, _) in open {
+            if !snapshot.pods[*ix].iter().any(lower) {
                 continue;
             }
             let found = if needs_all {
@@ -103,7 +106,21 @@ mod tests {
     }
 
     fn decide(snapshot: &Snapshot, pod: &PodInfo) -> Preemption {
-        Preemption::of(snapshot, pod, &plan::schedule(snapshot, pod, 0))
+        Preemption::of(snapshot, pod, &plan::schedule(snapshot, pod, 0), None)
+    }
+
+    #[test]
+    fn only_pods_that_end_on_the_nominated_node_are_waited_for() {
+        let mut snapshot = cluster(&[("a", "4", "8Gi"), ("b", "4", "8Gi")]);
+        let stuck = PodInfo { terminating: true, ..pod("stuck", "4", "1Mi") };
+        snapshot.place(Arc::new(PodInfo { node: "b".into(), ..stuck }));
+        snapshot.place(placed("low", "4", 0));
+        let high = PodInfo { priority: 10, ..pod("high", "2", "1Mi") };
+        let decision = plan::schedule(&snapshot, &high, 0);
+        let with = |nominated| Preemption::of(&snapshot, &high, &decision, nominated);
+        assert!(matches!(with(None), Preemption::Nominated { .. }), "b's pod may never end");
+        assert!(matches!(with(Some("a")), Preemption::Nominated { .. }));
+        assert_eq!(with(Some("b")), Preemption::Waiting);
     }
 
     #[test]

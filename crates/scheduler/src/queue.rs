@@ -66,7 +66,9 @@ pub struct Queue {
     pods: HashMap<PodKey, Waiting>,
     active: BTreeSet<(Rank, PodKey)>,
     backoff: BTreeSet<(Millis, PodKey)>,
-    unschedulable: BTreeSet<PodKey>,
+    /// By when they were refused.
+    unschedulable: BTreeSet<(Millis, PodKey)>,
+    gated: usize,
     backoff_first_ms: Millis,
     backoff_max_ms: Millis,
     arrivals: u64,
@@ -80,6 +82,7 @@ impl Queue {
             active: BTreeSet::new(),
             backoff: BTreeSet::new(),
             unschedulable: BTreeSet::new(),
+            gated: 0,
             backoff_first_ms,
             backoff_max_ms,
             arrivals: 0,
@@ -128,8 +131,7 @@ impl Queue {
 
     /// How many wait: active, backoff, unschedulable, gated.
     pub fn counts(&self) -> [usize; 4] {
-        let gated = self.pods.values().filter(|waiting| waiting.place == Place::Gated).count();
-        [self.active.len(), self.backoff.len(), self.unschedulable.len(), gated]
+        [self.active.len(), self.backoff.len(), self.unschedulable.len(), self.gated]
     }
 
     /// Takes out the pod to decide next.
@@ -145,10 +147,7 @@ impl Queue {
     /// When the next pod leaves backoff, or has been unschedulable for too long.
     pub fn next_wake(&self) -> Option<Millis> {
         let backoff = self.backoff.first().map(|(until, _)| *until);
-        let stale = self.unschedulable.iter().filter_map(|key| match self.pods.get(key)?.place {
-            Place::Unschedulable { since, .. } => Some(since + UNSCHEDULABLE_MAX_MS),
-            _ => None,
-        });
+        let stale = self.unschedulable.first().map(|(since, _)| since + UNSCHEDULABLE_MAX_MS);
         backoff.into_iter().chain(stale).min()
     }
 
@@ -168,6 +167,7 @@ impl Queue {
         let woken: Vec<PodKey> = self
             .unschedulable
             .iter()
+            .map(|(_, key)| key)
             .filter(|key| {
                 self.pods.get(*key).is_some_and(|waiting| match waiting.place {
                     Place::Unschedulable { plugins, .. } => plugins.meets(concerns) && helps(&waiting.pod, plugins),
@@ -188,16 +188,10 @@ impl Queue {
             }
             self.move_to(&key, Place::Active);
         }
-        let stale: Vec<PodKey> = self
-            .unschedulable
-            .iter()
-            .filter(|key| {
-                let place = self.pods.get(*key).map(|waiting| waiting.place);
-                matches!(place, Some(Place::Unschedulable { since, .. }) if since + UNSCHEDULABLE_MAX_MS <= now)
-            })
-            .cloned()
-            .collect();
-        for key in stale {
+        while let Some((since, key)) = self.unschedulable.first().cloned() {
+            if since + UNSCHEDULABLE_MAX_MS > now {
+                break;
+            }
             self.move_to(&key, Place::Active);
         }
     }
@@ -213,7 +207,7 @@ impl Queue {
         };
         let doublings = waiting.attempts.saturating_sub(1).min(32);
         let pause = self.backoff_first_ms.saturating_mul(1 << doublings).min(self.backoff_max_ms);
-        let until = from + pause;
+        let until = from.saturating_add(pause);
         self.move_to(key, if until <= now { Place::Active } else { Place::Backoff { until } });
     }
 
@@ -230,10 +224,11 @@ impl Queue {
             Place::Backoff { until } => {
                 self.backoff.insert((until, key.clone()));
             }
-            Place::Unschedulable { .. } => {
-                self.unschedulable.insert(key.clone());
+            Place::Unschedulable { since, .. } => {
+                self.unschedulable.insert((since, key.clone()));
             }
-            Place::Gated | Place::Underway => {}
+            Place::Gated => self.gated += 1,
+            Place::Underway => {}
         }
     }
 
@@ -248,10 +243,11 @@ impl Queue {
             Place::Backoff { until } => {
                 self.backoff.remove(&(until, key.clone()));
             }
-            Place::Unschedulable { .. } => {
-                self.unschedulable.remove(key);
+            Place::Unschedulable { since, .. } => {
+                self.unschedulable.remove(&(since, key.clone()));
             }
-            Place::Gated | Place::Underway => {}
+            Place::Gated => self.gated -= 1,
+            Place::Underway => {}
         }
     }
 }

@@ -43,6 +43,12 @@ impl Resources {
         self.combine(other, |mine, theirs| mine.saturating_sub(theirs));
     }
 
+    /// Whether an amount was cut off at what can be counted.
+    pub fn is_saturated(&self) -> bool {
+        let extended = self.extended.iter().map(|(_, amount)| *amount);
+        [self.cpu_m, self.memory, self.ephemeral].into_iter().chain(extended).any(|amount| amount == i64::MAX)
+    }
+
     /// The larger amount of each resource.
     pub fn max(&mut self, other: &Self) {
         self.combine(other, i64::max);

@@ -3,6 +3,7 @@
 //! Tasks: one per informer, the event writer, the port, the election, and the scheduling loop here, which owns the state.
 //! Standing by, a scheduler keeps its snapshot current, so that it decides at once when it begins to lead.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,9 @@ pub enum RunError {
     Bind(#[from] daemon::serve::BindError),
     #[error("leadership lost")]
     LostLead,
+    /// Without it the scheduler would decide by what was once true.
+    #[error("a task failed: {0}")]
+    Task(tokio::task::JoinError),
 }
 
 /// Runs until `shutdown`, or until the lead is lost.
@@ -83,7 +87,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let (lead_tx, lead) = oneshot::channel();
     let election = elect(&config, &client, explain_address(&config, &servers), lead_tx, shutdown.clone());
 
-    let queue = Queue::new(config.pod_initial_backoff_seconds * 1000, config.pod_max_backoff_seconds * 1000);
+    let queue = Queue::new(
+        config.pod_initial_backoff_seconds.saturating_mul(1000),
+        config.pod_max_backoff_seconds.saturating_mul(1000),
+    );
     let scheduling = Scheduling {
         state: State::new(&config.scheduler_name, queue, rand::random()),
         actor: Actor::new(client.api(), &config.scheduler_name),
@@ -91,6 +98,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         metrics,
         started: Instant::now(),
         calls: JoinSet::new(),
+        binding: HashMap::new(),
     };
     let ready = async move {
         stores.0.wait_synced().await;
@@ -102,7 +110,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::select! {
         () = scheduling.run(changes, questions, ready) => Ok(()),
         result = election => result,
+        error = failure(&mut tasks) => Err(RunError::Task(error)),
     }
+}
+
+/// Returns when one of the tasks panicked; one that ended by itself (the port, at shutdown) is none.
+async fn failure(tasks: &mut JoinSet<()>) -> tokio::task::JoinError {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            return error;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Serves the port in a task.
@@ -219,6 +238,8 @@ struct Scheduling {
     metrics: Metrics,
     started: Instant,
     calls: JoinSet<Outcome>,
+    /// The pods that calls bind, should one panic.
+    binding: HashMap<tokio::task::Id, Arc<PodInfo>>,
 }
 
 impl Scheduling {
@@ -240,7 +261,7 @@ impl Scheduling {
                 Some(change) = changes.nodes.recv() => self.node(&change),
                 Some(change) = changes.namespaces.recv() => self.namespace(&change),
                 Some(change) = changes.pods.recv() => self.pod(&change),
-                Some(outcome) = self.calls.join_next(), if !self.calls.is_empty() => self.ended(outcome),
+                Some(outcome) = self.calls.join_next_with_id(), if !self.calls.is_empty() => self.ended(outcome),
                 Some(question) = questions.recv() => {
                     // Whoever asked may have gone.
                     let _gone = question.answer.send(self.state.explain(&question.pod));
@@ -300,12 +321,14 @@ impl Scheduling {
         let actor = self.actor.clone();
         match action {
             Action::Bind(pod) => {
-                self.calls.spawn(async move {
+                let bound = pod.clone();
+                let call = self.calls.spawn(async move {
                     match actor.bind(&pod).await {
                         Ok(()) => Outcome::Bound(pod),
                         Err(error) => Outcome::NotBound { pod, error },
                     }
                 });
+                self.binding.insert(call.id(), bound);
             }
             Action::Refuse { pod, message, changed, nominated } => {
                 self.metrics.attempt("unschedulable");
@@ -347,8 +370,10 @@ impl Scheduling {
         }
     }
 
-    fn ended(&mut self, outcome: Result<Outcome, tokio::task::JoinError>) {
-        match outcome {
+    fn ended(&mut self, outcome: Result<(tokio::task::Id, Outcome), tokio::task::JoinError>) {
+        let id = outcome.as_ref().map_or_else(tokio::task::JoinError::id, |(id, _)| *id);
+        let binding = self.binding.remove(&id);
+        match outcome.map(|(_, outcome)| outcome) {
             Ok(Outcome::Bound(pod)) => {
                 self.metrics.attempt("scheduled");
                 let note = format!("Successfully assigned {}/{} to {}", pod.namespace, pod.name, pod.node);
@@ -368,7 +393,14 @@ impl Scheduling {
             }
             Ok(Outcome::NotSaid(key)) => self.state.not_said(&key),
             Ok(Outcome::Done) => {}
-            Err(error) => tracing::error!("a call to the API panicked: {error}"),
+            Err(error) => {
+                tracing::error!("a call to the API panicked: {error}");
+                // Whether it was bound is not known; if it was, the watch says so before it is tried again.
+                if let Some(pod) = binding {
+                    let now = self.now();
+                    self.state.not_bound(&pod, true, now);
+                }
+            }
         }
     }
 }

@@ -51,13 +51,17 @@ pub fn alone(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> Raw {
 /// Least allocated: the more is left, the better. Balanced: CPU and memory used alike.
 fn resources(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> (i64, i64) {
     let has = [snapshot.allocatable[ix].cpu_m, snapshot.allocatable[ix].memory];
-    let used = [snapshot.scored[ix][0] + shape.scored[0], snapshot.scored[ix][1] + shape.scored[1]];
+    let used = [0, 1].map(|kind: usize| snapshot.scored[ix][kind].saturating_add(shape.scored[kind]));
     let left = |kind: usize| {
-        if has[kind] <= 0 || used[kind] > has[kind] { 0 } else { (has[kind] - used[kind]) * SCORE_MAX / has[kind] }
+        if has[kind] <= 0 || used[kind] > has[kind] {
+            return 0;
+        }
+        let score = i128::from(has[kind] - used[kind]) * i128::from(SCORE_MAX) / i128::from(has[kind]);
+        i64::try_from(score).unwrap_or(SCORE_MAX)
     };
     // Balance counts what is really asked for: a pod without requests does not change it.
     let real = [
-        snapshot.requested[ix].cpu_m + shape.requests.cpu_m,
+        snapshot.requested[ix].cpu_m.saturating_add(shape.requests.cpu_m),
         snapshot.requested[ix].memory.saturating_add(shape.requests.memory),
     ];
     let share = |kind: usize| {
@@ -87,7 +91,7 @@ fn images(snapshot: &Snapshot, ix: NodeIx, shape: &Shape) -> i64 {
     if snapshot.images[ix].is_empty() {
         return 0;
     }
-    let sum: i64 = shape.images.iter().filter_map(worth).sum();
+    let sum = shape.images.iter().filter_map(worth).fold(0, i64::saturating_add);
     let most = IMAGE_MAX * i64::try_from(shape.images.len().max(1)).unwrap_or(1);
     SCORE_MAX * (sum.clamp(IMAGE_MIN, most) - IMAGE_MIN) / (most - IMAGE_MIN)
 }
@@ -138,4 +142,30 @@ pub fn scores(raw: &Raw, range: &Range) -> [i64; PLUGINS.len()] {
 /// The weighted sum.
 pub fn total(scores: &[i64; PLUGINS.len()]) -> i64 {
     scores.iter().zip(PLUGINS).map(|(score, (_, weight))| score * weight).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pod::PodInfo;
+    use crate::testing::{cluster, pod};
+
+    /// The balance of each node for a pod of 1 CPU and 1 GiB, and which node is chosen.
+    #[test]
+    fn cpu_and_memory_used_alike_are_balanced() {
+        let mut snapshot = cluster(&[("even", "8", "8Gi"), ("memory", "8", "8Gi"), ("cpu", "8", "8Gi")]);
+        // Each node has 8 of 16 eighths left: the first score is equal, the second is not.
+        for (node, cpu, memory) in [("even", "4", "4Gi"), ("memory", "1", "7Gi"), ("cpu", "7", "1Gi")] {
+            snapshot.place(Arc::new(PodInfo { node: node.into(), ..pod(node, cpu, memory) }));
+        }
+        let one = pod("one", "1", "1Gi");
+        let raw = [0, 1, 2].map(|ix| alone(&snapshot, ix, &one.shape));
+        assert_eq!(raw.map(|raw| raw.fit), [37, 37, 37]);
+        assert_eq!(raw.map(|raw| raw.balance), [100, 62, 62]);
+        for seed in 0..20 {
+            assert_eq!(crate::plan::schedule(&snapshot, &one, seed).node, snapshot.index("even"));
+        }
+    }
 }

@@ -66,7 +66,7 @@ pub fn run(text: &str, seed: u64) -> Result<String, SimulateError> {
 }
 
 fn pending(snapshot: &Snapshot, pod: &PodInfo, decision: &plan::Decision, name: &str) -> String {
-    let preemption = Preemption::of(snapshot, pod, decision);
+    let preemption = Preemption::of(snapshot, pod, decision, None);
     let mut out = format!("{name} pending: {}\n", message::unschedulable(decision, &preemption));
     for (ix, verdict) in &decision.verdicts {
         if let Verdict::Refused(reasons) = verdict {

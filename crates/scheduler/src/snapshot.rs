@@ -144,7 +144,7 @@ impl Snapshot {
         let ix = self.slot(&pod.node);
         self.touch(ix);
         self.requested[ix].add(&pod.shape.requests);
-        self.scored[ix] = sum(self.scored[ix], pod.shape.scored, 1);
+        self.scored[ix] = sum(self.scored[ix], pod.shape.scored);
         self.ports[ix].extend(pod.shape.ports.iter().cloned());
         self.pods[ix].push(pod.clone());
         self.with_terms += usize::from(pod.has_terms());
@@ -155,14 +155,29 @@ impl Snapshot {
     pub fn forget(&mut self, key: &PodKey) -> Option<Arc<PodInfo>> {
         let (ix, pod) = self.by_pod.remove(key)?;
         self.touch(ix);
-        self.requested[ix].subtract(&pod.shape.requests);
-        self.scored[ix] = sum(self.scored[ix], pod.shape.scored, -1);
         self.pods[ix].retain(|other| !Arc::ptr_eq(other, &pod));
+        if self.requested[ix].is_saturated() || self.scored[ix].contains(&i64::MAX) {
+            // The sum was cut off: what is left over cannot be told from it.
+            self.add_up(ix);
+        } else {
+            self.requested[ix].subtract(&pod.shape.requests);
+            self.scored[ix] = std::array::from_fn(|kind| self.scored[ix][kind].saturating_sub(pod.shape.scored[kind]));
+        }
         if !pod.shape.ports.is_empty() {
             self.ports[ix] = self.pods[ix].iter().flat_map(|pod| pod.shape.ports.iter().cloned()).collect();
         }
         self.with_terms -= usize::from(pod.has_terms());
         Some(pod)
+    }
+
+    /// Adds a node's sums up anew from what runs there.
+    fn add_up(&mut self, ix: NodeIx) {
+        let (mut requested, mut scored) = (Resources::default(), [0; 2]);
+        for pod in &self.pods[ix] {
+            requested.add(&pod.shape.requests);
+            scored = sum(scored, pod.shape.scored);
+        }
+        (self.requested[ix], self.scored[ix]) = (requested, scored);
     }
 
     fn touch(&mut self, ix: NodeIx) {
@@ -200,8 +215,8 @@ impl Snapshot {
     }
 }
 
-fn sum(mine: [i64; 2], theirs: [i64; 2], sign: i64) -> [i64; 2] {
-    [mine[0] + sign * theirs[0], mine[1] + sign * theirs[1]]
+fn sum(mine: [i64; 2], theirs: [i64; 2]) -> [i64; 2] {
+    [mine[0].saturating_add(theirs[0]), mine[1].saturating_add(theirs[1])]
 }
 
 fn taint(taint: &core::Taint) -> Taint {
@@ -228,6 +243,23 @@ mod tests {
         assert_eq!(snapshot.requested[0].cpu_m, 2000, "the same pod counts once");
         snapshot.forget(&("default".into(), "a".into()));
         assert_eq!((snapshot.requested[0].clone(), snapshot.pods[0].len()), (Resources::default(), 0));
+    }
+
+    #[test]
+    fn amounts_beyond_all_measure_leave_no_trace() {
+        let mut snapshot = Snapshot::default();
+        snapshot.set_node(&node("n", "4", "8Gi"));
+        for name in ["a", "b", "c"] {
+            let (cpu, memory) = if name == "c" { ("1", "1Gi") } else { ("9P", "7E") };
+            snapshot.place(Arc::new(PodInfo { node: "n".into(), ..pod(name, cpu, memory) }));
+            assert!(!crate::filter::alone(&snapshot, 0, &pod("d", "1", "1Gi").shape).is_empty() || name == "c");
+            crate::score::alone(&snapshot, 0, &pod("d", "9P", "7E").shape);
+        }
+        for name in ["a", "b"] {
+            snapshot.forget(&("default".into(), name.into()));
+        }
+        assert_eq!((snapshot.requested[0].cpu_m, snapshot.requested[0].memory), (1000, 1 << 30));
+        assert_eq!(snapshot.scored[0], [1000, 1 << 30]);
     }
 
     #[test]

@@ -176,7 +176,8 @@ impl State {
     /// Why a pod is where it is; `None`: nobody knows the pod.
     pub fn explain(&self, key: &PodKey) -> Option<ExplainPodResponse> {
         if let Some(waiting) = self.queue.get(key).filter(|_| !self.assumed.contains_key(key)) {
-            let mut answer = message::explain(&self.snapshot, &waiting.pod);
+            let nominated = self.nominated.get(key).map(|pod| pod.node.as_str());
+            let mut answer = message::explain(&self.snapshot, &waiting.pod, nominated);
             answer.queue = waiting.place.as_str().to_owned();
             answer.attempts = i32::try_from(waiting.attempts).unwrap_or(i32::MAX);
             if waiting.pod.gated {
@@ -204,9 +205,10 @@ impl State {
     }
 
     fn refuse(&mut self, pod: &Arc<PodInfo>, decision: &plan::Decision, now: Millis) -> Vec<Action> {
-        let preemption = Preemption::of(&self.snapshot, pod, decision);
-        let message = message::unschedulable(decision, &preemption);
         let key = pod.key();
+        let nominated = self.nominated.get(&key).map(|nominated| nominated.node.as_str());
+        let preemption = Preemption::of(&self.snapshot, pod, decision, nominated);
+        let message = message::unschedulable(decision, &preemption);
         // Without any node there is no plugin that refused: every node that comes may help.
         let plugins = if decision.verdicts.is_empty() { Plugins::of(&[Plugin::NodeName]) } else { decision.plugins() };
         self.queue.refused(&key, plugins, now);

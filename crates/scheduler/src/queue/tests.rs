@@ -93,6 +93,7 @@ fn a_gated_pod_is_not_tried_until_its_gates_are_gone() {
     let mut queue = queue();
     queue.put(Arc::new(PodInfo { gated: true, ..pod("a", "1", "1Mi") }), 0);
     assert_eq!(pop(&mut queue, 1_000_000), None);
+    assert_eq!(queue.counts(), [0, 0, 0, 1]);
     put(&mut queue, "a", 0, 1);
     assert_eq!(pop(&mut queue, 1).as_deref(), Some("a"));
 }
@@ -150,6 +151,14 @@ proptest! {
                 Step::Wait(ms) => now += Millis::from(ms),
             }
         }
+        let at = |is: fn(&Place) -> bool| queue.pods.values().filter(|waiting| is(&waiting.place)).count();
+        let counts = [
+            at(|place| *place == Place::Active),
+            at(|place| matches!(place, Place::Backoff { .. })),
+            at(|place| matches!(place, Place::Unschedulable { .. })),
+            at(|place| *place == Place::Gated),
+        ];
+        prop_assert_eq!(queue.counts(), counts);
         let underway = queue.pods.values().filter(|w| w.place == Place::Underway).count();
         let known = queue.pods.len();
         now += UNSCHEDULABLE_MAX_MS + 20_000;
