@@ -1,21 +1,24 @@
 //! What containerd and runc need for the same containers, without any of our daemons.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testkit::cluster::Cluster;
-use testkit::containerd::ctr;
 use testkit::image::{BUSYBOX, HELLO};
 use testkit::layout::NodeLayout;
 
+use crate::workspace;
+
+/// What the containers run, here and in the pods: it waits, and ends when it is asked to.
+pub const COMMAND: [&str; 3] = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"];
+
 /// Seconds until all containers ran.
 pub struct Floor {
-    /// One after the other, by `ctr run`.
+    /// One after the other, through containerd's API.
     pub sequential: f64,
     /// The best of 1 to 8 at once.
     pub parallel: f64,
@@ -28,10 +31,11 @@ pub struct Floor {
 /// Measures `count` containers.
 pub fn measure(cluster: &Cluster, count: usize) -> Result<Floor> {
     let files = cluster.layout().node(cluster.settings.first_node());
-    let sequential = by_containerd(&files, count, 1)?;
+    let program = build()?;
+    let sequential = by_containerd(&program, &files, count, 1)?;
     let mut floor = Floor { sequential, parallel: sequential, best: 1, runc: by_runc(cluster, count)? };
     for at_once in [2, 4, 8].into_iter().filter(|at_once| *at_once <= count) {
-        let seconds = by_containerd(&files, count, at_once)?;
+        let seconds = by_containerd(&program, &files, count, at_once)?;
         if seconds < floor.parallel {
             (floor.parallel, floor.best) = (seconds, at_once);
         }
@@ -39,30 +43,32 @@ pub fn measure(cluster: &Cluster, count: usize) -> Result<Floor> {
     Ok(floor)
 }
 
-fn by_containerd(files: &NodeLayout, count: usize, at_once: usize) -> Result<f64> {
-    let next = AtomicUsize::new(0);
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        let work = || -> Result<()> {
-            while let Some(index) = take(&next, count) {
-                ctr(files, &["run", "--detach", HELLO, &name(index), "sleep", "3600"])?;
-            }
-            Ok(())
-        };
-        let threads: Vec<_> = (0..at_once).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Ok(())))
-    })?;
-    let seconds = began.elapsed().as_secs_f64();
-    for index in 0..count {
-        ctr(files, &["tasks", "delete", "--force", &name(index)])?;
-        ctr(files, &["containers", "delete", &name(index)])?;
-    }
-    Ok(seconds)
+/// The program of `tests/floor`, built as the daemons were; it is not part of a cluster.
+fn build() -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo.current_dir(workspace::root()?).args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--release",
+        "--package",
+        "test-floor",
+    ]);
+    workspace::run_shown(&mut cargo)?;
+    Ok(crate::build::programs("release")?.join("keelson-bench-floor"))
 }
 
-fn take(next: &AtomicUsize, count: usize) -> Option<usize> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    (index < count).then_some(index)
+fn by_containerd(program: &Path, files: &NodeLayout, count: usize, at_once: usize) -> Result<f64> {
+    let output = Command::new(program)
+        .arg("--socket")
+        .arg(files.containerd_socket())
+        .args(["--image", HELLO, "--count", &count.to_string(), "--at-once", &at_once.to_string(), "--"])
+        .args(COMMAND)
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "{}: {}", program.display(), output.status);
+    let told: Value = serde_json::from_slice(&output.stdout)?;
+    told["seconds"].as_f64().context("the floor tells no seconds")
 }
 
 fn name(index: usize) -> String {
@@ -91,7 +97,7 @@ fn by_runc(cluster: &Cluster, count: usize) -> Result<f64> {
     if !bundle.join("config.json").exists() {
         runc(&["spec"], &bundle)?;
         let mut spec: Value = serde_json::from_slice(&fs::read(bundle.join("config.json"))?)?;
-        spec["process"]["args"] = json!(["/bin/busybox", "sleep", "3600"]);
+        spec["process"]["args"] = json!(["/bin/busybox", COMMAND[0], COMMAND[1], COMMAND[2]]);
         spec["process"]["terminal"] = json!(false);
         fs::write(bundle.join("config.json"), serde_json::to_vec(&spec)?)?;
     }

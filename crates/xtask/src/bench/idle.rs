@@ -18,6 +18,16 @@ const SETTLE: Duration = Duration::from_secs(15);
 /// Ticks of CPU time a second, as Linux shows them.
 const TICKS: f64 = 100.0;
 
+/// What goals speak of: a name, its processes, and the most memory in MiB.
+const GROUPS: &[(&str, &[&str], f64)] = &[
+    ("control plane", &["store", "apiserver", "scheduler", "controller-manager"], 100.0),
+    ("node", &["kubelet", "proxy", "dns", "log writers"], 60.0),
+];
+/// Of a core, all daemons together.
+const CPU_AT_MOST: f64 = 1.0;
+/// Revisions of the store, with one node.
+const WRITES_AT_MOST: f64 = 5.0;
+
 /// Runs the benchmark.
 pub fn run(cluster: &Cluster, time: Duration) -> Result<()> {
     let keelctl = cluster.keelctl();
@@ -43,6 +53,7 @@ fn look(cluster: &Cluster, time: Duration, pods: usize, table: &mut String) -> R
     #[expect(clippy::cast_precision_loss, reason = "revisions of a test cluster are small")]
     let writes = (revision(cluster, marks[1])? - began_at - 1) as f64 / time.as_secs_f64();
     cluster.keelctl().run(&["delete", "configmap", marks[0], marks[1]])?;
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for (name, pids) in &processes {
         let memory = pids.iter().filter_map(|pid| pss_kib(*pid)).sum::<f64>() / 1024.0;
         let cpu = (ticks(pids) - before[name]) / TICKS / time.as_secs_f64() * 100.0;
@@ -51,9 +62,32 @@ fn look(cluster: &Cluster, time: Duration, pods: usize, table: &mut String) -> R
             json!({"bench": "idle", "process": name, "count": pids.len(), "pods": pods, "pss_mib": memory, "cpu_percent": cpu})
         );
         writeln!(table, "{name:<22} {pods:>6} {memory:>10.1} {cpu:>8.2}")?;
+        for (group, members, _) in GROUPS {
+            if members.contains(&name.as_str()) {
+                let sum = sums.entry(group).or_default();
+                *sum = (sum.0 + memory, sum.1 + cpu);
+            }
+        }
     }
-    println!("{}", json!({"bench": "idle", "pods": pods, "store_writes_per_s": writes}));
-    writeln!(table, "{:<22} {pods:>6} {writes:>10.2} a second", "store writes")?;
+    for (group, _, at_most) in GROUPS {
+        let (memory, cpu) = sums.get(group).copied().unwrap_or_default();
+        goal(table, &format!("{group}, Pss MiB"), pods, memory, *at_most)?;
+        sums.entry("all").and_modify(|sum| sum.1 += cpu).or_insert((0.0, cpu));
+    }
+    goal(table, "CPU of them all, %", pods, sums.get("all").map_or(0.0, |sum| sum.1), CPU_AT_MOST)?;
+    goal(table, "store writes a second", pods, writes, WRITES_AT_MOST)?;
+    Ok(())
+}
+
+/// One figure that a goal speaks of.
+fn goal(table: &mut String, what: &str, pods: usize, value: f64, at_most: f64) -> Result<()> {
+    let met = value <= at_most;
+    println!(
+        "{}",
+        json!({"bench": "idle", "goal": what, "pods": pods, "value": value, "at_most": at_most, "met": met})
+    );
+    let verdict = if met { "" } else { ", missed" };
+    writeln!(table, "  {what:<40} {pods:>3} {value:>10.2}   goal: at most {at_most}{verdict}")?;
     Ok(())
 }
 

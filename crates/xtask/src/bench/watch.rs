@@ -22,6 +22,15 @@ pub struct Change {
     pub at: Instant,
 }
 
+/// From the first change of a pod that was waited for to the one that counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// When the server told of the pod first.
+    pub from: Instant,
+    /// When it was as awaited.
+    pub to: Instant,
+}
+
 /// What became of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -57,19 +66,22 @@ impl Watch {
         Ok(Self { child, changes })
     }
 
-    /// Waits until `count` pods had a change of this kind, and gives the first time of each.
-    pub fn wait(&self, kind: Kind, count: usize, limit: Duration) -> Result<BTreeMap<String, Instant>> {
+    /// Waits until `count` pods had a change of this kind, and gives for each the first time of any change and of this.
+    pub fn wait(&self, kind: Kind, count: usize, limit: Duration) -> Result<BTreeMap<String, Span>> {
         let deadline = Instant::now() + limit;
-        let mut times = BTreeMap::new();
-        while times.len() < count {
+        let mut first = BTreeMap::new();
+        let mut spans = BTreeMap::new();
+        while spans.len() < count {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.changes.recv_timeout(left) {
-                Ok(change) if change.kind == kind => drop(times.entry(change.pod).or_insert(change.at)),
-                Ok(_) => {}
-                Err(_) => bail!("{} of {count} pods were {kind:?} within {} s", times.len(), limit.as_secs()),
+            let Ok(change) = self.changes.recv_timeout(left) else {
+                bail!("{} of {count} pods were {kind:?} within {} s", spans.len(), limit.as_secs());
+            };
+            let from = *first.entry(change.pod.clone()).or_insert(change.at);
+            if change.kind == kind {
+                spans.entry(change.pod).or_insert(Span { from, to: change.at });
             }
         }
-        Ok(times)
+        Ok(spans)
     }
 }
 
