@@ -37,7 +37,7 @@ pub fn apply(state: &mut State, writer: &mut Writer, command: &Command, wanted: 
         Some(Request::Compact(req)) => Ok(Applied::quiet(compact(state, writer, req))),
         Some(Request::LeaseGrant(req)) => Ok(Applied::quiet(grant(state, writer, req))),
         Some(Request::LeaseRevoke(req)) => revoke(state, writer, req.id),
-        // Checkpoints are read by the leader's clock only; the log carries them so that the next leader has them.
+        // Nobody proposes checkpoints yet; a member that meets one in a log takes no notice.
         Some(Request::LeaseCheckpoint(_)) => Ok(Applied::quiet(Ok(Answer::Done))),
         Some(Request::Alarm(req)) => Ok(Applied::quiet(Ok(alarm(state, writer, req)))),
         Some(Request::MemberAttributes(attributes)) => {

@@ -1,6 +1,8 @@
 //! Flags of `keelson-store`, with etcd's names.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use clap::Parser;
 use sha2::{Digest, Sha256};
@@ -80,9 +82,47 @@ pub struct Config {
         help_heading = "Limits"
     )]
     pub max_concurrent_streams: u32,
+    /// Applied entries after which the log is cut.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u64).range(1..),
+        env = "ETCD_SNAPSHOT_COUNT",
+        help_heading = "Limits"
+    )]
+    pub snapshot_count: u64,
     /// How often watchers that asked for it are told the revision.
     #[arg(long, alias = "experimental-watch-progress-notify-interval", value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = "Limits")]
-    pub watch_progress_notify_interval: std::time::Duration,
+    pub watch_progress_notify_interval: Duration,
+    /// How history is compacted without being asked: periodic (by age) or revision (by number).
+    #[arg(long, value_name = "MODE", default_value = "periodic", value_parser = ["periodic", "revision"], env = "ETCD_AUTO_COMPACTION_MODE", help_heading = "Limits")]
+    pub auto_compaction_mode: String,
+    /// How much history stays: a duration (a number alone is hours), or a number of revisions; 0 compacts only when asked.
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        default_value = "0",
+        env = "ETCD_AUTO_COMPACTION_RETENTION",
+        help_heading = "Limits"
+    )]
+    pub auto_compaction_retention: String,
+
+    /// How much to log, in etcd's words; -v and --log-filter win.
+    #[arg(long, value_name = "LEVEL", value_parser = ["debug", "info", "warn", "error", "dpanic", "panic", "fatal"], env = "ETCD_LOG_LEVEL", help_heading = "Process")]
+    pub log_level: Option<String>,
+    /// Taken for etcd's sake: there is one logger.
+    #[arg(long, value_name = "NAME", value_parser = ["zap"], env = "ETCD_LOGGER", help_heading = "Process")]
+    pub logger: Option<String>,
+    /// Taken for etcd's sake: logs go to stderr.
+    #[arg(long, value_name = "OUTPUTS", value_parser = ["default", "stderr"], env = "ETCD_LOG_OUTPUTS", help_heading = "Process")]
+    pub log_outputs: Option<String>,
+    /// Taken for etcd's sake: what a member reads from its disk is always checked.
+    #[arg(long, alias = "initial-corrupt-check", help_heading = "Process")]
+    pub experimental_initial_corrupt_check: bool,
+    /// Taken for etcd's sake: there are no gates, and names that are told are logged.
+    #[arg(long, value_name = "GATES", env = "ETCD_FEATURE_GATES", help_heading = "Process")]
+    pub feature_gates: Option<String>,
 
     /// This member's URLs as clients are told, separated by commas.
     #[arg(
@@ -124,7 +164,7 @@ pub struct Config {
     /// Its key.
     #[arg(long, value_name = "FILE", requires = "cert_file", env = "ETCD_KEY_FILE", help_heading = "Security")]
     pub key_file: Option<PathBuf>,
-    /// Only clients with a certificate of --trusted-ca-file are served.
+    /// Only clients with a certificate of --trusted-ca-file are served; that file alone is enough, too.
     #[arg(long, env = "ETCD_CLIENT_CERT_AUTH", help_heading = "Security")]
     pub client_cert_auth: bool,
     /// CA of the clients.
@@ -148,18 +188,45 @@ pub struct Config {
         help_heading = "Security"
     )]
     pub peer_key_file: Option<PathBuf>,
-    /// Only members with a certificate of --peer-trusted-ca-file are served.
+    /// Only members with a certificate of --peer-trusted-ca-file are served; that file alone is enough, too.
     #[arg(long, env = "ETCD_PEER_CLIENT_CERT_AUTH", help_heading = "Security")]
     pub peer_client_cert_auth: bool,
     /// CA of the other members.
     #[arg(long, value_name = "FILE", env = "ETCD_PEER_TRUSTED_CA_FILE", help_heading = "Security")]
     pub peer_trusted_ca_file: Option<PathBuf>,
+
+    /// The common flags with --log-level in them.
+    #[arg(skip)]
+    leveled: OnceLock<daemon::cli::Common>,
 }
 
 impl daemon::cli::Flags for Config {
     fn common(&self) -> &daemon::cli::Common {
-        &self.common
+        self.leveled.get_or_init(|| {
+            let mut common = self.common.clone();
+            match self.log_level.as_deref() {
+                Some("debug") if common.v == 0 => common.v = 4,
+                _ => {}
+            }
+            let filter = match self.log_level.as_deref() {
+                Some("warn") => Some("warn"),
+                Some("error" | "dpanic" | "panic" | "fatal") => Some("error"),
+                _ => None,
+            };
+            common.log_filter = common.log_filter.or(filter.map(str::to_owned));
+            common
+        })
     }
+}
+
+/// What is compacted without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoCompaction {
+    Off,
+    /// History older than this.
+    Age(Duration),
+    /// Revisions before the newest so many.
+    Revisions(i64),
 }
 
 /// What is wrong with the flags together.
@@ -175,6 +242,8 @@ pub enum ConfigError {
     NoCertificate { flag: &'static str, needed: &'static str },
     #[error("{flag} is set, but {needed} is not: nobody would know which certificates to trust")]
     NoCa { flag: &'static str, needed: &'static str },
+    #[error("--auto-compaction-retention: {text:?} is no {wanted}")]
+    Retention { text: String, wanted: &'static str },
     #[error("--election-timeout ({election} ms) must be at least five times --heartbeat-interval ({heartbeat} ms)")]
     Timeouts { election: u64, heartbeat: u64 },
 }
@@ -211,6 +280,23 @@ impl Config {
             0 => DEFAULT_QUOTA,
             bytes => u64::try_from(bytes).unwrap_or(0),
         }
+    }
+
+    pub fn auto_compaction(&self) -> Result<AutoCompaction, ConfigError> {
+        let text = self.auto_compaction_retention.trim();
+        let bad = |wanted| ConfigError::Retention { text: text.to_owned(), wanted };
+        if text.is_empty() || text == "0" {
+            return Ok(AutoCompaction::Off);
+        }
+        if self.auto_compaction_mode == "revision" {
+            let wanted = "number of revisions, such as 1000";
+            let count = text.parse().ok().filter(|count| *count > 0).ok_or_else(|| bad(wanted))?;
+            return Ok(AutoCompaction::Revisions(count));
+        }
+        let with_unit =
+            if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}h") } else { text.to_owned() };
+        let age = duration(&with_unit).map_err(|_| bad("duration, such as 8h or 30m"))?;
+        Ok(AutoCompaction::Age(age))
     }
 
     /// What clients are told to dial.
@@ -276,6 +362,7 @@ impl Config {
 
     /// Refuses flags that do not go together, naming the one to change.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.auto_compaction()?;
         if self.election_timeout < 5 * self.heartbeat_interval {
             return Err(ConfigError::Timeouts { election: self.election_timeout, heartbeat: self.heartbeat_interval });
         }
@@ -316,23 +403,82 @@ fn number(digest: &[u8]) -> u64 {
 }
 
 /// Go's durations: 10m, 1m30s, 500ms, 2h.
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no duration; write 10m, 30s or 500ms");
-    let mut total = std::time::Duration::ZERO;
+    let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
         let number: u64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
         let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total += match &rest[..unit_len] {
-            "ms" => std::time::Duration::from_millis(number),
-            "s" => std::time::Duration::from_secs(number),
-            "m" => std::time::Duration::from_secs(60 * number),
-            "h" => std::time::Duration::from_secs(3600 * number),
+        let part = match &rest[..unit_len] {
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => Duration::from_secs(number.checked_mul(60).ok_or_else(bad)?),
+            "h" => Duration::from_secs(number.checked_mul(3600).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
+        total = total.checked_add(part).ok_or_else(bad)?;
         rest = &rest[unit_len..];
     }
     if total.is_zero() { Err(bad()) } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &str) -> Config {
+        let args = format!("keelson-store {flags}");
+        daemon::cli::parse_from(args.split_whitespace().map(Into::into).collect()).expect("valid flags")
+    }
+
+    /// The command of kubeadm's manifests for etcd, of Kubernetes 1.30 and 1.35.
+    #[test]
+    fn kubeadm_s_flags_are_taken() {
+        let common = "--advertise-client-urls=https://10.0.0.1:2379 --cert-file=/etc/kubernetes/pki/etcd/server.crt \
+            --client-cert-auth=true --data-dir=/var/lib/etcd --initial-advertise-peer-urls=https://10.0.0.1:2380 \
+            --initial-cluster=a=https://10.0.0.1:2380 --key-file=/etc/kubernetes/pki/etcd/server.key \
+            --listen-client-urls=https://127.0.0.1:2379,https://10.0.0.1:2379 \
+            --listen-metrics-urls=http://127.0.0.1:2381 --listen-peer-urls=https://10.0.0.1:2380 --name=a \
+            --peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt --peer-client-cert-auth=true \
+            --peer-key-file=/etc/kubernetes/pki/etcd/peer.key \
+            --peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt --snapshot-count=10000 \
+            --trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt";
+        for of_version in [
+            "--experimental-initial-corrupt-check=true --experimental-watch-progress-notify-interval=5s",
+            "--feature-gates=InitialCorruptCheck=true --watch-progress-notify-interval=5s",
+        ] {
+            let config = parse(&format!("{common} {of_version} --logger=zap --log-level=warn --log-outputs=stderr"));
+            config.check().expect("flags that go together");
+            assert_eq!(config.watch_progress_notify_interval, Duration::from_secs(5));
+            assert_eq!(config.snapshot_count, 10_000);
+            assert_eq!(daemon::cli::Flags::common(&config).log_filter.as_deref(), Some("warn"));
+        }
+    }
+
+    #[test]
+    fn retention_is_a_duration_or_a_number() {
+        let retention = |flags: &str| parse(flags).auto_compaction().map_err(|error| error.to_string());
+        assert_eq!(retention(""), Ok(AutoCompaction::Off));
+        assert_eq!(retention("--auto-compaction-retention=8"), Ok(AutoCompaction::Age(Duration::from_secs(8 * 3600))));
+        assert_eq!(retention("--auto-compaction-retention=30m"), Ok(AutoCompaction::Age(Duration::from_secs(1800))));
+        let by_number = "--auto-compaction-mode=revision --auto-compaction-retention";
+        assert_eq!(retention(&format!("{by_number}=1000")), Ok(AutoCompaction::Revisions(1000)));
+        let refused = retention(&format!("{by_number}=1h")).expect_err("no number");
+        assert!(
+            refused.contains("--auto-compaction-retention") && refused.contains("number of revisions"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn absurd_durations_are_refused_not_wrapped() {
+        for text in ["99999999999999999999h", "18446744073709551615h", "9999999999999999h9999999999999999h", "5", "0s"]
+        {
+            duration(text).expect_err(text);
+        }
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+    }
 }

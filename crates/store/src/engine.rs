@@ -17,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::env::{Disk, File, Sizes, read_exact_at};
 use crate::mvcc::{Loc, Values, Version};
@@ -28,9 +28,21 @@ use crate::state::Effect;
 pub enum EngineError {
     #[error("{0}: i/o")]
     Io(&'static str, #[source] io::Error),
-    #[error("the engine ends at entry {engine:?}, but the log begins after {log}: its files are damaged or missing")]
+    #[error(
+        "the engine ends at entry {engine:?}, but the log begins after {log}: files of the engine are missing. {MEND}"
+    )]
     Behind { engine: Option<u64>, log: u64 },
-    #[error("the value at byte {offset} of segment {segment} is damaged")]
+    #[error(
+        "{path} is damaged at byte {offset}: the engine is whole up to entry {engine:?} only, and the log holds nothing before {log} any more. {MEND}"
+    )]
+    Cut { path: String, offset: u64, engine: Option<u64>, log: u64 },
+    #[error("{path} is missing, or damaged or cut before byte {offset}, and values lie there. {MEND}")]
+    Lost { path: String, offset: u64 },
+    #[error("{path} is damaged. {MEND}")]
+    Checkpoint { path: String },
+    #[error("{path} holds a frame at byte {offset} that makes no sense to this version. {MEND}")]
+    Senseless { path: String, offset: u64 },
+    #[error("the value at byte {offset} of engine segment {segment:08x}.seg is damaged")]
     Damaged { segment: u32, offset: u32 },
     #[error("a snapshot cannot be read: {0}")]
     Snapshot(&'static str),
@@ -41,6 +53,10 @@ impl From<EngineError> for io::Error {
         io::Error::other(error)
     }
 }
+
+/// What to do about a damaged folder.
+pub const MEND: &str = "Nothing was changed; put the file back from a copy, or remove the data folder and begin anew from \
+    a backup (one of several members gets everything from the others)";
 
 /// A place between two frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +94,8 @@ pub struct Engine {
     limits: Sizes,
     /// Bytes of each segment.
     sizes: RwLock<BTreeMap<u32, u64>>,
+    /// Where the newest checkpoint stands, and its size.
+    checkpoint: Mutex<(Position, u64)>,
 }
 
 impl Engine {
@@ -88,6 +106,15 @@ impl Engine {
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         self.sizes.read().values().sum()
+    }
+
+    /// Where the newest checkpoint stands, and its size.
+    fn checkpoint(&self) -> (Position, u64) {
+        *self.checkpoint.lock()
+    }
+
+    pub fn set_checkpoint(&self, position: Position, bytes: u64) {
+        *self.checkpoint.lock() = (position, bytes);
     }
 
     fn path(&self, segment: u32) -> String {

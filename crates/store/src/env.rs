@@ -1,4 +1,5 @@
-//! What a member takes from the world: disk, clock, randomness, workers. Everything else is a function of these.
+//! What a member takes from the world: disk, randomness, workers. Time is tokio's, and no wall clock is read (decision
+//! 0007). Everything else is a function of these.
 //!
 //! Production uses [`Env::os`]; tests and simulations put a [`sim::SimDisk`], tokio's paused clock and a seed in their
 //! place, on one thread, so that the same seed gives the same run. The network enters through
@@ -48,12 +49,6 @@ pub fn read_exact_at(file: &dyn File, offset: u64, buffer: &mut [u8]) -> io::Res
     }
 }
 
-/// Wall time; monotonic time is tokio's, which a simulation pauses.
-pub trait Clock: Send + Sync + 'static {
-    /// Milliseconds since 1970.
-    fn wall_ms(&self) -> u64;
-}
-
 pub trait Random: Send + Sync + 'static {
     fn next(&self) -> u64;
 }
@@ -62,7 +57,6 @@ pub trait Random: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct Env {
     pub disk: Arc<dyn Disk>,
-    pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// Whether blocking work gets a thread of its own, or runs as a task of the simulation's one thread.
     pub threads: bool,
@@ -91,7 +85,6 @@ impl Env {
     pub fn os(data_dir: &std::path::Path) -> io::Result<Self> {
         Ok(Self {
             disk: Arc::new(os::OsDisk::new(data_dir)?),
-            clock: Arc::new(os::OsClock),
             random: Arc::new(os::OsRandom),
             threads: true,
             sizes: Sizes::default(),

@@ -60,15 +60,16 @@ pub struct Expiry {
 
 impl Expiry {
     pub async fn run(self) {
-        let mut led = false;
+        let mut led = None;
         loop {
             tokio::time::sleep(TICK).await;
-            let leads = self.member.is_leader();
-            if leads && !led {
+            let leads = self.member.leading_term();
+            // Another term: another leader may have renewed leases meanwhile, even if this one leads again.
+            if leads != led {
                 self.member.deadlines.clear();
             }
             led = leads;
-            if leads {
+            if leads.is_some() {
                 self.look().await;
             }
         }

@@ -4,6 +4,7 @@
 //! > [`mvcc`] and [`engine`] > [`watcher`]. Reads: [`serve`] > [`member`] > [`read_index`] > [`shared`].
 
 pub mod apply;
+pub mod compactor;
 pub mod config;
 pub mod engine;
 pub mod env;

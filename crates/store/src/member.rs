@@ -22,7 +22,7 @@ use crate::reply::{Answer, Outcome};
 use crate::shared::{ReadError, Shared};
 use crate::wal::{Owner, Wal};
 
-/// How long a request waits for a leader before it is refused.
+/// How long a request waits, for a leader, for its turn and for a quorum, before it is refused.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Bounds that the flags set.
@@ -76,7 +76,7 @@ impl Member {
     }
 
     pub fn is_leader(&self) -> bool {
-        self.raft.metrics().borrow_watched().current_leader == Some(self.owner.member_id)
+        self.leading_term().is_some()
     }
 
     /// A header for an answer at `revision`.
@@ -99,7 +99,11 @@ impl Member {
         loop {
             let leader = self.leader(deadline).await?;
             let result = if leader == self.owner.member_id {
-                self.proposer.propose(command.clone()).await
+                // Without a quorum, or while the disk hangs, it may stay in the log for long.
+                match tokio::time::timeout_at(deadline, self.proposer.propose(command.clone())).await {
+                    Ok(result) => result,
+                    Err(_) => return Err(Refused::Timeout),
+                }
             } else {
                 self.transport.forward(leader, command.clone()).await
             };
@@ -182,13 +186,28 @@ impl Member {
     pub async fn compact(&self, req: etcd::CompactionRequest) -> Outcome {
         let answer = self.propose(Request::Compact(req)).await?;
         if req.physical {
-            let (tx, rx) = tokio::sync::oneshot::channel();
-            let sent = self.maintenance.send(maintain::Job::Trim(Some(tx))).await;
-            if sent.is_err() || rx.await.is_err() {
-                return Err(Refused::Stopped);
-            }
+            self.trim().await?;
         }
         Ok(answer)
+    }
+
+    /// Returns when what is compacted is gone.
+    async fn trim(&self) -> Result<(), Refused> {
+        let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        loop {
+            let (tx, rx) = tokio::sync::oneshot::channel();
+            self.maintenance.send(maintain::Job::Trim(Some(tx))).await.map_err(|_| Refused::Stopped)?;
+            match rx.await {
+                Ok(Ok(true)) => return Ok(()),
+                // A snapshot that is being read keeps it.
+                Ok(Ok(false)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Ok(Ok(false)) => return Err(Refused::Timeout),
+                Ok(Err(error)) => return Err(no_space(&error).unwrap_or(Refused::Stopped)),
+                Err(_) => return Err(Refused::Stopped),
+            }
+        }
     }
 
     /// Grants a lease; everything that is left open is chosen here, so that the log decides alone.
@@ -196,6 +215,7 @@ impl Member {
         if req.ttl > crate::lease::TTL_MAX {
             return Err(Refused::LeaseTtlTooLarge);
         }
+        self.check_space()?;
         req.ttl = req.ttl.max(self.limits.lease_ttl_min);
         while req.id == 0 {
             req.id = (self.env.random.next() >> 1) as i64;
@@ -209,14 +229,29 @@ impl Member {
 
     /// Renews a lease at the leader's clock; 0 when there is none such.
     pub async fn keep_alive(&self, lease: i64) -> Result<i64, Refused> {
-        if self.is_leader() {
-            return Ok(self.renew(lease));
-        }
         let leader = self.leader(tokio::time::Instant::now() + REQUEST_TIMEOUT).await?;
         match leader == self.owner.member_id {
-            true => Ok(self.renew(lease)),
+            true => self.renew_leading(lease).await,
             false => self.transport.keep_alive(leader, lease).await,
         }
+    }
+
+    /// As leader: renews a lease once a quorum has confirmed that this member leads: a leader that was cut off must not
+    /// tell a client that its lease lives.
+    pub async fn renew_leading(&self, lease: i64) -> Result<i64, Refused> {
+        let term = self.leading_term().ok_or(Refused::NotLeader)?;
+        self.linearize().await?;
+        if self.leading_term() != Some(term) {
+            return Err(Refused::LeaderChanged);
+        }
+        Ok(self.renew(lease))
+    }
+
+    /// The term, if this member leads.
+    pub fn leading_term(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.current_leader == Some(self.owner.member_id)).then_some(metrics.current_term)
     }
 
     /// As leader: renews a lease.
@@ -252,4 +287,10 @@ impl Member {
         }
         Ok(())
     }
+}
+
+/// The refusal for an error that means a full disk.
+fn no_space(error: &std::io::Error) -> Option<Refused> {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        .then_some(Refused::NoSpace)
 }

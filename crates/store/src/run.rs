@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::compactor::Compactor;
 use crate::config::{self, Config, ConfigError, Ids};
 use crate::engine::{EngineError, maintain, open};
 use crate::env::{Env, WorkerHandle};
@@ -38,7 +39,7 @@ use crate::read_index::{Reads, Rounds};
 use crate::serve;
 use crate::shared::Shared;
 use crate::snapshot::SnapshotData;
-use crate::wal::{Owner, Wal, WalError};
+use crate::wal::{self, Owner, Wal, WalError};
 
 /// Bytes of log after which it is cut, whatever the number of entries.
 const LOG_BYTES_MAX: u64 = 256 << 20;
@@ -111,17 +112,15 @@ where
     N: RaftNetworkFactory<TypeConfig>,
     N::Network: NetSnapshot<TypeConfig, SnapshotData = SnapshotData>,
 {
-    let wal = Wal::open(&env, owner)?;
-    let opened = open::open(&env)?;
-    let (purged, _) = wal.state();
-    if let Some(purged) =
-        purged.filter(|purged| opened.state.applied.is_none_or(|applied| applied.index < purged.index))
-    {
-        let engine = opened.state.applied.map(|applied| applied.index);
-        return Err(EngineError::Behind { engine, log: purged.index }.into());
-    }
+    // Both are read, and compared, before either is changed.
+    let log = wal::read(&env, owner)?;
+    let engine = open::read(&env)?;
+    engine.check(log.purged())?;
+    log.check(&engine.state)?;
+    let opened = engine.finish(&env)?;
+    let wal = Wal::open(&env, log)?;
     let shared = Arc::new(Shared::new(opened.state, opened.writer));
-    let maintainer = maintain::Maintainer::new(shared.clone(), opened.checkpoint);
+    let maintainer = maintain::Maintainer::new(shared.clone());
     let maintenance = WorkerHandle::spawn(&env, "engine", maintainer).map_err(RunError::Worker)?;
     let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
     let raft = openraft::Raft::new(owner.member_id, raft_config(owner, tuning)?, network, wal.clone(), machine);
@@ -165,7 +164,7 @@ fn raft_config(owner: Owner, tuning: Tuning) -> Result<Arc<openraft::Config>, Ru
     config.validate().map(Arc::new).map_err(|error| RunError::Raft(error.to_string()))
 }
 
-/// Begins the cluster with `ids.members`, unless this member has a log already.
+/// Begins the cluster with `ids.members`; refused by a member that has a log already.
 pub async fn begin(member: &Member, ids: &Ids) -> Result<(), RunError> {
     match member.raft.initialize(ids.members.clone()).await {
         Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
@@ -176,19 +175,23 @@ pub async fn begin(member: &Member, ids: &Ids) -> Result<(), RunError> {
 /// Runs a member of the real world.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     config.check()?;
-    let ids = config.ids()?;
-    let owner = Owner { cluster_id: ids.cluster_id, member_id: ids.member_id };
     let path = config.data_dir();
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
     let env = Env::os(&path).map_err(failed)?;
     let _lock = lock(&path)?;
-    let peers = peer_identity(&config)?;
-    let transport = GrpcTransport::new(ids.cluster_id, peers);
-    for (id, peer) in &ids.members {
-        if *id != ids.member_id
-            && let Err(error) = transport.connect(*id, &peer.peer_urls)
-        {
-            return Err(RunError::Raft(format!("member {}: {error}", peer.name)));
+    // As in etcd, the flags that begin a cluster mean nothing once there is one.
+    let (owner, ids) = match wal::owner(&env)? {
+        Some(owner) => (owner, None),
+        None => {
+            let ids = config.ids()?;
+            (Owner { cluster_id: ids.cluster_id, member_id: ids.member_id }, Some(ids))
+        }
+    };
+    let transport = GrpcTransport::new(owner.cluster_id, peer_identity(&config)?);
+    if let Some(ids) = &ids {
+        for (id, peer) in ids.members.iter().filter(|(id, _)| **id != owner.member_id) {
+            let connected = transport.connect(*id, &peer.peer_urls);
+            connected.map_err(|error| RunError::Raft(format!("member {}: {error}", peer.name)))?;
         }
     }
     let limits = Limits {
@@ -197,13 +200,23 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         lease_ttl_min: (config.election_timeout * 3).div_ceil(2000) as i64,
         quota_bytes: config.quota(),
     };
-    let tuning =
-        Tuning { heartbeat_ms: config.heartbeat_interval, election_ms: config.election_timeout, ..Default::default() };
-    let built = build(env, owner, limits, tuning, transport.clone(), Arc::new(transport)).await?;
+    let tuning = Tuning {
+        heartbeat_ms: config.heartbeat_interval,
+        election_ms: config.election_timeout,
+        snapshot_entries: config.snapshot_count,
+        log_entries_kept: Tuning::default().log_entries_kept.min(config.snapshot_count),
+    };
+    let built = build(env, owner, limits, tuning, transport.clone(), Arc::new(transport.clone())).await?;
     let member = built.member.clone();
+    for (id, peer) in member.standing().membership.nodes().filter(|(id, _)| **id != owner.member_id) {
+        if let Err(error) = transport.connect(*id, &peer.peer_urls) {
+            tracing::warn!(%error, member = format!("{id:x}"), "a member of the cluster cannot be dialled");
+        }
+    }
     tracing::info!(
         member = format!("{:x}", owner.member_id),
         cluster = format!("{:x}", owner.cluster_id),
+        initial_flags = if ids.is_some() { "used" } else { "not used: the data folder has its cluster" },
         "the member is up"
     );
 
@@ -212,8 +225,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tasks.spawn(built.rounds.run());
     tasks.spawn(built.expiry.run());
     tasks.spawn(cut_log(member.clone()));
+    tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
+    if let Some(gates) = &config.feature_gates {
+        tracing::info!(gates, "--feature-gates has no effect here");
+    }
     let serving = serve_all(&config, &member, &shutdown).await?;
-    if config.initial_cluster_state == "new" {
+    if let Some(ids) = ids.filter(|_| config.initial_cluster_state == "new") {
         begin(&member, &ids).await?;
     }
     tasks.spawn(introduce(member.clone(), config.name.clone(), config.advertised_client_urls()));
@@ -221,6 +238,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let result = tokio::select! {
         () = shutdown.drain.cancelled() => Ok(()),
         error = fatal(member.clone()) => Err(RunError::Stopped(error)),
+        error = member.shared.broken() => Err(RunError::Stopped(error)),
     };
     shutdown.drain.cancel();
     member.stopping.cancel();
@@ -232,7 +250,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     result
 }
 
-/// Returns when consensus cannot go on: the disk failed, or memory and log disagree.
+/// Returns when consensus cannot go on: the disk failed, or memory and log disagree. Until then it stops openraft's clock
+/// while this member leads nobody but itself: there is nobody to hear heartbeats, and nobody to stand against.
 async fn fatal(member: Arc<Member>) -> String {
     use openraft::rt::WatchReceiver;
     let mut metrics = member.raft.metrics();
@@ -240,6 +259,8 @@ async fn fatal(member: Arc<Member>) -> String {
         if let Err(error) = &metrics.borrow_watched().running_state {
             return error.to_string();
         }
+        let leads_alone = member.is_leader() && member.standing().membership.nodes().count() == 1;
+        member.raft.runtime_config().tick(!leads_alone);
         if metrics.changed().await.is_err() {
             return "consensus has ended".to_owned();
         }
@@ -292,17 +313,13 @@ fn peer_identity(config: &Config) -> Result<Option<Arc<ClientIdentity>>, RunErro
     Ok(Some(ClientIdentity::load(ca, pair)?))
 }
 
+/// As in etcd, a trusted CA alone is enough for callers to need a certificate.
 fn server_identity(
     pair: Option<(std::path::PathBuf, std::path::PathBuf)>,
-    required: bool,
     ca: Option<std::path::PathBuf>,
 ) -> Result<Option<Arc<ServerIdentity>>, RunError> {
     let Some((cert, key)) = pair else { return Ok(None) };
-    let clients = match ca {
-        Some(ca) if required => ClientCerts::Required(ca),
-        Some(ca) => ClientCerts::Optional(ca),
-        None => ClientCerts::Ignored,
-    };
+    let clients = ca.map_or(ClientCerts::Ignored, ClientCerts::Required);
     Ok(Some(ServerIdentity::load(cert, key, clients)?))
 }
 
@@ -336,19 +353,14 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
         .clone()
         .grpc(client_routes(member, config, message_bytes))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
-    let members = plain.clone().grpc(Routes::new(
-        RaftServer::new(serve::raft::RaftService::new(member.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX),
-    ));
-    let client_identity = server_identity(
-        config.cert_file.clone().zip(config.key_file.clone()),
-        config.client_cert_auth,
-        config.trusted_ca_file.clone(),
-    )?;
+    let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let members = plain.clone().grpc(Routes::new(raft)).reflection(proto::DESCRIPTORS, &["keelson.raft.v1.Raft"]);
+    let client_identity =
+        server_identity(config.cert_file.clone().zip(config.key_file.clone()), config.trusted_ca_file.clone())?;
     let peer_identity = server_identity(
         config.peer_cert_file.clone().zip(config.peer_key_file.clone()),
-        config.peer_client_cert_auth,
         config.peer_trusted_ca_file.clone(),
     )?;
     let mut serving = JoinSet::new();

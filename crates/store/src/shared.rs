@@ -31,6 +31,8 @@ pub struct Shared {
     pub writer: Mutex<Writer>,
     pub hub: Arc<Hub>,
     applied: watch::Sender<Option<LogId>>,
+    /// Why state and engine cannot be trusted any more; the member ends.
+    broken: watch::Sender<Option<Arc<str>>>,
     /// Snapshots being read: while there are any, compacted versions stay.
     pins: AtomicUsize,
 }
@@ -65,7 +67,40 @@ impl Shared {
             writer: Mutex::new(writer),
             hub,
             applied,
+            broken: watch::Sender::new(None),
             pins: AtomicUsize::new(0),
+        }
+    }
+
+    /// State and engine cannot be trusted from here on: readers are refused, nothing is written out any more, and the
+    /// member ends. To be called while whatever is broken is locked.
+    pub fn break_down(&self, reason: &io::Error) {
+        let reason: Arc<str> = crate::report(reason).into();
+        self.broken.send_if_modified(|held| {
+            let first = held.is_none();
+            held.get_or_insert(reason);
+            first
+        });
+    }
+
+    /// An error once [`Shared::break_down`] was called.
+    pub fn check(&self) -> io::Result<()> {
+        match &*self.broken.borrow() {
+            None => Ok(()),
+            Some(reason) => Err(io::Error::other(format!("the member ends: {reason}"))),
+        }
+    }
+
+    fn check_readable(&self) -> Result<(), Refused> {
+        self.check().map_err(|_| Refused::Stopped)
+    }
+
+    /// Returns, with the reason, when state and engine cannot be trusted any more.
+    pub async fn broken(&self) -> String {
+        let mut broken = self.broken.subscribe();
+        match broken.wait_for(Option::is_some).await {
+            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -83,6 +118,7 @@ impl Shared {
     pub fn range(&self, req: &RangeRequest) -> Result<RangeResponse, ReadError> {
         let (selection, view) = {
             let held = self.held.read();
+            self.check_readable()?;
             let selection = select(&held.state.index, req, held.state.index.revision())?;
             (selection, held.engine.view())
         };
@@ -92,6 +128,7 @@ impl Shared {
     /// A transaction that writes nothing, at the state as it is.
     pub fn read_txn(&self, req: &TxnRequest) -> Result<TxnResponse, ReadError> {
         let held = self.held.read();
+        self.check_readable()?;
         let view = held.engine.view();
         let read = read_txn(&held.state.index, &|loc| view.read(loc), req);
         read.map_err(|error| match error {

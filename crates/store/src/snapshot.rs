@@ -24,13 +24,11 @@ use crate::state::{Effect, State};
 
 /// Keys walked under one lock.
 const WALK_KEYS: usize = 1024;
-/// Where a snapshot from the leader is kept until it is installed.
-pub const RECEIVED: &str = "snapshot.received";
-
 /// A snapshot to send, or one that was received.
 pub enum SnapshotData {
     Taken(Taken),
-    Received,
+    /// The file that holds it, below the data folder.
+    Received(String),
 }
 
 /// The head as it was, and the store to read the versions from.
@@ -130,19 +128,19 @@ impl Blocks {
     }
 }
 
-/// Replaces state and engine by a received snapshot; gives where the new engine's checkpoint stands.
-pub fn install(
-    env: &Env,
-    shared: &Arc<Shared>,
-    meta: &SnapshotMeta,
-    snapshot: SnapshotData,
-) -> io::Result<(Position, u64)> {
-    if matches!(snapshot, SnapshotData::Taken(_)) {
+/// The name for the `count`-th snapshot that is received: each transfer has a file of its own, so that one that was
+/// given up cannot spoil the next.
+pub fn received_name(count: u64) -> String {
+    format!("{}-{count}", open::RECEIVED)
+}
+
+/// Replaces state and engine by a received snapshot.
+pub fn install(env: &Env, shared: &Arc<Shared>, meta: &SnapshotMeta, snapshot: SnapshotData) -> io::Result<()> {
+    let SnapshotData::Received(name) = snapshot else {
         // openraft offers a member its own snapshot back at start; the engine already holds it.
-        let position = shared.writer.lock().position();
-        return Ok((position, 0));
-    }
-    let file = env.disk.open(RECEIVED, false)?;
+        return Ok(());
+    };
+    let file = env.disk.open(&name, false)?;
     let generation = open::next_generation(&*env.disk)?;
     let mut writer = open::create(env, generation)?;
     let mut state = fill(&*file, &mut writer)?;
@@ -153,6 +151,7 @@ pub fn install(
     writer.take_unsynced().sync()?;
     let position = writer.position();
     let size = write_checkpoint(&state, &writer, position)?;
+    writer.engine().set_checkpoint(position, size);
     open::set_current(&*env.disk, generation)?;
     let revision = state.index.revision();
     let applied = state.applied;
@@ -165,8 +164,7 @@ pub fn install(
     shared.hub.reset(revision);
     shared.set_applied(applied);
     open::sweep(&*env.disk, generation)?;
-    env.disk.remove(RECEIVED)?;
-    Ok((position, size))
+    env.disk.remove(&name)
 }
 
 fn write_checkpoint(state: &State, writer: &Writer, position: Position) -> io::Result<u64> {
@@ -188,7 +186,7 @@ fn write_checkpoint(state: &State, writer: &Writer, position: Position) -> io::R
 /// Reads the stream's blocks into an empty engine.
 fn fill(file: &dyn File, writer: &mut Writer) -> io::Result<State> {
     let damaged = || io::Error::from(EngineError::Snapshot("a block is damaged or missing"));
-    let mut blocks = BlockFile { file, offset: 0 };
+    let mut blocks = BlockFile { file, offset: 0, size: file.size()? };
     let first = blocks.next()?.ok_or_else(damaged)?;
     let head = pb::CheckpointHead::decode(&*first).map_err(io::Error::other)?;
     let (mut state, _) = checkpoint::state(head).ok_or_else(damaged)?;
@@ -214,6 +212,7 @@ fn fill(file: &dyn File, writer: &mut Writer) -> io::Result<State> {
 struct BlockFile<'a> {
     file: &'a dyn File,
     offset: u64,
+    size: u64,
 }
 
 impl BlockFile<'_> {
@@ -224,6 +223,10 @@ impl BlockFile<'_> {
             return Ok(None);
         }
         let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        // The length is not checked yet: it must not make us ask for more than there is.
+        if (header.len() + len) as u64 > self.size - self.offset.min(self.size) {
+            return Ok(None);
+        }
         let mut block = vec![0; header.len() + len];
         let read = self.file.read_at(self.offset, &mut block)?;
         if read < block.len() {

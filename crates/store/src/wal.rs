@@ -4,7 +4,7 @@
 //! may be there although it is not; what was synced stays. A segment's checksums are chained, so a record counts only
 //! when everything before it in the segment is whole.
 //!
-//! [`Wal::open`] reads every segment back; [`Wal`] keeps where each entry lies and the youngest entries themselves;
+//! [`read`] reads every segment back, [`Wal::open`] goes on behind them; [`Wal`] keeps where each entry lies and the youngest entries themselves;
 //! the [`writer`] owns the files. Invariant: memory changes first, in openraft's order; the writer follows in the same
 //! order; callbacks fire only after the sync.
 
@@ -23,9 +23,12 @@ use prost::Message;
 use proto::keelson::raft::v1 as pb;
 use tokio::sync::oneshot;
 
+use crate::engine::MEND;
 use crate::env::{Env, File, WorkerHandle, read_exact_at};
 use crate::raft::codec::{self, CodecError};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
+
+pub use open::{Found, owner, read};
 
 /// Folder of the segments below the data folder.
 pub const DIR: &str = "wal";
@@ -36,12 +39,20 @@ const CACHE_BYTES_MAX: usize = 16 << 20;
 pub enum WalError {
     #[error("{0}: i/o")]
     Io(&'static str, #[source] io::Error),
-    #[error("wal segment {segment} is damaged at byte {offset}; it is not the last one, so this is not a torn write")]
-    Damaged { segment: u64, offset: u64 },
-    #[error("wal segment {segment} does not continue the one before it (wanted entry {wanted}, found {found})")]
-    Gap { segment: u64, wanted: u64, found: u64 },
-    #[error("wal segment {segment} belongs to member {found:x} of cluster {cluster:x}")]
-    Foreign { segment: u64, cluster: u64, found: u64 },
+    #[error("{path} is damaged at byte {offset}: what was acknowledged stands there or behind it. {MEND}")]
+    Damaged { path: String, offset: u64 },
+    #[error(
+        "{path} ends at byte {offset} with entry {last:?}, but entries up to {applied:?} were acknowledged: it is damaged there. {MEND}"
+    )]
+    Short { path: String, offset: u64, last: Option<u64>, applied: Option<u64> },
+    #[error("{path} is missing. {MEND}")]
+    Missing { path: String },
+    #[error("{path} holds a record at byte {offset} that a newer version wrote; start that version")]
+    Newer { path: String, offset: u64 },
+    #[error("{path} does not continue the segment before it (wanted entry {wanted}, found {found}). {MEND}")]
+    Gap { path: String, wanted: u64, found: u64 },
+    #[error("{path} belongs to member {found:x} of cluster {cluster:x}; every file of wal/ must be of one member")]
+    Foreign { path: String, cluster: u64, found: u64 },
     #[error("a wal record cannot be decoded")]
     Decode(#[from] prost::DecodeError),
     #[error(transparent)]
@@ -186,9 +197,10 @@ pub struct Wal {
 }
 
 impl Wal {
-    /// Reads the log back and starts its writer.
-    pub fn open(env: &Env, owner: Owner) -> Result<Self, WalError> {
-        let (memory, files) = open::replay(env, owner)?;
+    /// Cuts what is torn and starts the writer. Only when what was read is known to be all that was acknowledged.
+    pub fn open(env: &Env, found: Found) -> Result<Self, WalError> {
+        let owner = found.owner;
+        let (memory, files) = found.finish(env).map_err(|error| WalError::Io("opening the wal", error))?;
         let memory = Arc::new(Mutex::new(memory));
         let writer = writer::Writer::new(env, owner, memory.clone(), files)?;
         let writer =

@@ -13,7 +13,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotRespon
 use openraft::type_config::alias::SnapshotOf;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::Command;
-use store::env::sim::{SimClock, SimDisk, SimRandom};
+use store::env::sim::{SimDisk, SimRandom, mix};
 use store::env::{Env, Sizes, runtime};
 use store::member::{Limits, Member};
 use store::peer::Transport;
@@ -23,7 +23,7 @@ use store::read_index;
 use store::refused::Refused;
 use store::reply::Outcome;
 use store::run::{Tuning, build};
-use store::snapshot::{RECEIVED, SnapshotData};
+use store::snapshot::{SnapshotData, received_name};
 use store::wal::Owner;
 
 const CLUSTER: u64 = 7;
@@ -33,6 +33,8 @@ const CLUSTER: u64 = 7;
 struct Net {
     members: Arc<Mutex<BTreeMap<u64, Arc<Member>>>>,
     cut: Arc<Mutex<BTreeSet<u64>>>,
+    /// How long each message takes follows from it.
+    random: Arc<Mutex<u64>>,
 }
 
 impl Net {
@@ -73,7 +75,9 @@ fn failed(error: impl ToString) -> RPCError<TypeConfig> {
 }
 
 impl Link {
-    fn reach(&self) -> Result<Arc<Member>, RPCError<TypeConfig>> {
+    async fn reach(&self) -> Result<Arc<Member>, RPCError<TypeConfig>> {
+        let delay = mix(&mut self.net.random.lock().unwrap()) % 8;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
         self.net.reach(self.from, self.to).ok_or_else(|| RPCError::Unreachable(cut_off()))
     }
 }
@@ -86,7 +90,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach()?.raft.append_entries(rpc).await.map_err(failed)
+        self.reach().await?.raft.append_entries(rpc).await.map_err(failed)
     }
 
     async fn vote(
@@ -94,7 +98,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach()?.raft.vote(rpc).await.map_err(failed)
+        self.reach().await?.raft.vote(rpc).await.map_err(failed)
     }
 
     async fn pre_vote(
@@ -102,7 +106,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: VoteRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach()?.raft.pre_vote(rpc).await.map_err(failed)
+        self.reach().await?.raft.pre_vote(rpc).await.map_err(failed)
     }
 
     async fn full_snapshot(
@@ -114,7 +118,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let Some(to) = self.net.reach(self.from, self.to) else { return Err(StreamingError::Unreachable(cut_off())) };
         let SnapshotData::Taken(taken) = snapshot.snapshot else { panic!("only taken snapshots are sent") };
-        let file = to.env.disk.open(RECEIVED, true).unwrap();
+        let name = received_name(1);
+        let file = to.env.disk.open(&name, true).unwrap();
         file.set_size(0).unwrap();
         let mut blocks = taken.blocks();
         let mut offset = 0;
@@ -122,7 +127,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             file.write_at(offset, &bytes).unwrap();
             offset += bytes.len() as u64;
         }
-        let snapshot = openraft::Snapshot { meta: snapshot.meta, snapshot: SnapshotData::Received };
+        let snapshot = openraft::Snapshot { meta: snapshot.meta, snapshot: SnapshotData::Received(name) };
         let rsp = to.raft.install_full_snapshot(vote, snapshot).await;
         rsp.map_err(|error| StreamingError::Unreachable(Unreachable::new(&io::Error::other(error.to_string()))))
     }
@@ -152,7 +157,6 @@ impl Transport for Wire {
 async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
     let env = Env {
         disk: Arc::new(disk.clone()),
-        clock: Arc::new(SimClock::new()),
         random: Arc::new(SimRandom::new(seed + id)),
         threads: false,
         sizes: Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096 },
@@ -184,7 +188,7 @@ fn run(seed: u64) -> Vec<u64> {
     let world =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     world.block_on(async {
-        let net = Net::default();
+        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
         let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
         let mut members = Vec::new();
         for id in 1..=3 {
@@ -237,4 +241,5 @@ fn a_member_that_was_cut_off_comes_back_by_a_snapshot() {
 #[test]
 fn three_members_run_the_same_way_from_the_same_seed() {
     assert_eq!(run(3), run(3));
+    assert_ne!(run(3), run(4), "a trace is one of its seed");
 }

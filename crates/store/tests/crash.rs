@@ -10,7 +10,7 @@ use openraft::network::RaftNetworkFactory;
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::request_op::Request as Op;
 use proto::keelson::raft::v1::Command;
-use store::env::sim::{SimClock, SimDisk, SimRandom};
+use store::env::sim::{SimDisk, SimRandom};
 use store::env::{Env, Sizes, runtime};
 use store::member::{Limits, Member};
 use store::peer::Transport;
@@ -61,7 +61,6 @@ const OWNER: Owner = Owner { cluster_id: 7, member_id: 1 };
 async fn member(disk: &SimDisk, seed: u64) -> Result<Arc<Member>, String> {
     let env = Env {
         disk: Arc::new(disk.clone()),
-        clock: Arc::new(SimClock::new()),
         random: Arc::new(SimRandom::new(seed)),
         threads: false,
         sizes: Sizes { wal_segment: 2048, engine_segment: 1024, checkpoint_tail: 1024 },
@@ -196,6 +195,7 @@ fn a_crash_at_any_change_of_the_disk_loses_nothing_acknowledged() {
         let disk = SimDisk::default();
         disk.crash_at(crash);
         let acknowledged = live(&disk, 1);
+        assert!(disk.crashed(), "change {crash} was met");
         disk.restart(crash);
         world(2, async {
             let member = member(&disk, 2)
@@ -234,4 +234,46 @@ fn the_same_seed_gives_the_same_run() {
     for seed in [1, 42] {
         assert_eq!(trace(seed), trace(seed), "seed {seed}");
     }
+}
+
+/// A flipped bit anywhere in the member's files: the member refuses to start, names the file and leaves everything as it
+/// is; or it starts and has everything that was acknowledged, or says which value it cannot read.
+#[test]
+fn a_flipped_bit_loses_nothing_in_silence() {
+    let whole = SimDisk::default();
+    live(&whole, 1);
+    let expect = models().pop().expect("a history");
+    let files = whole.contents();
+    let (mut refused, mut told, mut unharmed) = (BTreeMap::<String, usize>::new(), 0, 0);
+    for (name, bytes) in &files {
+        // Every byte of what is short, and of the rest as many as there is time for.
+        for offset in (0..bytes.len()).step_by(bytes.len() / 200 + 1) {
+            let disk = SimDisk::with_contents(&files);
+            disk.flip(name, offset);
+            let damaged = disk.contents();
+            world(2, async {
+                match member(&disk, 2).await {
+                    Err(error) => {
+                        let stem = name.split('/').next().unwrap_or(name);
+                        assert!(error.contains(stem) || error.contains("engine"), "{name}, byte {offset}: {error}");
+                        assert_eq!(disk.contents(), damaged, "{name}, byte {offset}: nothing is changed: {error}");
+                        *refused.entry(stem.to_owned()).or_default() += 1;
+                    }
+                    Ok(member) => match contents(&member).await {
+                        Ok(found) => {
+                            assert_eq!(found, expect, "{name}, byte {offset}");
+                            unharmed += 1;
+                        }
+                        Err(error) => {
+                            assert!(error.contains("reading a value"), "{name}, byte {offset}: {error}");
+                            told += 1;
+                        }
+                    },
+                }
+            });
+        }
+    }
+    println!("refused {refused:?}, values told damaged {told}, unharmed {unharmed}");
+    assert!(refused.get("wal").is_some_and(|count| *count > 100), "damage in the log is seen: {refused:?}");
+    assert!(refused.len() > 1, "damage in the engine is seen: {refused:?}");
 }

@@ -1,6 +1,8 @@
 //! The engine's chores, on a worker of their own: sync, trim what is compacted, checkpoint, give space back.
 //!
-//! None of them stops writers or readers for longer than a few thousand keys take.
+//! None of them stops writers or readers for longer than a few thousand keys take. A snapshot may replace the engine at
+//! any time between two locks: every chore remembers the engine that it began on, and ends when that is not in use any
+//! more. A failed sync is never tried again: what the kernel has dropped it would not report twice, so the member ends.
 
 use std::io;
 use std::sync::Arc;
@@ -8,10 +10,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::checkpoint::{self, Draft};
-use super::{EngineError, Position};
+use super::{Engine, EngineError};
 use crate::env::Worker;
 use crate::mvcc::{Loc, Version};
-use crate::shared::Shared;
+use crate::shared::{Held, Shared};
 
 /// Keys walked under one lock.
 const WALK_KEYS: usize = 2048;
@@ -25,29 +27,35 @@ pub enum Job {
     Sync(oneshot::Sender<io::Result<()>>),
     /// Looks whether a checkpoint or a rewrite is due.
     Wake,
-    /// The compaction point has moved; told when the space is free, where somebody waits.
-    Trim(Option<oneshot::Sender<io::Result<()>>>),
-    /// The engine was replaced by a snapshot's.
-    Replaced { checkpoint: (Position, u64) },
+    /// The compaction point has moved; told whether the space is free now (a snapshot that is being read keeps it),
+    /// where somebody waits.
+    Trim(Option<oneshot::Sender<io::Result<bool>>>),
 }
 
 pub struct Maintainer {
     shared: Arc<Shared>,
-    checkpoint_at: Position,
-    checkpoint_bytes: u64,
     /// Versions behind the compaction point may still be there.
     untrimmed: bool,
+    /// The last look failed; said once.
     failed: bool,
 }
 
+fn is_current(held: &Held, engine: &Arc<Engine>) -> bool {
+    Arc::ptr_eq(&held.engine, engine)
+}
+
 impl Maintainer {
-    pub fn new(shared: Arc<Shared>, checkpoint: (Position, u64)) -> Self {
-        Self { shared, checkpoint_at: checkpoint.0, checkpoint_bytes: checkpoint.1, untrimmed: true, failed: false }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, untrimmed: true, failed: false }
     }
 
     fn sync(&self) -> io::Result<()> {
-        let unsynced = self.shared.writer.lock().take_unsynced();
-        unsynced.sync()
+        let unsynced = {
+            let mut writer = self.shared.writer.lock();
+            self.shared.check()?;
+            writer.take_unsynced()
+        };
+        unsynced.sync().inspect_err(|error| self.shared.break_down(error))
     }
 
     /// Drops versions behind the compaction point; later, if a snapshot is being read.
@@ -67,41 +75,51 @@ impl Maintainer {
         }
     }
 
-    fn tail_bytes(&self) -> u64 {
-        let now = self.shared.writer.lock().position();
-        let held = self.shared.held.read();
-        let sizes = held.engine.sizes.read();
-        let after: u64 = sizes.range(self.checkpoint_at.segment..now.segment).map(|(_, size)| *size).sum();
-        (after + now.offset).saturating_sub(self.checkpoint_at.offset)
-    }
-
     fn due(&mut self) -> io::Result<()> {
+        self.shared.check()?;
         if self.untrimmed {
             self.trim();
         }
-        let tail_min = self.shared.held.read().engine.limits.checkpoint_tail;
-        if self.tail_bytes() > tail_min.max(self.checkpoint_bytes) {
-            self.checkpoint()?;
+        let engine = self.shared.held.read().engine.clone();
+        if self.is_checkpoint_due(&engine) {
+            self.checkpoint(&engine)?;
         }
-        while let Some(segment) = self.sparse_segment() {
-            self.rewrite(segment)?;
+        while let Some(segment) = self.sparse_segment(&engine) {
+            self.copy_out(&engine, segment)?;
+            if !self.give_back(&engine, segment)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> io::Result<()> {
-        let (engine, head, position) = {
+    fn is_checkpoint_due(&self, engine: &Arc<Engine>) -> bool {
+        let now = self.shared.writer.lock().position();
+        let (at, checkpoint_bytes) = engine.checkpoint();
+        let after: u64 = engine.sizes.read().range(at.segment..now.segment).map(|(_, size)| *size).sum();
+        let tail = (after + now.offset).saturating_sub(at.offset);
+        tail > engine.limits.checkpoint_tail.max(checkpoint_bytes)
+    }
+
+    fn checkpoint(&self, engine: &Arc<Engine>) -> io::Result<()> {
+        let (head, position) = {
             let writer = self.shared.writer.lock();
             let held = self.shared.held.read();
+            if !is_current(&held, engine) {
+                return Ok(());
+            }
             let position = writer.position();
-            (writer.engine().clone(), checkpoint::head(&held.state, position), position)
+            (checkpoint::head(&held.state, position), position)
         };
-        let mut draft = Draft::begin(engine, &head)?;
+        let mut draft = Draft::begin(engine.clone(), &head)?;
         let mut after: Option<Box<[u8]>> = None;
         loop {
             let mut last = None;
             let chunk: Vec<(Box<[u8]>, crate::mvcc::history::History)> = {
                 let held = self.shared.held.read();
+                if !is_current(&held, engine) {
+                    return Ok(());
+                }
                 let keys = held.state.index.histories_after(after.as_deref(), WALK_KEYS);
                 keys.map(|(key, history)| (key.into(), history.clone())).collect()
             };
@@ -115,33 +133,45 @@ impl Maintainer {
             }
         }
         self.sync()?;
-        self.checkpoint_bytes = draft.publish()?;
-        self.checkpoint_at = position;
-        tracing::debug!(bytes = self.checkpoint_bytes, "wrote a checkpoint");
+        // A walk that met half of an entry must not be published; nor is there a need for one of an engine that is gone.
+        self.shared.check()?;
+        if !is_current(&self.shared.held.read(), engine) {
+            return Ok(());
+        }
+        let bytes = draft.publish()?;
+        engine.set_checkpoint(position, bytes);
+        tracing::debug!(bytes, "wrote a checkpoint");
         Ok(())
     }
 
     /// The sparsest segment that the checkpoint has left behind, if it is sparse enough.
-    fn sparse_segment(&self) -> Option<u32> {
+    fn sparse_segment(&self, engine: &Arc<Engine>) -> Option<u32> {
         let held = self.shared.held.read();
-        let sizes = held.engine.sizes.read();
+        if !is_current(&held, engine) {
+            return None;
+        }
+        let (at, _) = engine.checkpoint();
+        let sizes = engine.sizes.read();
         let live = |segment: u32| held.state.index.live_bytes_of(segment);
         sizes
             .iter()
-            .filter(|(segment, _)| **segment < self.checkpoint_at.segment)
+            .filter(|(segment, _)| **segment < at.segment)
             .filter(|(segment, size)| live(**segment) * 100 < **size * LIVE_PERCENT_MIN)
             .min_by_key(|(segment, size)| live(**segment) * 1000 / **size)
             .map(|(segment, _)| *segment)
     }
 
-    /// Copies what is alive in a segment to the end of the log, then removes it.
-    fn rewrite(&self, segment: u32) -> io::Result<()> {
+    /// Copies what is alive in a segment to the end of the engine.
+    fn copy_out(&self, engine: &Arc<Engine>, segment: u32) -> io::Result<()> {
         let mut after: Option<Box<[u8]>> = None;
         loop {
             let mut last = None;
             let mut alive: Vec<(Box<[u8]>, Version)> = Vec::new();
             {
                 let held = self.shared.held.read();
+                if !is_current(&held, engine) {
+                    return Ok(());
+                }
                 for (key, history) in held.state.index.histories_after(after.as_deref(), WALK_KEYS) {
                     last = Some(key.into());
                     let here = history.versions().iter().filter(|version| version.loc.segment == segment);
@@ -149,7 +179,7 @@ impl Maintainer {
                 }
             }
             for records in alive.chunks(MOVE_RECORDS) {
-                self.move_records(records)?;
+                self.move_records(engine, records)?;
             }
             match last {
                 Some(last) => after = Some(last),
@@ -157,22 +187,34 @@ impl Maintainer {
             }
         }
         // The copies must be durable before the originals go.
-        self.sync()?;
-        let mut held = self.shared.held.write();
-        held.engine.remove(segment)?;
-        held.state.index.forget_segment(segment);
-        tracing::debug!(segment, "gave a segment's space back");
-        Ok(())
+        self.sync()
     }
 
-    fn move_records(&self, records: &[(Box<[u8]>, Version)]) -> io::Result<()> {
-        let view = self.shared.held.read().engine.view();
+    /// Removes a segment that was copied out; false when another engine is in use by now.
+    fn give_back(&self, engine: &Arc<Engine>, segment: u32) -> io::Result<bool> {
+        let mut held = self.shared.held.write();
+        self.shared.check()?;
+        if !is_current(&held, engine) {
+            return Ok(false);
+        }
+        engine.remove(segment)?;
+        held.state.index.forget_segment(segment);
+        tracing::debug!(segment, "gave a segment's space back");
+        Ok(true)
+    }
+
+    fn move_records(&self, engine: &Arc<Engine>, records: &[(Box<[u8]>, Version)]) -> io::Result<()> {
+        let view = engine.view();
         let mut values = Vec::with_capacity(records.len());
         for (_, version) in records {
             values.push(view.read(version.loc)?);
         }
         let mut writer = self.shared.writer.lock();
         let mut held = self.shared.held.write();
+        self.shared.check()?;
+        if !is_current(&held, engine) {
+            return Ok(());
+        }
         writer.begin(held.state.applied)?;
         let mut moved: Vec<(&[u8], Version, Loc)> = Vec::new();
         for ((key, version), value) in records.iter().zip(&values) {
@@ -194,8 +236,7 @@ impl Maintainer {
         match job {
             Job::Sync(done) => {
                 let result = self.sync();
-                let copy =
-                    result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+                let copy = copy(&result);
                 // The asker may have stopped waiting.
                 drop(done.send(result));
                 copy
@@ -205,16 +246,16 @@ impl Maintainer {
                 self.untrimmed = true;
                 let result = self.due();
                 if let Some(done) = done {
-                    drop(done.send(Ok(())));
+                    drop(done.send(copy(&result).map(|()| !self.untrimmed)));
                 }
                 result
             }
-            Job::Replaced { checkpoint } => {
-                (self.checkpoint_at, self.checkpoint_bytes) = checkpoint;
-                Ok(())
-            }
         }
     }
+}
+
+fn copy(result: &io::Result<()>) -> io::Result<()> {
+    result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), crate::report(error)))
 }
 
 impl Worker for Maintainer {
@@ -227,14 +268,21 @@ impl Worker for Maintainer {
             if matches!(job, Job::Wake) && std::mem::replace(&mut woken, true) {
                 continue;
             }
-            if let Err(error) = self.take(job)
-                && !std::mem::replace(&mut self.failed, true)
-            {
-                let error = EngineError::Io("maintaining the engine", error);
-                tracing::error!(error = %crate::report(&error), "the engine's maintenance failed; space is not given back until it works");
-            } else {
-                self.failed = false;
+            match self.take(job) {
+                Ok(()) => self.failed = false,
+                Err(error) => {
+                    if !std::mem::replace(&mut self.failed, true) {
+                        let error = EngineError::Io("maintaining the engine", error);
+                        tracing::error!(
+                            error = %crate::report(&error),
+                            "the engine's maintenance failed; space is not given back until it works"
+                        );
+                    }
+                }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

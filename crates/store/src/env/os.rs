@@ -1,15 +1,14 @@
-//! The real disk, clock and randomness.
+//! The real disk and randomness.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::RngCore;
 
-use super::{Clock, Disk, File, Random};
+use super::{Disk, File, Random};
 
 /// A folder of the file system.
 pub struct OsDisk {
@@ -96,14 +95,6 @@ impl File for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
-    }
-}
-
-pub struct OsClock;
-
-impl Clock for OsClock {
-    fn wall_ms(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 }
 

@@ -4,13 +4,13 @@
 //! or not at all, each write for itself. Creations, renames and removals are durable after `sync_dir`; before that
 //! they may be lost, in order from the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Clock, Disk, File, Random};
+use super::{Disk, File, Random};
 
 /// splitmix64: small, seeded, the same everywhere.
 pub fn mix(state: &mut u64) -> u64 {
@@ -45,6 +45,8 @@ struct State {
     writes: u64,
     crash_at: Option<u64>,
     crashed: bool,
+    /// The next sync of a file whose name ends so fails, once, and drops what was not synced before it.
+    fail_sync: Option<&'static str>,
     /// Hash over every write and sync, in order.
     trace: u64,
 }
@@ -68,6 +70,7 @@ impl SimDisk {
         self.state.lock().writes
     }
 
+    /// Whether the change of [`SimDisk::crash_at`] was met.
     pub fn crashed(&self) -> bool {
         self.state.lock().crashed
     }
@@ -101,6 +104,31 @@ impl SimDisk {
         let inode = &mut state.inodes[inode];
         inode.seen[offset] ^= 1;
         inode.durable = inode.seen.clone();
+    }
+
+    /// Lets the next sync of a file whose name ends so fail, as a disk does that loses pages: it says so once.
+    pub fn fail_sync(&self, suffix: &'static str) {
+        self.state.lock().fail_sync = Some(suffix);
+    }
+
+    /// A disk with these files, all durable.
+    pub fn with_contents(contents: &BTreeMap<String, Vec<u8>>) -> Self {
+        let disk = Self::default();
+        let mut state = disk.state.lock();
+        for (name, bytes) in contents {
+            let inode = state.inodes.len();
+            state.inodes.push(Inode { seen: bytes.clone(), durable: bytes.clone(), pending: Vec::new() });
+            state.names.insert(name.clone(), inode);
+            state.durable_names.insert(name.clone(), inode);
+        }
+        drop(state);
+        disk
+    }
+
+    /// The files' contents, to be compared.
+    pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let state = self.state.lock();
+        state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[*inode].seen.clone())).collect()
     }
 
     /// Every file with its size, sorted.
@@ -176,8 +204,10 @@ impl Disk for SimDisk {
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let state = self.state.lock();
         state.reading()?;
-        let inside = state.names.keys().filter(|name| parent(name) == path);
-        Ok(inside.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect())
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        let inside = state.names.keys().filter_map(|name| name.strip_prefix(&below));
+        let names: BTreeSet<&str> = inside.map(|name| name.split('/').next().unwrap_or(name)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     fn open(&self, path: &str, create: bool) -> io::Result<Arc<dyn File>> {
@@ -279,33 +309,16 @@ impl File for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state.lock();
         state.change(6)?;
+        let is_named = |suffix: &str| state.names.iter().any(|(name, at)| *at == self.inode && name.ends_with(suffix));
+        if state.fail_sync.is_some_and(is_named) {
+            state.fail_sync = None;
+            state.inodes[self.inode].pending.clear();
+            return Err(io::Error::other("the disk lost a write"));
+        }
         let inode = &mut state.inodes[self.inode];
         inode.durable = inode.seen.clone();
         inode.pending.clear();
         Ok(())
-    }
-}
-
-/// A clock that stands at the simulation's start plus tokio's (paused) time.
-pub struct SimClock {
-    start: tokio::time::Instant,
-}
-
-impl SimClock {
-    pub fn new() -> Self {
-        Self { start: tokio::time::Instant::now() }
-    }
-}
-
-impl Default for SimClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Clock for SimClock {
-    fn wall_ms(&self) -> u64 {
-        1_700_000_000_000 + self.start.elapsed().as_millis() as u64
     }
 }
 

@@ -85,11 +85,14 @@ impl History {
         self.versions.get_mut(at).filter(|version| version.order() == (main, sub))
     }
 
-    /// Drops what no reader at or after `revision` can see; `dropped` is told each.
+    /// Drops what no reader at or after `revision` can see; `dropped` is told each. A tombstone of `revision` itself stays:
+    /// watchers may begin there.
     pub fn compact(&mut self, revision: i64, mut dropped: impl FnMut(&Version)) {
         let after = self.versions.partition_point(|version| version.main <= revision);
         let Some(newest) = after.checked_sub(1) else { return };
-        let keep_from = if self.versions[newest].is_tombstone() { after } else { newest };
+        let newest_one = &self.versions[newest];
+        let unseen = newest_one.is_tombstone() && newest_one.main < revision;
+        let keep_from = if unseen { after } else { newest };
         for version in self.versions.drain(..keep_from) {
             dropped(&version);
         }
@@ -127,9 +130,14 @@ mod tests {
 
     #[test]
     fn compaction_keeps_what_readers_at_the_revision_see() {
-        for (revision, left) in
-            [(1, vec![2, 5, 7, 9]), (2, vec![2, 5, 7, 9]), (6, vec![5, 7, 9]), (7, vec![9]), (9, vec![9])]
-        {
+        for (revision, left) in [
+            (1, vec![2, 5, 7, 9]),
+            (2, vec![2, 5, 7, 9]),
+            (6, vec![5, 7, 9]),
+            (7, vec![7, 9]),
+            (8, vec![9]),
+            (9, vec![9]),
+        ] {
             let mut history = history(&[version(2, 1), version(5, 2), version(7, 0), version(9, 1)]);
             history.compact(revision, |_| {});
             let mains: Vec<i64> = history.versions().iter().map(|version| version.main).collect();

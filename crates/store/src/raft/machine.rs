@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
 use openraft::EntryPayload;
-use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::oneshot;
 
 use super::types::{Batch, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::apply::apply;
+use crate::engine::Writer;
 use crate::engine::maintain::Job;
 use crate::env::{Env, WorkerHandle};
 use crate::shared::Shared;
 use crate::snapshot::{self, SnapshotData};
+use crate::state::{Effect, State};
 use crate::watcher::Change;
 
 type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>;
@@ -55,25 +57,11 @@ impl Machine {
             let mut held = self.shared.held.write();
             let state = &mut held.state;
             compacted_before = state.index.compacted();
-            for (entry, responder) in entries {
-                let mut outcomes = Outcomes::default();
-                writer.begin(Some(entry.log_id))?;
-                match &entry.payload {
-                    EntryPayload::Blank => {}
-                    EntryPayload::Normal(batch) => {
-                        outcomes = run_batch(state, &mut writer, batch, responder.is_some(), &mut changes)?;
-                    }
-                    EntryPayload::Membership(membership) => {
-                        let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
-                        writer.effect(&crate::state::Effect::Membership(stored.clone()));
-                        state.membership = stored;
-                    }
-                }
-                writer.finish();
-                state.applied = Some(entry.log_id);
-                answers.push((responder, outcomes));
+            if let Err(error) = apply_all(state, &mut writer, entries, &mut changes, &mut answers) {
+                // Half of an entry may be in the state: nobody may read it, nor write it out.
+                self.shared.break_down(&error);
+                return Err(error);
             }
-            writer.flush()?;
             applied = state.applied;
             compacted = state.index.compacted();
         }
@@ -88,9 +76,40 @@ impl Machine {
     }
 }
 
+type Answers = Vec<(Option<ApplyResponder<TypeConfig>>, Outcomes)>;
+
+/// Applies entries, a frame of the engine for each.
+fn apply_all(
+    state: &mut State,
+    writer: &mut Writer,
+    entries: Vec<EntryResponder<TypeConfig>>,
+    changes: &mut Vec<Change>,
+    answers: &mut Answers,
+) -> io::Result<()> {
+    for (entry, responder) in entries {
+        let mut outcomes = Outcomes::default();
+        writer.begin(Some(entry.log_id))?;
+        match &entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Normal(batch) => {
+                outcomes = run_batch(state, writer, batch, responder.is_some(), changes)?;
+            }
+            EntryPayload::Membership(membership) => {
+                let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
+                writer.effect(&Effect::Membership(stored.clone()));
+                state.membership = stored;
+            }
+        }
+        writer.finish();
+        state.applied = Some(entry.log_id);
+        answers.push((responder, outcomes));
+    }
+    writer.flush()
+}
+
 fn run_batch(
-    state: &mut crate::state::State,
-    writer: &mut crate::engine::Writer,
+    state: &mut State,
+    writer: &mut Writer,
     batch: &Batch,
     wanted: bool,
     changes: &mut Vec<Change>,
@@ -140,8 +159,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        let installed = snapshot::install(&self.env, &self.shared, meta, snapshot)?;
-        self.maintenance.send(Job::Replaced { checkpoint: installed }).await
+        snapshot::install(&self.env, &self.shared, meta, snapshot)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

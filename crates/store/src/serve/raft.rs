@@ -10,6 +10,7 @@ use proto::keelson::raft::v1::raft_server::Raft;
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::env::Disk;
 use crate::member::Member;
 use crate::propose::Unproposed;
 use crate::raft::codec::{self, CodecError};
@@ -17,18 +18,18 @@ use crate::raft::types::TypeConfig;
 use crate::read_index;
 use crate::refused::Refused;
 use crate::reply;
-use crate::snapshot::{RECEIVED, SnapshotData};
+use crate::snapshot::{SnapshotData, received_name};
 use crate::status::{malformed, misdirected};
 
 pub struct RaftService {
     member: Arc<Member>,
-    /// One snapshot is received at a time.
-    receiving: Mutex<()>,
+    /// One snapshot is received at a time; the number of the next.
+    receiving: Mutex<u64>,
 }
 
 impl RaftService {
     pub fn new(member: Arc<Member>) -> Self {
-        Self { member, receiving: Mutex::new(()) }
+        Self { member, receiving: Mutex::new(0) }
     }
 
     fn check(&self, target: Option<pb::Target>) -> Result<(), Status> {
@@ -43,6 +44,22 @@ impl RaftService {
         let mut rpc = VoteRequest::new(vote, req.last_log_id.map(codec::log_id_back));
         rpc.leadership_transfer = req.leadership_transfer;
         Ok(rpc)
+    }
+}
+
+/// Removes the file of a transfer that was given up.
+struct Unfinished {
+    disk: Arc<dyn Disk>,
+    name: Option<String>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(name) = &self.name
+            && let Err(error) = self.disk.remove(name)
+        {
+            tracing::debug!(%error, name, "a snapshot that did not arrive whole stays until the next start");
+        }
     }
 }
 
@@ -116,7 +133,7 @@ impl Raft for RaftService {
         &self,
         req: Request<Streaming<pb::SnapshotChunk>>,
     ) -> Result<Response<pb::SnapshotResponse>, Status> {
-        let _alone = self.receiving.lock().await;
+        let mut count = self.receiving.lock().await;
         let mut chunks = req.into_inner();
         let Some(pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Begin(begin)) }) = chunks.message().await?
         else {
@@ -127,7 +144,10 @@ impl Raft for RaftService {
         let meta = codec::snapshot_meta_back(begin.meta).map_err(malformed)?;
         let disk = &self.member.env.disk;
         let failed = |error: std::io::Error| Status::internal(error.to_string());
-        let file = disk.open(RECEIVED, true).map_err(failed)?;
+        *count += 1;
+        let name = received_name(*count);
+        let file = disk.open(&name, true).map_err(failed)?;
+        let mut unfinished = Unfinished { disk: disk.clone(), name: Some(name) };
         file.set_size(0).map_err(failed)?;
         let mut offset = 0;
         while let Some(chunk) = chunks.message().await? {
@@ -137,7 +157,8 @@ impl Raft for RaftService {
             file.write_at(offset, &bytes).map_err(failed)?;
             offset += bytes.len() as u64;
         }
-        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received };
+        let name = unfinished.name.take().unwrap_or_default();
+        let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(name) };
         let rsp = self.member.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(pb::SnapshotResponse { vote: Some(codec::vote(&rsp.vote)) }))
     }
@@ -179,7 +200,10 @@ impl Raft for RaftService {
         if !self.member.is_leader() {
             return Err(Refused::NotLeader.into());
         }
-        let ttl = if req.peek { self.member.lease_left(req.lease_id) } else { self.member.renew(req.lease_id) };
+        let ttl = match req.peek {
+            true => self.member.lease_left(req.lease_id),
+            false => self.member.renew_leading(req.lease_id).await?,
+        };
         Ok(Response::new(pb::KeepAliveResponse { ttl }))
     }
 }

@@ -1,4 +1,7 @@
 //! Reading a log back: every segment in order, the torn tail of the last one cut.
+//!
+//! [`read`] changes nothing. Only the last write of the last segment can be torn: whatever shows that more than it would be
+//! cut ([`record::later_write`], [`Found::check`]) ends in an error that names the file and the byte.
 
 use std::io;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use super::{DIR, Memory, Owner, Place, WalError};
 use crate::env::{Env, File};
 use crate::raft::codec;
 use crate::raft::types::LogId;
+use crate::state::State;
 
 /// A segment that stays open: the writer goes on in the last one.
 pub struct Segment {
@@ -30,41 +34,132 @@ pub fn name(number: u64) -> String {
     format!("{DIR}/{number:016x}.wal")
 }
 
-/// The log as the disk has it, and its segments, oldest first.
-pub fn replay(env: &Env, owner: Owner) -> Result<(Memory, Vec<Segment>), WalError> {
+/// Bytes of a head, at most.
+const HEAD_BYTES_MAX: usize = 4096;
+
+/// What was read back; nothing on disk has changed yet.
+pub struct Found {
+    memory: Memory,
+    pub(super) owner: Owner,
+    /// Oldest first.
+    segments: Vec<Segment>,
+    torn: Option<Torn>,
+}
+
+/// What the last write left behind that is not whole.
+enum Torn {
+    /// The last segment's head; the segment holds nothing.
+    Head(u64),
+    /// The end of the last segment's records.
+    Tail,
+}
+
+/// Reads the log of `owner`.
+pub fn read(env: &Env, owner: Owner) -> Result<Found, WalError> {
     let io = |error| WalError::Io("opening the wal", error);
     env.disk.create_dir(DIR).map_err(io)?;
+    let numbers = numbers(env).map_err(io)?;
+    let mut memory = Memory::default();
+    let mut segments: Vec<Segment> = Vec::new();
+    let mut torn = None;
+    for (at, number) in numbers.iter().enumerate() {
+        let last = at + 1 == numbers.len();
+        if let Some(before) = segments.last().filter(|before| before.number + 1 != *number) {
+            return Err(WalError::Missing { path: name(before.number + 1) });
+        }
+        let (segment, tail_torn) = replay_segment(env, owner, &mut memory, *number, last)?;
+        match segment {
+            Some(segment) => segments.push(segment),
+            None => torn = Some(Torn::Head(*number)),
+        }
+        if tail_torn {
+            torn = Some(Torn::Tail);
+        }
+    }
+    if memory.purge_pending {
+        return Err(WalError::Gap { path: name(numbers[0]), wanted: 0, found: memory.first_index() });
+    }
+    memory.cached_from = memory.next_index();
+    Ok(Found { memory, owner, segments, torn })
+}
+
+/// Whose log it is; none where there is none yet.
+pub fn owner(env: &Env) -> Result<Option<Owner>, WalError> {
+    let io = |error| WalError::Io("opening the wal", error);
+    env.disk.create_dir(DIR).map_err(io)?;
+    let Some(first) = numbers(env).map_err(io)?.first().copied() else { return Ok(None) };
+    let file = env.disk.open(&name(first), false).map_err(io)?;
+    let mut bytes = vec![0; HEAD_BYTES_MAX];
+    let len = file.read_at(0, &mut bytes).map_err(io)?;
+    let Some(found) = record::read(&bytes[..len], record::chain_start(first)) else { return Ok(None) };
+    if found.kind != Kind::Head {
+        return Ok(None);
+    }
+    let head = pb::WalHead::decode(found.payload)?;
+    Ok(Some(Owner { cluster_id: head.cluster_id, member_id: head.member_id }))
+}
+
+fn numbers(env: &Env) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = Vec::new();
-    for found in env.disk.list(DIR).map_err(io)? {
+    for found in env.disk.list(DIR)? {
         if let Some(number) = found.strip_suffix(".wal").and_then(|hex| u64::from_str_radix(hex, 16).ok()) {
             numbers.push(number);
         }
     }
     numbers.sort_unstable();
-    let mut memory = Memory::default();
-    let mut segments = Vec::new();
-    for (at, number) in numbers.iter().enumerate() {
-        let last = at + 1 == numbers.len();
-        match replay_segment(env, owner, &mut memory, *number, last)? {
-            Some(segment) => segments.push(segment),
-            None => env.disk.remove(&name(*number)).map_err(io)?,
-        }
-    }
-    if memory.purge_pending {
-        return Err(WalError::Gap { segment: numbers[0], wanted: 0, found: memory.first_index() });
-    }
-    memory.cached_from = memory.next_index();
-    Ok((memory, segments))
+    Ok(numbers)
 }
 
-/// None: a last segment whose head was never written.
+impl Found {
+    /// Up to where entries are gone because the engine holds them.
+    pub fn purged(&self) -> Option<u64> {
+        self.memory.purged.map(|purged| purged.index)
+    }
+
+    /// Refuses when the state, of a member that is its cluster's only voter, is ahead of its log: such a member applies
+    /// nothing before it is synced, so entries that were acknowledged are missing.
+    pub fn check(&self, state: &State) -> Result<(), WalError> {
+        let applied = state.applied.map(|applied| applied.index);
+        let last = self.memory.last_log_id().map(|last| last.index);
+        let alone = state.membership.membership().voter_ids().eq([self.owner.member_id]);
+        if !alone || applied <= last {
+            return Ok(());
+        }
+        let number = match (&self.torn, self.segments.last()) {
+            (Some(Torn::Head(number)), _) => *number,
+            (_, Some(segment)) => segment.number,
+            (_, None) => 1,
+        };
+        let offset = self.segments.last().filter(|segment| segment.number == number).map_or(0, |segment| segment.end);
+        Err(WalError::Short { path: name(number), offset, last, applied })
+    }
+
+    /// Cuts what is torn, durably; gives the log and its segments. Only after [`Found::check`].
+    pub(super) fn finish(self, env: &Env) -> io::Result<(Memory, Vec<Segment>)> {
+        match (&self.torn, self.segments.last()) {
+            (Some(Torn::Head(number)), _) => {
+                tracing::warn!(file = name(*number), "removed a segment that was never begun");
+                env.disk.remove(&name(*number))?;
+            }
+            (Some(Torn::Tail), Some(segment)) => {
+                tracing::warn!(file = name(segment.number), offset = segment.end, "cut the torn tail of the log");
+                segment.file.set_size(segment.end)?;
+                segment.file.sync()?;
+            }
+            _ => {}
+        }
+        Ok((self.memory, self.segments))
+    }
+}
+
+/// The segment, and whether its tail is torn; no segment: a last one whose head was never written whole.
 fn replay_segment(
     env: &Env,
     owner: Owner,
     memory: &mut Memory,
     number: u64,
     last: bool,
-) -> Result<Option<Segment>, WalError> {
+) -> Result<(Option<Segment>, bool), WalError> {
     let io = |error| WalError::Io("reading a wal segment", error);
     let file = env.disk.open(&name(number), false).map_err(io)?;
     let bytes = read_whole(&*file).map_err(io)?;
@@ -84,20 +179,27 @@ fn replay_segment(
             begin = at as u64;
         }
     }
-    let torn = bytes[at..].iter().any(|byte| *byte != 0);
+    let rest = &bytes[at..];
+    let torn = rest.iter().any(|byte| *byte != 0);
+    let damaged = || WalError::Damaged { path: name(number), offset: at as u64 };
+    if torn && record::is_foreign(rest, chain) {
+        return Err(WalError::Newer { path: name(number), offset: at as u64 });
+    }
     if !last && (at == 0 || torn) {
-        return Err(WalError::Damaged { segment: number, offset: at as u64 });
+        return Err(damaged());
     }
     if at == 0 {
-        return Ok(None);
+        // A head is synced before anything follows it, and before older segments go.
+        let begun = rest.iter().skip(HEAD_BYTES_MAX).any(|byte| *byte != 0);
+        let alone = memory.segments.is_empty() && number != 1;
+        return if begun || alone { Err(damaged()) } else { Ok((None, false)) };
     }
-    if torn {
-        tracing::warn!(segment = number, offset = at, "cut the torn tail of the log");
-        file.set_size(at as u64).map_err(io)?;
-        file.sync().map_err(io)?;
+    if torn && record::later_write(rest).is_some() {
+        return Err(damaged());
     }
     memory.segments.insert(number, at as u64);
-    Ok(Some(Segment { number, file, begin, end: at as u64, chain, next_index: memory.next_index() }))
+    let segment = Segment { number, file, begin, end: at as u64, chain, next_index: memory.next_index() };
+    Ok((Some(segment), torn))
 }
 
 fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
@@ -119,7 +221,7 @@ fn take(
         Kind::Head => {
             let head = pb::WalHead::decode(payload)?;
             if (head.cluster_id, head.member_id) != (owner.cluster_id, owner.member_id) {
-                return Err(WalError::Foreign { segment, cluster: head.cluster_id, found: head.member_id });
+                return Err(WalError::Foreign { path: name(segment), cluster: head.cluster_id, found: head.member_id });
             }
             if head.vote.is_some() {
                 memory.vote = Some(codec::vote_back(head.vote)?);
@@ -140,7 +242,7 @@ fn take(
                 memory.purge_pending = true;
             }
             if id.index != memory.next_index() {
-                return Err(WalError::Gap { segment, wanted: memory.next_index(), found: id.index });
+                return Err(WalError::Gap { path: name(segment), wanted: memory.next_index(), found: id.index });
             }
             memory.push(id.leader_id.term, None, Some(place), payload.len());
         }
