@@ -43,6 +43,16 @@ pub fn read_stored(bytes: &[u8], api_version: &str) -> Result<Box<dyn DynObject>
     to_version(info.from_json(bytes)?, api_version)
 }
 
+/// The JSON to store for an object whose resource is stored as JSON: in the version it is stored in, one line.
+pub fn write_stored_json(object: &dyn DynObject) -> Vec<u8> {
+    let mut bytes = match object.as_any().downcast_ref() {
+        Some(definition) => definition::to_stored(definition),
+        None => object.to_json(),
+    };
+    bytes.push(b'\n');
+    bytes
+}
+
 fn unknown_kind(kind: &str, found: &str, wanted: &str) -> Error {
     Error::Unknown { kind: kind.to_owned(), found: found.to_owned(), wanted: wanted.to_owned() }
 }

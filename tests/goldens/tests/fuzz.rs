@@ -1,7 +1,7 @@
 //! No bytes from outside make a decoder panic.
 //!
-//! Each target starts from real objects and damages them, and also takes bytes that were never good. Stable, seeded by
-//! proptest (a failure prints its seed); `PROPTEST_CASES` makes it longer.
+//! Each target starts from real objects and damages them, and also takes bytes that were never good. A run is the same
+//! each time: `KEELSON_FUZZ_CASES` makes it longer, `KEELSON_FUZZ_SEED` makes it another one.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use prost::Message as _;
 use proto::dynamic::{DynObject, kinds};
+use proto::keelson::api::v1 as rpc;
 use proto::{Kind, envelope};
 use serde_json::Value;
 use test_goldens::{cases, json, read};
@@ -29,6 +32,23 @@ static SERVED: LazyLock<Vec<String>> = LazyLock::new(|| {
         .map(|name| json(&format!("defaulting/{name}.out.json")).to_string())
         .collect()
 });
+
+/// A connection is prepared within one.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime"));
+
+const KUBECONFIG: &str = "apiVersion: v1
+kind: Config
+current-context: a
+contexts:
+- {name: a, context: {cluster: c, user: u, namespace: ns}}
+- {name: b, context: {cluster: c, user: t}}
+clusters:
+- {name: c, cluster: {server: 'http://one.example:6443', certificate-authority-data: TU9PTg==, tls-server-name: x}}
+users:
+- {name: u, user: {client-certificate-data: TU9PTg==, client-key: key.pem}}
+- {name: t, user: {token: t1, tokenFile: token}}
+";
 
 /// What to do to bytes: flip, cut, insert, repeat.
 #[derive(Debug, Clone)]
@@ -85,8 +105,15 @@ fn exercise(mut object: Box<dyn DynObject>) {
     let _ = object.encode_to_vec();
 }
 
+fn config() -> ProptestConfig {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let cases = number("KEELSON_FUZZ_CASES").map_or(2000, |cases| u32::try_from(cases).unwrap_or(u32::MAX));
+    let rng_seed = RngSeed::Fixed(number("KEELSON_FUZZ_SEED").unwrap_or(1));
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(config())]
 
     #[test]
     fn envelopes(index in any::<usize>(), damage in damage()) {
@@ -142,6 +169,48 @@ proptest! {
         let Some(info) = proto::dynamic::kind_by_api_version(&name.api_version, &name.kind) else { return Ok(()) };
         if let Ok(object) = info.from_json(tree.to_string().as_bytes()) {
             exercise(object);
+        }
+    }
+
+    /// Objects as gRPC carries them: any bytes under any name, JSON among them.
+    #[test]
+    fn objects_in_any(kind in any::<usize>(), index in any::<usize>(), damage in damage(), url in ".{0,40}") {
+        let (info, served) = (kinds()[kind % kinds().len()], &SERVED[index % SERVED.len()]);
+        let raw = rpc::Json { raw: damaged(served.as_bytes(), &damage).into() };
+        let json = proto::any::pack_bytes("keelson.api.v1.Json", damaged(&raw.encode_to_vec(), &damage));
+        let stored = proto::any::pack_bytes(info.full_name, damaged(&STORED[index % STORED.len()], &damage));
+        let odd = prost_types::Any { type_url: url, value: raw.encode_to_vec() };
+        for any in [json, stored, odd] {
+            if let Ok(object) = proto::any::unpack_dyn(&any) {
+                exercise(object);
+            }
+            let _ = proto::any::unpack::<proto::core::v1::Pod>(&any);
+            let request = rpc::Object { object: Some(any), resource_version: 1, warnings: Vec::new() };
+            let _ = rpc::Object::decode(damaged(&request.encode_to_vec(), &damage).as_slice());
+            let _ = client::DynObject { resource_version: 1, any: request.object.unwrap_or_default(), warnings: vec![] }.to_json();
+        }
+    }
+
+    #[test]
+    fn requests_of_the_api(bytes in vec(any::<u8>(), 0..120)) {
+        let _ = rpc::CreateRequest::decode(bytes.as_slice());
+        let _ = rpc::PatchRequest::decode(bytes.as_slice());
+        let _ = rpc::WatchRequest::decode(bytes.as_slice());
+        let _ = rpc::ExecInput::decode(bytes.as_slice());
+        let _ = rpc::PortForwardFrame::decode(bytes.as_slice());
+    }
+
+    #[test]
+    fn kubeconfigs(damage in damage()) {
+        let _runtime = RUNTIME.enter();
+        let dir = tempfile::tempdir().expect("a folder for one file");
+        let path = dir.path().join("config");
+        std::fs::write(&path, damaged(KUBECONFIG.as_bytes(), &damage)).expect("a file");
+        if let Ok(found) = client::config::Kubeconfig::read(&[path]) {
+            let names: Vec<String> = found.contexts().map(str::to_owned).collect();
+            for name in names {
+                let _ = found.config(Some(&name)).map(client::Client::new);
+            }
         }
     }
 

@@ -1,4 +1,8 @@
-//! Stored bytes of real objects: read, written again, served as JSON and as protobuf, all byte for byte.
+//! Stored bytes of real objects: read, written again, served as JSON and as protobuf.
+//!
+//! Stored bytes and served protobuf are compared byte for byte. Of the served JSON the recording keeps the order of
+//! fields, repeated keys and the spelling of numbers, not the spaces between and the escapes in strings (it was read and
+//! written once on its way into the file); so that text is compared without spaces and with strings escaped one way.
 
 use api::resource;
 use base64::Engine as _;
@@ -86,6 +90,65 @@ fn stored_protobuf_is_read_and_written_unchanged() {
         })
         .collect();
     report("stored protobuf unchanged", &failures, rows.len());
+}
+
+#[test]
+fn stored_json_is_read_and_written_unchanged() {
+    let rows: Vec<Row> = rows().into_iter().filter(|row| row.text("codec") == "json").collect();
+    assert_eq!(rows.len(), 6, "the facts changed: every row must be looked at");
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let bytes = row.bytes("stored_base64");
+            let version = row.value["served_json"]["apiVersion"].as_str().unwrap_or_default();
+            let written = match api::convert::read_stored(&bytes, version) {
+                Ok(object) => api::convert::write_stored_json(object.as_ref()),
+                Err(error) => return Some(format!("{}: {error}", row.place())),
+            };
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (written != bytes).then(|| format!("{}:\n  {}  {}", row.place(), text(&written), text(&bytes)))
+        })
+        .collect();
+    report("stored JSON unchanged", &failures, rows.len());
+}
+
+/// JSON without spaces, its strings escaped one way; all else as it stands.
+fn compact(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(begin) = rest.find('"') {
+        out.extend(rest[..begin].split_whitespace());
+        let mut escaped = false;
+        let end = rest[begin + 1..].find(|letter: char| {
+            let ends = letter == '"' && !escaped;
+            escaped = letter == '\\' && !escaped;
+            ends
+        });
+        let end = begin + 1 + end.expect("a string has an end") + 1;
+        let string: String = serde_json::from_str(&rest[begin..end]).expect("a string");
+        out.push_str(&Value::from(string).to_string());
+        rest = &rest[end..];
+    }
+    out.extend(rest.split_whitespace());
+    out
+}
+
+#[test]
+fn stored_objects_are_served_with_fields_and_numbers_as_written() {
+    let rows = rows();
+    let failures: Vec<String> = rows
+        .iter()
+        .filter_map(|row| {
+            let mut object = stored(row).ok()?;
+            object.metadata_mut().resource_version = row.value["mod_revision"].to_string();
+            let json = String::from_utf8(object.to_json()).expect("we write valid JSON");
+            let (found, wanted) = (compact(&json), compact(row.served.get()));
+            let at = found.bytes().zip(wanted.bytes()).position(|(left, right)| left != right);
+            let at = at.unwrap_or(found.len().min(wanted.len()));
+            let part = |text: &str| text.get(at.saturating_sub(60)..(at + 60).min(text.len())).unwrap_or("").to_owned();
+            (found != wanted).then(|| format!("{}:\n  {}\n  {}", row.place(), part(&found), part(&wanted)))
+        })
+        .collect();
+    report("text of the served JSON", &failures, rows.len());
 }
 
 #[test]

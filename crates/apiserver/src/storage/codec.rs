@@ -15,8 +15,8 @@ pub fn open(kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageEr
     let corrupt =
         |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
     if record.value.starts_with(b"{") {
-        let object = kind.from_json(&record.value).map_err(|error| corrupt(error.to_string()))?;
-        let mut object = object;
+        let object = api::convert::read_stored(&record.value, kind.api_version);
+        let mut object = object.map_err(|error| corrupt(error.to_string()))?;
         object.metadata_mut().resource_version.clear();
         return Ok(object.encode_to_vec().into());
     }
@@ -30,7 +30,7 @@ pub fn open(kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageEr
 /// The value to store for an object's protobuf bytes.
 pub fn seal(kind: &'static KindInfo, json: bool, bytes: &[u8]) -> Bytes {
     if json && let Ok(object) = kind.decode(bytes) {
-        return object.to_json().into();
+        return api::convert::write_stored_json(object.as_ref()).into();
     }
     proto::envelope::encode_bytes(kind.api_version, kind.kind, bytes.to_vec()).into()
 }
