@@ -41,6 +41,13 @@ pub fn bind_fd(fd: &impl std::os::fd::AsRawFd, target: &Path) -> Result<()> {
     bind(&source, target, false)
 }
 
+/// Whether something of another device is mounted at the folder. A bind of the same file system does not show.
+pub fn is_mount_point(dir: &Path) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).map_err(at("look at", path));
+    Ok(device(dir)? != device(&dir.join(".."))?)
+}
+
 /// Every mount point at or below `dir`, the deepest first.
 pub fn below(dir: &Path) -> Result<Vec<PathBuf>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").map_err(at("read", "/proc/self/mountinfo"))?;
@@ -113,6 +120,7 @@ mod tests {
         bind(&one, &two, true).unwrap();
         assert!(std::fs::write(two.join("x"), "x").is_err());
         assert_eq!(below(&root).unwrap().len(), 2);
+        assert!(is_mount_point(&one).unwrap() && !is_mount_point(&two).unwrap());
         unmount_all(&root).unwrap();
         assert!(below(&root).unwrap().is_empty());
     }

@@ -30,14 +30,14 @@ fn chosen<'a>(
 ) -> Result<Files, String> {
     let mut all: std::collections::BTreeMap<&str, &[u8]> = data.collect();
     if items.is_empty() {
-        let entry = |bytes: &[u8]| Entry { bytes: bytes.to_vec(), mode: default };
+        let entry = |bytes: &[u8]| Entry { bytes: bytes.to_vec(), mode: default, owner: None };
         return Ok(all.into_iter().map(|(key, bytes)| (key.to_owned(), entry(bytes))).collect());
     }
     let mut files = Files::new();
     for item in items {
         match all.get_mut(item.key.as_str()) {
             Some(bytes) => {
-                let entry = Entry { bytes: bytes.to_vec(), mode: mode(item.mode, default) };
+                let entry = Entry { bytes: bytes.to_vec(), mode: mode(item.mode, default), owner: None };
                 files.insert(item.path.clone(), entry);
             }
             None if optional => {}
@@ -59,7 +59,7 @@ pub fn downward(pod: &Pod, items: &[DownwardApiVolumeFile], default: u32, place:
         } else {
             continue;
         };
-        let entry = Entry { bytes: value.into_bytes(), mode: mode(item.mode, default) };
+        let entry = Entry { bytes: value.into_bytes(), mode: mode(item.mode, default), owner: None };
         files.insert(item.path.clone(), entry);
     }
     Ok(files)

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Component, Path};
 
 /// A file's content and mode.
@@ -13,6 +13,8 @@ use std::path::{Component, Path};
 pub struct Entry {
     pub bytes: Vec<u8>,
     pub mode: u32,
+    /// Whose file it is; None: root's.
+    pub owner: Option<u32>,
 }
 
 /// Files by their path in the volume.
@@ -29,25 +31,16 @@ pub fn write(dir: &Path, files: &Files, group: Option<u32>) -> io::Result<bool> 
     if fs::read_link(&data).is_ok() && holds(&data, files) {
         return Ok(false);
     }
-    let name = format!("..{}", crate::time::rfc3339_nanos(crate::time::now()).replace(['-', ':', 'T', 'Z'], "_"));
-    let fresh = dir.join(&name);
-    fs::create_dir_all(&fresh)?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))?;
-    for (path, entry) in files {
-        let target = fresh.join(path);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&target, &entry.bytes)?;
-        // A group that owns the volume may read it, whatever the mode says.
-        let mode = if group.is_some() { entry.mode | 0o440 } else { entry.mode };
-        fs::set_permissions(&target, fs::Permissions::from_mode(mode))?;
-        std::os::unix::fs::chown(&target, None, group)?;
+    let fresh_name = format!("..{}", crate::time::rfc3339_nanos(crate::time::now()).replace(['-', ':', 'T', 'Z'], "_"));
+    let fresh = dir.join(&fresh_name);
+    if let Err(error) = fill(&fresh, files, group) {
+        // A full disk, most likely: half a volume would only fill it more.
+        let _ = fs::remove_dir_all(&fresh);
+        return Err(error);
     }
-    let before = fs::read_link(&data).ok();
     let switch = dir.join("..data_tmp");
     let _ = fs::remove_file(&switch);
-    symlink(&name, &switch)?;
+    symlink(&fresh_name, &switch)?;
     fs::rename(&switch, &data)?;
     let tops: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').next()).collect();
     for top in &tops {
@@ -62,11 +55,30 @@ pub fn write(dir: &Path, files: &Files, group: Option<u32>) -> io::Result<bool> 
         if stale && entry.file_type()?.is_symlink() {
             fs::remove_file(entry.path())?;
         }
-    }
-    if let Some(before) = before {
-        fs::remove_dir_all(dir.join(before))?;
+        // What was shown before, and what a kubelet that was killed left half made.
+        if name.starts_with("..") && name != fresh_name && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
     Ok(true)
+}
+
+/// Writes the files into a folder of their own.
+fn fill(fresh: &Path, files: &Files, group: Option<u32>) -> io::Result<()> {
+    fs::create_dir_all(fresh)?;
+    fs::set_permissions(fresh, fs::Permissions::from_mode(0o755))?;
+    for (path, entry) in files {
+        let target = fresh.join(path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&target, &entry.bytes)?;
+        // A group that owns the volume may read it, whatever the mode says.
+        let mode = if group.is_some() { entry.mode | 0o440 } else { entry.mode };
+        chown(&target, entry.owner, group)?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 fn check(path: &str) -> io::Result<()> {
@@ -92,7 +104,7 @@ mod tests {
     use super::*;
 
     fn files(list: &[(&str, &str)]) -> Files {
-        let entry = |text: &str| Entry { bytes: text.into(), mode: 0o640 };
+        let entry = |text: &str| Entry { bytes: text.into(), mode: 0o640, owner: None };
         list.iter().map(|(path, text)| ((*path).to_owned(), entry(text))).collect()
     }
 
@@ -113,6 +125,28 @@ mod tests {
             .flatten()
             .filter(|entry| entry.file_name().to_str().unwrap().starts_with("..2"));
         assert_eq!(hidden.count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_kubelet_left_behind_goes_with_the_next_change() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &files(&[("a", "1")]), None).unwrap();
+        fs::create_dir(dir.path().join("..1999_half_made")).unwrap();
+        // Even what was shown before may be gone.
+        fs::remove_dir_all(dir.path().join(fs::read_link(dir.path().join("..data")).unwrap())).unwrap();
+        assert!(write(dir.path(), &files(&[("a", "2")]), None).unwrap());
+        assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "2");
+        assert!(!dir.path().join("..1999_half_made").exists());
+    }
+
+    #[test]
+    fn a_file_belongs_to_its_owner() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let entry = Entry { bytes: b"t".to_vec(), mode: 0o600, owner: Some(1000) };
+        write(dir.path(), &Files::from([("token".to_owned(), entry)]), None).expect("needs root");
+        let meta = fs::metadata(dir.path().join("token")).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (1000, 0o600));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proto::core::v1::{HostPathVolumeSource, Pod, Volume, VolumeProjection};
 use tokio::sync::Mutex;
@@ -23,10 +24,15 @@ pub struct Error {
     pub message: String,
 }
 
-/// Tokens of a pod, kept until most of their life is over.
+/// Tokens of a pod, kept until most of their life is over; and the order in which its volumes are written.
 #[derive(Debug, Default)]
 pub struct Tokens {
     held: Mutex<BTreeMap<(String, i64), (Token, time::Nanos)>>,
+    /// Held from the first look at the objects to the last write: what was read later is never overwritten by what was
+    /// read before.
+    turn: Mutex<()>,
+    /// Somebody waits for the turn, and will read whatever is there by then.
+    waiting: AtomicBool,
 }
 
 impl Tokens {
@@ -64,11 +70,11 @@ pub fn location(paths: &PodPaths, volume: &Volume) -> PathBuf {
     } else if source.config_map.is_some() {
         "configmap"
     } else if source.secret.is_some() {
-        "secret"
+        return paths.memory_volume("secret", &volume.name);
     } else if source.projected.is_some() {
-        "projected"
+        return paths.memory_volume("projected", &volume.name);
     } else if source.downward_api.is_some() {
-        "downward-api"
+        return paths.memory_volume("downward-api", &volume.name);
     } else if source.persistent_volume_claim.is_some() || source.ephemeral.is_some() {
         "claim"
     } else {
@@ -80,23 +86,35 @@ pub fn location(paths: &PodPaths, volume: &Volume) -> PathBuf {
 impl Source<'_> {
     /// Sets up every volume; all of them at once, since most wait for the API server.
     pub async fn prepare(&self) -> Result<(), Error> {
+        let _turn = self.tokens.turn.lock().await;
         let all = self.pod.spec.volumes.iter().map(|volume| async move {
             self.volume(volume).await.map_err(|message| Error { volume: volume.name.clone(), message })
         });
         futures::future::try_join_all(all).await.map(drop)
     }
 
-    /// Brings the volumes made of objects up to date. Returns whether anything changed.
+    /// Brings the volumes made of objects up to date. Returns whether anything changed. A volume that fails does not
+    /// keep the others from being renewed; the first failure is returned.
     pub async fn refresh(&self) -> Result<bool, Error> {
-        let mut changed = false;
+        if self.tokens.waiting.swap(true, Ordering::AcqRel) {
+            return Ok(false);
+        }
+        let _turn = self.tokens.turn.lock().await;
+        self.tokens.waiting.store(false, Ordering::Release);
+        let (mut changed, mut failed) = (false, None);
         for volume in &self.pod.spec.volumes {
             let done = self.contents(volume).await.and_then(|files| match files {
                 Some(files) => self.write(volume, &files),
                 None => Ok(false),
             });
-            changed |= done.map_err(|message| Error { volume: volume.name.clone(), message })?;
+            match done {
+                Ok(done) => changed |= done,
+                Err(message) => {
+                    failed.get_or_insert(Error { volume: volume.name.clone(), message });
+                }
+            }
         }
-        Ok(changed)
+        failed.map_or(Ok(changed), Err)
     }
 
     async fn volume(&self, volume: &Volume) -> Result<(), String> {
@@ -124,11 +142,23 @@ impl Source<'_> {
         self.pod.spec.security_context.as_ref()?.fs_group?.try_into().ok()
     }
 
+    /// The user that all containers run as, where the pod names one.
+    fn user(&self) -> Option<u32> {
+        let shared = self.pod.spec.security_context.as_ref().and_then(|context| context.run_as_user);
+        let ephemeral =
+            self.pod.spec.ephemeral_containers.iter().map(|one| &one.ephemeral_container_common.security_context);
+        let others = crate::pod::members(self.pod).map(|member| &member.container.security_context);
+        let mut users =
+            others.chain(ephemeral).map(|own| own.as_ref().and_then(|context| context.run_as_user).or(shared));
+        let first = users.next()??;
+        users.all(|user| user == Some(first)).then(|| first.try_into().ok())?
+    }
+
     fn empty_dir(&self, volume: &Volume) -> Result<(), String> {
         let dir = location(self.paths, volume);
         let source = volume.volume_source.empty_dir.clone().unwrap_or_default();
         fs::create_dir_all(&dir).map_err(text)?;
-        if source.medium.starts_with("Memory") && sys::mount::below(&dir).map_err(text)?.is_empty() {
+        if source.medium.starts_with("Memory") && !sys::mount::is_mount_point(&dir).map_err(text)? {
             let size =
                 source.size_limit.as_ref().map(|size| size.amount().value().max(0) as u64).filter(|size| *size > 0);
             sys::mount::tmpfs(&dir, size, 0o777).map_err(text)?;
@@ -172,15 +202,12 @@ impl Source<'_> {
         context.and_then(|context| context.fs_group_change_policy.as_deref()) == Some("OnRootMismatch")
     }
 
-    /// Writes a volume that is made of objects; it lives in memory.
+    /// Writes a volume that is made of objects.
     fn write(&self, volume: &Volume, files: &Files) -> Result<bool, String> {
         let dir = location(self.paths, volume);
-        let in_memory = volume.volume_source.config_map.is_none();
-        if !dir.exists() {
-            fs::create_dir_all(&dir).map_err(text)?;
-            if in_memory {
-                sys::mount::tmpfs(&dir, None, 0o777).map_err(text)?;
-            }
+        let is_new = !dir.exists();
+        fs::create_dir_all(&dir).map_err(text)?;
+        if is_new {
             fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).map_err(text)?;
             if let Some(group) = self.group() {
                 super::owner::give(&dir, group, false).map_err(text)?;
@@ -264,12 +291,12 @@ impl Source<'_> {
                 expiration_seconds: source.expiration_seconds.unwrap_or(3600),
             };
             let token = self.tokens.get(self.cluster, self.pod, &wanted).await.map_err(text)?;
-            // A token is for the process alone, unless a group or another user of the pod must read it.
-            let context = self.pod.spec.security_context.as_ref();
-            let own_user = context.is_some_and(|context| context.run_as_user.is_some());
+            // A token is for the pod's user alone, or for its group; where neither is known, for whoever is in there.
+            let user = self.user();
             let entry = Entry {
                 bytes: token.token.into_bytes(),
-                mode: if own_user || self.group().is_some() { 0o600 } else { default },
+                mode: if user.is_some() || self.group().is_some() { 0o600 } else { default },
+                owner: user,
             };
             return Ok(Files::from([(source.path.clone(), entry)]));
         }

@@ -29,11 +29,19 @@ pub fn resolve(volume: &Path, sub: &str) -> io::Result<PathBuf> {
     Ok(current)
 }
 
-/// Pins what `resolve` found: bound by descriptor, so a symlink that is swapped in later changes nothing.
+/// Pins what `resolve` found: bound by descriptor, so a symlink that is swapped in later changes nothing. What was
+/// bound there for an earlier run is let go: the volume may have changed since.
 pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
     let file = File::open(source)?;
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;
+    }
+    if let Ok(real) = target.canonicalize() {
+        sys::mount::unmount_all(&real).map_err(io::Error::other)?;
+        match target.is_dir() {
+            true => fs::remove_dir(target)?,
+            false => fs::remove_file(target)?,
+        }
     }
     if file.metadata()?.is_dir() {
         fs::create_dir_all(target)?;
@@ -46,6 +54,23 @@ pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_later_run_gets_what_is_there_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, two, target) = (dir.path().join("one"), dir.path().join("two"), dir.path().join("t/0"));
+        fs::write(&one, "1").unwrap();
+        bind(&one, &target).expect("needs root (CAP_SYS_ADMIN)");
+        // As a volume's update does it: a new file, the old one deleted.
+        fs::write(dir.path().join("fresh"), "2").unwrap();
+        fs::rename(dir.path().join("fresh"), &one).unwrap();
+        fs::create_dir(&two).unwrap();
+        bind(&one, &target).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "2");
+        bind(&two, &target).unwrap();
+        assert!(target.is_dir());
+        sys::mount::unmount_all(&dir.path().canonicalize().unwrap()).unwrap();
+    }
 
     #[test]
     fn a_missing_path_is_made_and_a_way_out_refused() {
