@@ -1,6 +1,6 @@
 //! The images that containers need: looked up, pulled by policy, remembered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -35,6 +35,8 @@ pub struct Images {
     /// By name and digest: what was read of them.
     known: Mutex<HashMap<(String, String), Arc<Image>>>,
     accounts: Mutex<HashMap<String, Arc<Accounts>>>,
+    /// By digest, for the Node's status; None: nothing that runs here.
+    sizes: Mutex<HashMap<String, Option<u64>>>,
     /// One pull of a name at a time; those who come later wait for it.
     pulling: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -48,7 +50,13 @@ pub struct Accounts {
 
 impl Images {
     pub fn new(containerd: Containerd) -> Self {
-        Self { containerd, known: Mutex::default(), accounts: Mutex::default(), pulling: Mutex::default() }
+        Self {
+            containerd,
+            known: Mutex::default(),
+            accounts: Mutex::default(),
+            sizes: Mutex::default(),
+            pulling: Mutex::default(),
+        }
     }
 
     /// The full name of an image, or why the name is no name.
@@ -114,6 +122,35 @@ impl Images {
         self.known.lock().insert((pulled.name.clone(), pulled.digest.clone()), pulled.clone());
         let obtained = Obtained::Pulled { took: began.elapsed(), size_bytes: pulled.size_bytes };
         Ok((pulled, obtained))
+    }
+
+    /// What the node holds, for its status: names and bytes, the largest first. One call where nothing changed; never
+    /// unpacks anything.
+    pub async fn list(&self) -> Result<Vec<(Vec<String>, u64)>, Error> {
+        let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, digest) in self.containerd.list_images().await? {
+            names.entry(digest).or_default().push(name);
+        }
+        self.sizes.lock().retain(|digest, _| names.contains_key(digest));
+        let mut out = Vec::new();
+        for (digest, names) in names {
+            let known = self.sizes.lock().get(&digest).copied();
+            let size = match known {
+                Some(size) => size,
+                None => {
+                    let found = self.containerd.image_of(&names[0], &digest).await;
+                    if found.as_ref().is_err_and(Error::is_unavailable) {
+                        return found.map(|_| Vec::new());
+                    }
+                    let size = found.ok().map(|image| image.size_bytes);
+                    self.sizes.lock().insert(digest, size);
+                    size
+                }
+            };
+            out.extend(size.map(|size| (names, size)));
+        }
+        out.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Ok(out)
     }
 
     /// The users and groups of an image.

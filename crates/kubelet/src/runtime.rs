@@ -32,6 +32,8 @@ pub enum Error {
     Sys(#[from] sys::Error),
     #[error("{0}")]
     Registry(String),
+    #[error("{object} is larger than {bytes_max} bytes")]
+    TooLarge { object: String, bytes_max: usize },
 }
 
 impl Error {
@@ -51,8 +53,16 @@ impl Error {
         self.code() == Some(tonic::Code::NotFound)
     }
 
-    /// containerd is down or restarting; the call may be tried again.
+    /// containerd is down, restarting or hanging: it did not answer, so the call may be tried again.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self.code(), Some(tonic::Code::Unavailable))
+        use std::error::Error as _;
+        match self {
+            // A status with a source was made on this side of a connection that failed.
+            Self::Containerd { source, .. } => {
+                matches!(source.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded)
+                    || source.source().is_some()
+            }
+            _ => false,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The connection to containerd: one lazy channel that reconnects by itself, and the namespace on every request.
 
 use std::path::Path;
+use std::time::Duration;
 
 use containerd_client::services::v1 as api;
 use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
@@ -17,11 +18,15 @@ pub const NAMESPACE: &str = "k8s.io";
 /// Answers (lists of containers with their specs) may be large on a full node.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// How long a call may take, as upstream's `runtime-request-timeout` has it: a containerd that hangs is an error, too.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// containerd, reached through its unix socket. Cheap to clone.
 #[derive(Clone)]
 pub struct Containerd {
     channel: Channel,
     pub(super) snapshotter: String,
+    pub(super) turns: super::content::Turns,
 }
 
 macro_rules! service {
@@ -42,7 +47,7 @@ impl Containerd {
                 async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
             },
         ));
-        Self { channel, snapshotter: snapshotter.to_owned() }
+        Self { channel, snapshotter: snapshotter.to_owned(), turns: Default::default() }
     }
 
     service!(containers, api::containers_client::ContainersClient<Channel>);
@@ -76,8 +81,15 @@ impl Containerd {
     }
 }
 
-/// A request in the Kubernetes namespace.
+/// A request in the Kubernetes namespace that is answered soon or not at all.
 pub(super) fn request<T>(message: T) -> Request<T> {
+    let mut request = patient(message);
+    request.set_timeout(CALL_TIMEOUT);
+    request
+}
+
+/// A request whose answer may take as long as it takes: the end of a process, the next event, an image's content.
+pub(super) fn patient<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static(NAMESPACE));
     request
@@ -85,7 +97,7 @@ pub(super) fn request<T>(message: T) -> Request<T> {
 
 /// A request whose new objects the lease protects from containerd's garbage collector.
 pub(super) fn leased<T>(message: T, lease: &str) -> Request<T> {
-    let mut request = request(message);
+    let mut request = patient(message);
     if let Ok(value) = MetadataValue::try_from(lease) {
         request.metadata_mut().insert("containerd-lease", value);
     }

@@ -1,6 +1,7 @@
 //! containerd's content store: blobs by digest.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use containerd_client::services::v1 as api;
 use futures::{Stream, StreamExt};
@@ -10,8 +11,37 @@ use super::{Containerd, Error};
 
 /// How much of a blob goes into one message.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The most that a manifest or configuration may be: they are read whole.
+const DOCUMENT_BYTES_MAX: usize = 16 << 20;
+
+/// Blobs that are being written, by digest: images share layers, and one of two pulls waits for the other's.
+pub(super) type Turns = Arc<parking_lot::Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>;
+
+/// A blob that nobody else writes for as long as this lives.
+pub(super) struct Turn {
+    turns: Turns,
+    digest: String,
+    guard: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.turns.lock();
+        self.guard = None;
+        // Only the map knows it: nobody waits.
+        if turns.get(&self.digest).is_some_and(|lock| Arc::strong_count(lock) == 1) {
+            turns.remove(&self.digest);
+        }
+    }
+}
 
 impl Containerd {
+    pub(super) async fn turn(&self, digest: &str) -> Turn {
+        let lock = self.turns.lock().entry(digest.to_owned()).or_default().clone();
+        let guard = Some(lock.lock_owned().await);
+        Turn { turns: self.turns.clone(), digest: digest.to_owned(), guard }
+    }
+
     /// The whole blob; for manifests and configurations, not for layers.
     pub(super) async fn read_blob(&self, digest: &str) -> Result<Vec<u8>, Error> {
         let read = api::ReadContentRequest { digest: digest.into(), ..Default::default() };
@@ -20,6 +50,9 @@ impl Containerd {
         let mut blob = Vec::new();
         while let Some(chunk) = stream.message().await.map_err(Error::of("read content", digest))? {
             blob.extend_from_slice(&chunk.data);
+            if blob.len() > DOCUMENT_BYTES_MAX {
+                return Err(Error::TooLarge { object: digest.into(), bytes_max: DOCUMENT_BYTES_MAX });
+            }
         }
         Ok(blob)
     }
@@ -47,8 +80,10 @@ impl Containerd {
         S: Stream<Item = Result<bytes::Bytes, std::io::Error>> + Send + Unpin + 'static,
     {
         let (tx, rx) = tokio::sync::mpsc::channel::<api::WriteContentRequest>(2);
+        // A name of its own: what a pull that was cut off has left is not gone on with, but collected by containerd.
+        let name = format!("keelson-{}-{digest}", uuid::Uuid::new_v4().simple());
         let message = api::WriteContentRequest {
-            r#ref: format!("keelson-{digest}"),
+            r#ref: name.clone(),
             total: size.max(0),
             expected: digest.into(),
             ..Default::default()
@@ -61,14 +96,17 @@ impl Containerd {
             Ok::<(), tonic::Status>(())
         };
         let (fed, written) = tokio::join!(feed, call);
-        match written {
-            Err(status) if status.code() == tonic::Code::AlreadyExists => Ok(()),
-            Err(status) => {
-                fed?;
-                Err(Error::of("write content", digest)(status))
-            }
+        let result = match written {
+            Err(status) if status.code() == tonic::Code::AlreadyExists => return Ok(()),
+            Err(status) => fed.and(Err(Error::of("write content", digest)(status))),
             Ok(()) => fed,
+        };
+        if result.is_err() {
+            // What came so far takes room on the disk. The first error is the one that matters.
+            let abort = api::AbortRequest { r#ref: name };
+            let _ = self.content().abort(leased(abort, lease)).await;
         }
+        result
     }
 }
 

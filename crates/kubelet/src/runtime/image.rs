@@ -88,12 +88,12 @@ impl Containerd {
             blob = self.read_blob(&chosen).await?;
             size_bytes += blob.len() as u64;
         }
-        let manifest: ImageManifest = serde_json::from_slice(&blob).map_err(document("manifest", name))?;
+        let manifest = manifest(name, &blob)?;
         let config_digest = manifest.config().digest().to_string();
         let config = self.read_blob(&config_digest).await?;
-        size_bytes += config.len() as u64 + manifest.layers().iter().map(Descriptor::size).sum::<u64>();
-        let configuration: ImageConfiguration =
-            serde_json::from_slice(&config).map_err(document("configuration", name))?;
+        let layers = manifest.layers().iter().map(Descriptor::size);
+        size_bytes = layers.fold(size_bytes.saturating_add(config.len() as u64), u64::saturating_add);
+        let configuration = configuration(name, &config, manifest.layers().len())?;
         Ok(Image {
             name: name.into(),
             id: config_digest,
@@ -137,8 +137,26 @@ impl Containerd {
     }
 }
 
+/// Reads an image's manifest.
+pub fn manifest(name: &str, blob: &[u8]) -> Result<ImageManifest, Error> {
+    serde_json::from_slice(blob).map_err(document("manifest", name))
+}
+
+/// Reads an image's configuration; it must know as many layers as the manifest does.
+pub fn configuration(name: &str, blob: &[u8], layers: usize) -> Result<ImageConfiguration, Error> {
+    let configuration: ImageConfiguration = serde_json::from_slice(blob).map_err(document("configuration", name))?;
+    match configuration.rootfs().diff_ids().len() == layers {
+        true => Ok(configuration),
+        false => Err(Error::Incomplete {
+            operation: "read configuration of",
+            object: name.into(),
+            lacks: "as many layers as the manifest has",
+        }),
+    }
+}
+
 /// The digest of this platform's manifest when the blob is an index; None when it is a manifest itself.
-pub(super) fn platform_manifest(name: &str, blob: &[u8]) -> Result<Option<String>, Error> {
+pub fn platform_manifest(name: &str, blob: &[u8]) -> Result<Option<String>, Error> {
     #[derive(serde::Deserialize)]
     struct Probe {
         #[serde(default)]
@@ -177,7 +195,7 @@ pub(super) fn document(what: &'static str, image: &str) -> impl FnOnce(serde_jso
 }
 
 /// The chain id of a stack of layers, as the OCI image specification defines it.
-pub(super) fn chain_id(diff_ids: &[String]) -> String {
+pub fn chain_id(diff_ids: &[String]) -> String {
     let mut layers = diff_ids.iter();
     let first = layers.next().cloned().unwrap_or_default();
     layers.fold(first, |chain, layer| format!("sha256:{}", hex::encode(Sha256::digest(format!("{chain} {layer}")))))

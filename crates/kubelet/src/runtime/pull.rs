@@ -8,9 +8,8 @@ use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::manifest::{IMAGE_DOCKER_CONFIG_MEDIA_TYPE, OciDescriptor};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference as OciReference, RegistryOperation};
-use oci_spec::image::ImageManifest;
 
-use super::image::{document, platform_manifest};
+use super::image::{manifest, platform_manifest};
 use super::reference::Reference;
 use super::registry::{Credentials, matching};
 use super::{Containerd, Error, Image};
@@ -57,16 +56,15 @@ impl Containerd {
         credentials: &[Credentials],
         lease: &str,
     ) -> Result<Image, Error> {
-        let registry = Registry::new(written, reference, credentials).await?;
         let name = reference.full();
-        let (bytes, digest) = registry.manifest(&registry.reference).await?;
+        let (registry, bytes, digest) = Registry::resolve(written, reference, credentials).await?;
         let media_type = media_type(&bytes);
         let mut manifest_bytes = bytes.clone();
         let mut manifest_digest = digest.clone();
         if let Some(chosen) = platform_manifest(&name, &bytes)? {
             (manifest_bytes, manifest_digest) = registry.manifest(&registry.by_digest(&chosen)).await?;
         }
-        let manifest: ImageManifest = serde_json::from_slice(&manifest_bytes).map_err(document("manifest", &name))?;
+        let manifest = manifest(&name, &manifest_bytes)?;
         let config = manifest.config();
         let mut wanted = vec![(config.digest().to_string(), config.size() as i64)];
         wanted.extend(manifest.layers().iter().map(|layer| (layer.digest().to_string(), layer.size() as i64)));
@@ -101,12 +99,14 @@ impl Containerd {
         labels: HashMap<String, String>,
         lease: &str,
     ) -> Result<(), Error> {
+        let _turn = self.turn(digest).await;
         let size = bytes.len() as i64;
         let body = futures::stream::iter([Ok(bytes::Bytes::from(bytes))]);
         self.write_blob(lease, digest, size, labels, body).await
     }
 
     async fn fetch(&self, registry: &Registry, digest: &str, size: i64, lease: &str) -> Result<(), Error> {
+        let _turn = self.turn(digest).await;
         if self.has_blob(digest).await? {
             return self.keep_blob(digest, lease).await;
         }
@@ -132,7 +132,37 @@ struct Registry {
 }
 
 impl Registry {
-    async fn new(written: &str, reference: &Reference, credentials: &[Credentials]) -> Result<Self, Error> {
+    /// Signs in and fetches what the name points at: bytes and digest. Credentials that fit are tried in turn, the most
+    /// specific first; without any, the registry is asked as nobody.
+    async fn resolve(
+        written: &str,
+        reference: &Reference,
+        credentials: &[Credentials],
+    ) -> Result<(Self, Vec<u8>, String), Error> {
+        let fitting = matching(credentials, &reference.registry, &reference.repository);
+        let mut users: Vec<RegistryAuth> =
+            fitting.iter().map(|one| RegistryAuth::Basic(one.username.clone(), one.password.clone())).collect();
+        let last = users.pop().unwrap_or(RegistryAuth::Anonymous);
+        for user in users {
+            match Self::try_as(written, reference, user).await {
+                Ok(found) => return Ok(found),
+                Err(error) => tracing::debug!(image = written, %error, "the next credentials are tried"),
+            }
+        }
+        Self::try_as(written, reference, last).await
+    }
+
+    async fn try_as(
+        written: &str,
+        reference: &Reference,
+        auth: RegistryAuth,
+    ) -> Result<(Self, Vec<u8>, String), Error> {
+        let registry = Self::sign_in(written, reference, auth).await?;
+        let (bytes, digest) = registry.manifest(&registry.reference).await?;
+        Ok((registry, bytes, digest))
+    }
+
+    async fn sign_in(written: &str, reference: &Reference, auth: RegistryAuth) -> Result<Self, Error> {
         let oci = match (&reference.tag, &reference.digest) {
             (_, Some(digest)) => {
                 OciReference::with_digest(reference.registry.clone(), reference.repository.clone(), digest.clone())
@@ -142,10 +172,6 @@ impl Registry {
                 reference.repository.clone(),
                 tag.clone().unwrap_or_else(|| "latest".into()),
             ),
-        };
-        let auth = match matching(credentials, &reference.registry, &reference.repository).first() {
-            Some(one) => RegistryAuth::Basic(one.username.clone(), one.password.clone()),
-            None => RegistryAuth::Anonymous,
         };
         // The client takes the process's provider; one that is set already stays.
         let _ = rustls::crypto::ring::default_provider().install_default();

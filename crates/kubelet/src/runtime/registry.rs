@@ -45,20 +45,71 @@ fn entry_of(registry: &str, entry: &serde_json::Value) -> Option<Credentials> {
     })
 }
 
-/// Those that fit an image, the most specific first.
+/// Those that fit an image, the most specific first. `*` and `?` stand for characters within one part of the host's
+/// name: `*.example.com` fits `a.example.com`, and neither `example.com` nor `a.b.example.com`.
 pub fn matching<'a>(all: &'a [Credentials], registry: &str, repository: &str) -> Vec<&'a Credentials> {
-    let image = format!("{registry}/{repository}");
-    let mut fitting: Vec<&Credentials> = all
-        .iter()
-        .filter(|one| image.strip_prefix(&one.registry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-        .collect();
-    fitting.sort_by_key(|one| std::cmp::Reverse(one.registry.len()));
+    let mut fitting: Vec<&Credentials> = all.iter().filter(|one| fits(&one.registry, registry, repository)).collect();
+    fitting.sort_by_key(|one| {
+        let wild = one.registry.bytes().filter(|byte| matches!(byte, b'*' | b'?')).count();
+        (wild, std::cmp::Reverse(one.registry.len()))
+    });
     fitting
+}
+
+fn fits(pattern: &str, registry: &str, repository: &str) -> bool {
+    let (host, path) = pattern.split_once('/').unwrap_or((pattern, ""));
+    let below =
+        repository.strip_prefix(path).is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'));
+    let (wanted, parts): (Vec<&str>, Vec<&str>) = (host.split('.').collect(), registry.split('.').collect());
+    below && wanted.len() == parts.len() && wanted.iter().zip(parts).all(|(pattern, part)| glob(pattern, part))
+}
+
+/// Whether the text is the pattern's: `*` is any characters, `?` is one.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut seen, mut star) = (0, 0, None);
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[seen] => (at, seen) = (at + 1, seen + 1),
+            // The last star takes one more.
+            _ => match star {
+                Some((from, taken)) => {
+                    star = Some((from, taken + 1));
+                    (at, seen) = (from + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_star_stands_for_one_part_of_a_host_and_the_exact_name_comes_first() {
+        let of = |registry: &str| Credentials {
+            registry: registry.into(),
+            username: registry.into(),
+            password: String::new(),
+        };
+        let all =
+            [of("*.example.com"), of("r.example.com"), of("r.example.com/team"), of("example.com"), of("r*.io:5?")];
+        let got = |registry: &str, repository: &str| -> Vec<String> {
+            matching(&all, registry, repository).iter().map(|one| one.registry.clone()).collect()
+        };
+        assert_eq!(got("r.example.com", "team/app"), ["r.example.com/team", "r.example.com", "*.example.com"]);
+        assert_eq!(got("x.example.com", "app"), ["*.example.com"]);
+        assert_eq!(got("a.b.example.com", "app"), [""; 0]);
+        assert_eq!(got("rrr.io:55", "app"), ["r*.io:5?"]);
+        assert_eq!(got("rrr.io:555", "app"), [""; 0]);
+    }
 
     #[test]
     fn docker_config_secrets_are_read_in_both_forms() {
