@@ -10,6 +10,9 @@ use tokio::net::UnixStream;
 use super::format::Stream;
 use super::protocol::{Call, Open, Reply};
 
+/// A log writer's frames are what it reads at once; a longer one is nonsense.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
+
 /// The argument that makes this program a log writer.
 pub const SUBCOMMAND: &str = "log-writer";
 
@@ -120,6 +123,9 @@ impl Attached {
             other => other?,
         };
         let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
+        if length > FRAME_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        }
         let mut bytes = vec![0; length as usize];
         self.stream.read_exact(&mut bytes).await?;
         let stream = if header[0] == 2 { Stream::Stderr } else { Stream::Stdout };

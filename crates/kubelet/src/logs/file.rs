@@ -1,7 +1,7 @@
 //! A container's log file: appended to, rotated, and honest about what a full disk made it lose.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::format::Stream;
@@ -38,8 +38,8 @@ impl LogFile {
             if let Some(dir) = self.path.parent() {
                 std::fs::create_dir_all(dir)?;
             }
-            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-            self.length = file.metadata()?.len();
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.path)?;
+            self.length = whole(&mut file)?;
             self.file = Some(file);
         }
         self.file.as_mut().ok_or_else(|| io::Error::other("the log file was just opened"))
@@ -96,6 +96,28 @@ impl LogFile {
     }
 }
 
+/// Cuts off what a crash left of a record, so that it does not grow together with the next one. Returns the length.
+fn whole(file: &mut File) -> io::Result<u64> {
+    const STEP_BYTES: u64 = 32 * 1024;
+    let length = file.metadata()?.len();
+    let mut end = length;
+    while end > 0 {
+        let from = end.saturating_sub(STEP_BYTES);
+        let mut bytes = vec![0; (end - from) as usize];
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(&mut bytes)?;
+        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            end = from + at as u64 + 1;
+            break;
+        }
+        end = from;
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(end)
+}
+
 /// The rotated files of a log, the oldest first.
 pub fn rotated(path: &Path) -> Vec<PathBuf> {
     let (Some(dir), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
@@ -129,6 +151,23 @@ mod tests {
         assert_eq!(files.len(), 2);
         assert_eq!(std::fs::read_to_string(&files[1]).unwrap(), "record-4--\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "record-5--\n");
+    }
+
+    #[test]
+    fn a_record_that_a_crash_cut_short_is_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let long = "x".repeat(100_000);
+        for (before, expect) in [
+            ("one\ntorn", "one\nnext\n".to_owned()),
+            ("one\n", "one\nnext\n".to_owned()),
+            ("torn", "next\n".to_owned()),
+            (format!("one\n{long}").as_str(), "one\nnext\n".to_owned()),
+        ] {
+            std::fs::write(&path, before).unwrap();
+            LogFile::open(&path, Limits { bytes_max: 1 << 20, files_max: 2 }).append(b"next\n", 1, 0);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), expect);
+        }
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::time;
 const READ_BYTES: usize = 64 * 1024;
 /// An attached client that is this many chunks behind is cut off; the log has everything.
 const ATTACHED_CHUNKS_MAX: usize = 64;
+/// A longer call is nonsense; its parts are answered as such.
+const CALL_BYTES_MAX: u64 = 64 * 1024;
 const STACK_BYTES: usize = 256 * 1024;
 
 /// One run: its log, how many streams are still open, who is attached.
@@ -73,9 +75,9 @@ fn serve(listener: UnixListener) -> io::Result<()> {
 
 fn talk(client: &UnixStream, runs: &Runs, stop: &mpsc::Sender<()>) -> io::Result<()> {
     let mut lines = BufReader::new(client);
-    let mut line = String::new();
-    while lines.read_line(&mut line)? > 0 {
-        let call: Result<Call, _> = serde_json::from_str(&line);
+    let mut line = Vec::new();
+    while lines.by_ref().take(CALL_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
+        let call: Result<Call, _> = serde_json::from_slice(&line);
         line.clear();
         match call {
             Ok(Call::Open(open)) => reply(client, start(&open, runs))?,

@@ -1,5 +1,7 @@
 //! `logs`: a container's log files as text.
 
+use std::os::unix::fs::MetadataExt;
+
 use proto::keelson::api::v1::{LogsChunk, LogsRequest};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -7,7 +9,8 @@ use tonic::Status;
 
 use super::{ANSWERS_MAX, Answers, NodeService, container};
 use crate::logs::read::{Wanted, send};
-use crate::observed::State;
+use crate::observed::{ObservedContainer, State};
+use crate::paths::PodPaths;
 use crate::record;
 use crate::time::{self, SECOND};
 
@@ -27,7 +30,7 @@ impl NodeService {
         })?;
         let attempt = match request.previous {
             false => seen.restarts,
-            true => seen.restarts.checked_sub(1).ok_or_else(|| {
+            true => previous(&seen).ok_or_else(|| {
                 Status::failed_precondition(format!(
                     "previous terminated container \"{name}\" in pod \"{}\" not found",
                     meta.name
@@ -52,13 +55,8 @@ impl NodeService {
         let log = self.node.paths.log(&meta.namespace, &meta.name, &meta.uid, &name, attempt);
         let (tx, rx) = mpsc::channel(ANSWERS_MAX);
         let (text_tx, mut text_rx) = mpsc::channel::<Vec<u8>>(ANSWERS_MAX);
-        let id = seen.id().map(str::to_owned);
-        let ended = async move || match record::load(&paths)
-            .and_then(|(_, observed)| observed.containers.get(&name).cloned())
-        {
-            None => true,
-            Some(now) => !matches!(&now.state, State::Running { id: current, .. } if Some(current) == id.as_ref()),
-        };
+        let mut run = Followed { paths, name, id: seen.id().map(str::to_owned), looked_at: None, ended: false };
+        let ended = async move || run.ended();
         let forward = tx.clone();
         tokio::spawn(async move {
             while let Some(data) = text_rx.recv().await {
@@ -80,6 +78,39 @@ impl NodeService {
     }
 }
 
+/// The run that the status shows as `lastState`: the one before the current run, or the last one where none goes on.
+fn previous(seen: &ObservedContainer) -> Option<u32> {
+    match &seen.state {
+        State::Waiting { .. } if seen.last.is_some() => Some(seen.restarts),
+        _ => seen.restarts.checked_sub(1),
+    }
+}
+
+/// A run whose log is followed.
+struct Followed {
+    paths: PodPaths,
+    name: String,
+    id: Option<String>,
+    /// Which record was read: inode and time. Followers ask often, and the record changes rarely.
+    looked_at: Option<(u64, i64, i64)>,
+    ended: bool,
+}
+
+impl Followed {
+    /// Whether the run is over.
+    fn ended(&mut self) -> bool {
+        let meta = std::fs::metadata(self.paths.record()).ok();
+        let stamp = meta.map(|meta| (meta.ino(), meta.mtime(), meta.mtime_nsec()));
+        if stamp.is_none() || stamp != self.looked_at {
+            let seen = record::load(&self.paths).and_then(|(_, mut observed)| observed.containers.remove(&self.name));
+            let current = seen.map(|seen| seen.state);
+            self.ended = !matches!(&current, Some(State::Running { id, .. }) if Some(id) == self.id.as_ref());
+            self.looked_at = stamp;
+        }
+        self.ended
+    }
+}
+
 fn waiting_reason(pod: &proto::core::v1::Pod, name: &str) -> String {
     let statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
     let found = statuses.into_iter().find(|status| status.name == name);
@@ -88,4 +119,34 @@ fn waiting_reason(pod: &proto::core::v1::Pod, name: &str) -> String {
         .map(|waiting| waiting.reason)
         .filter(|reason| !reason.is_empty())
         .unwrap_or_else(|| "ContainerCreating".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::Exit;
+
+    #[test]
+    fn the_previous_run_is_the_one_that_last_state_shows() {
+        let exit = Exit {
+            id: "i".into(),
+            code: 1,
+            reason: String::new(),
+            message: String::new(),
+            started_at: 1,
+            finished_at: 2,
+        };
+        let waiting =
+            State::Waiting { reason: "CrashLoopBackOff".into(), message: String::new(), retry_at: 0, id: None };
+        let of = |state: State, last: Option<Exit>, restarts: u32| {
+            previous(&ObservedContainer { state, last, restarts, ..ObservedContainer::default() })
+        };
+        // In a crash loop the run that just ended is the previous one, also the very first.
+        assert_eq!(of(waiting.clone(), Some(exit.clone()), 0), Some(0));
+        assert_eq!(of(waiting.clone(), Some(exit.clone()), 4), Some(4));
+        assert_eq!(of(waiting, None, 0), None);
+        assert_eq!(of(State::Running { id: "i".into(), started_at: 3 }, Some(exit.clone()), 4), Some(3));
+        assert_eq!(of(State::Exited(exit.clone()), None, 0), None);
+        assert_eq!(of(State::Exited(exit.clone()), Some(exit), 2), Some(1));
+    }
 }
