@@ -153,10 +153,13 @@ pub async fn mtu_of(handle: &Handle, index: u32) -> Option<u32> {
 
 /// Forwarding between pods and out, and bridged frames through netfilter, so that answers of Services find back.
 fn settings() {
+    let localnet = format!("net/ipv4/conf/{BRIDGE}/route_localnet");
     let wanted = [
         ("net/ipv4/ip_forward", "1"),
         ("net/bridge/bridge-nf-call-iptables", "1"),
         ("net/bridge/bridge-nf-call-ip6tables", "1"),
+        // Host ports on the node's own 127.0.0.1 lead to pods; the rules keep pods away from it.
+        (localnet.as_str(), "1"),
     ];
     for (key, value) in wanted {
         if let Err(error) = std::fs::write(Path::new("/proc/sys").join(key), value) {

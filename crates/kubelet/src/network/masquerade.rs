@@ -35,13 +35,18 @@ pub fn host_ports(pod: &Pod, pod_ip: Ipv4Addr) -> Vec<HostPort> {
     ports
         .filter_map(|port| {
             let (host_port, pod_port) = (u16::try_from(port.host_port).ok()?, u16::try_from(port.container_port).ok()?);
+            // An address of IPv6 is none of this table's, and least of all every address.
+            let host_ip = match port.host_ip.as_str() {
+                "" => None,
+                text => Some(text.parse().ok()?),
+            };
             (host_port != 0).then(|| HostPort {
                 protocol: match port.protocol.as_str() {
                     "UDP" => "udp",
                     "SCTP" => "sctp",
                     _ => "tcp",
                 },
-                host_ip: port.host_ip.parse().ok(),
+                host_ip,
                 host_port,
                 pod_ip,
                 pod_port,
@@ -51,6 +56,9 @@ pub fn host_ports(pod: &Pod, pod_ip: Ipv4Addr) -> Vec<HostPort> {
 }
 
 /// The whole table as one transaction. Pure.
+///
+/// The bridge routes the node's own loopback to pods (for host ports on 127.0.0.1); the chain `loopback` sees to it that
+/// pods do not reach the node's loopback in turn.
 pub fn ruleset(pods: Ipv4Net, inside: &[Ipv4Net], ports: &[HostPort]) -> String {
     let inside: Vec<String> = inside.iter().map(Ipv4Net::to_string).collect();
     let mut forwards = String::new();
@@ -69,6 +77,8 @@ pub fn ruleset(pods: Ipv4Net, inside: &[Ipv4Net], ports: &[HostPort]) -> String 
          delete table ip {TABLE}\n\
          table ip {TABLE} {{\n\
          \x20 chain hostports {{\n{forwards}  }}\n\
+         \x20 chain loopback {{\n    type filter hook prerouting priority raw; policy accept;\n\
+         \x20   iifname \"{BRIDGE}\" ip daddr 127.0.0.0/8 drop\n  }}\n\
          \x20 chain prerouting {{\n    type nat hook prerouting priority dstnat - 5; policy accept;\n    jump hostports\n  }}\n\
          \x20 chain output {{\n    type nat hook output priority -105; policy accept;\n    jump hostports\n  }}\n\
          \x20 chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n\
@@ -96,4 +106,25 @@ pub async fn load(rules: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Nft { rules: rules.into(), answer: String::from_utf8_lossy(&output.stderr).trim().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::core::v1::{Container, ContainerPort};
+
+    #[test]
+    fn an_address_of_another_family_is_not_every_address() {
+        let port = |host_ip: &str| ContainerPort {
+            container_port: 80,
+            host_port: 8080,
+            host_ip: host_ip.into(),
+            ..ContainerPort::default()
+        };
+        let mut pod = Pod::default();
+        let ports = vec![port(""), port("192.0.2.1"), port("fd00::1")];
+        pod.spec.containers = vec![Container { ports, ..Container::default() }];
+        let got: Vec<_> = host_ports(&pod, Ipv4Addr::new(10, 0, 0, 2)).into_iter().map(|port| port.host_ip).collect();
+        assert_eq!(got, [None, Some(Ipv4Addr::new(192, 0, 2, 1))]);
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proto::keelson::api::v1::port_forward_frame::Frame;
 use proto::keelson::api::v1::{PortForwardClose, PortForwardData, PortForwardFrame, PortForwardOpen};
@@ -10,13 +11,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
 
 use super::{ANSWERS_MAX, Answers, NodeService};
 
 const READ_BYTES: usize = 32 * 1024;
 /// Bytes chunks that wait to be written into the pod.
-const CHUNKS_MAX: usize = 16;
+const CHUNKS_MAX: usize = 64;
+/// How long the others wait for a connection whose reader in the pod takes nothing; then it is closed.
+const STALLED: Duration = Duration::from_secs(10);
 
 type Out = mpsc::Sender<Result<PortForwardFrame, Status>>;
 
@@ -35,12 +39,18 @@ impl NodeService {
             false => Some(self.node.paths.pod(&pod.metadata.uid).network()),
         };
         let (tx, rx) = mpsc::channel(ANSWERS_MAX);
-        tokio::spawn(serve(network, opened, input, tx));
+        tokio::spawn(serve(network, opened, input, tx, STALLED));
         Ok(ReceiverStream::new(rx))
     }
 }
 
-async fn serve(network: Option<PathBuf>, first: PortForwardOpen, mut input: Streaming<PortForwardFrame>, tx: Out) {
+async fn serve(
+    network: Option<PathBuf>,
+    first: PortForwardOpen,
+    mut input: impl Stream<Item = Result<PortForwardFrame, Status>> + Unpin,
+    tx: Out,
+    stalled: Duration,
+) {
     let mut sinks: HashMap<u32, mpsc::Sender<bytes::Bytes>> = HashMap::new();
     let open = |open: PortForwardOpen, sinks: &mut HashMap<u32, mpsc::Sender<bytes::Bytes>>| {
         let (sink, rx) = mpsc::channel(CHUNKS_MAX);
@@ -48,14 +58,25 @@ async fn serve(network: Option<PathBuf>, first: PortForwardOpen, mut input: Stre
         tokio::spawn(connection(network.clone(), open, rx, tx.clone()));
     };
     open(first, &mut sinks);
-    while let Ok(Some(message)) = input.message().await {
+    while let Some(Ok(message)) = input.next().await {
         match message.frame {
             Some(Frame::Open(next)) => open(next, &mut sinks),
             Some(Frame::Data(data)) => {
-                if let Some(sink) = sinks.get(&data.connection)
-                    && sink.send(data.data).await.is_err()
-                {
-                    sinks.remove(&data.connection);
+                let Some(sink) = sinks.get(&data.connection) else { continue };
+                match sink.send_timeout(data.data, stalled).await {
+                    Ok(()) => {}
+                    Err(mpsc::error::SendTimeoutError::Closed(_)) => drop(sinks.remove(&data.connection)),
+                    // A lone connection may be as slow as it likes: nobody waits for it.
+                    Err(mpsc::error::SendTimeoutError::Timeout(rest)) if sinks.len() == 1 => {
+                        let sent = sink.send(rest).await;
+                        sent.is_err().then(|| sinks.remove(&data.connection));
+                    }
+                    Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                        sinks.remove(&data.connection);
+                        let error = "nothing in the pod read from this connection, and others waited for it".into();
+                        let close = PortForwardClose { connection: data.connection, error };
+                        let _ = tx.send(Ok(PortForwardFrame { frame: Some(Frame::Close(close)) })).await;
+                    }
                 }
             }
             Some(Frame::Close(close)) => drop(sinks.remove(&close.connection)),
@@ -119,4 +140,36 @@ async fn connect(network: Option<PathBuf>, port: u32) -> Result<TcpStream, Strin
     let stream = dialled.map_err(|error| crate::images::chain(&error))?.map_err(plain)?;
     stream.set_nonblocking(true).map_err(plain)?;
     TcpStream::from_std(stream).map_err(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_reads_does_not_stop_the_others() {
+        let (deaf, echo) = (
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        );
+        let port = |listener: &tokio::net::TcpListener| u32::from(listener.local_addr().unwrap().port());
+        let frame = |frame| Ok::<_, Status>(PortForwardFrame { frame: Some(frame) });
+        let open = |connection, port| PortForwardOpen { connection, port, ..PortForwardOpen::default() };
+        let data = |connection, data: Vec<u8>| frame(Frame::Data(PortForwardData { connection, data: data.into() }));
+        // Far more than sockets and queues hold.
+        let mut frames = vec![frame(Frame::Open(open(2, port(&echo))))];
+        frames.extend((0..512).map(|_| data(1, vec![0; 64 * 1024])));
+        frames.push(data(2, b"hello".to_vec()));
+        let (tx, mut rx) = mpsc::channel(4);
+        let input = tokio_stream::iter(frames).chain(tokio_stream::pending());
+        let served = tokio::spawn(serve(None, open(1, port(&deaf)), input, tx, Duration::from_millis(200)));
+        let (_held, _) = deaf.accept().await.unwrap();
+        let (mut echo, _) = echo.accept().await.unwrap();
+        let mut heard = [0; 5];
+        echo.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+        let told = rx.recv().await.unwrap().unwrap().frame.unwrap();
+        assert!(matches!(told, Frame::Close(close) if close.connection == 1 && !close.error.is_empty()));
+        served.abort();
+    }
 }
