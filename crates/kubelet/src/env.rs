@@ -256,7 +256,7 @@ pub fn resource_value(
         false => divisor.value().max(1),
     };
     let unit = unit.max(1);
-    Ok(((value + unit - 1) / unit).to_string())
+    Ok((value.saturating_add(unit - 1) / unit).to_string())
 }
 
 /// The variables by which a pod finds the services of its namespace (and the API server's own).

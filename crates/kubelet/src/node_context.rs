@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use parking_lot::{Mutex, RwLock};
+use proto::core::v1::Pod;
 use sys::cgroup::Cgroups;
 
 use crate::cluster::Cluster;
@@ -18,6 +19,8 @@ use crate::network::bridge::Bridge;
 use crate::network::ipam::Ipam;
 use crate::network::masquerade::{self, HostPort};
 use crate::paths::Paths;
+use crate::record;
+use crate::resources::{self, Qos};
 use crate::runtime::Containerd;
 
 /// Settings that pods depend on.
@@ -97,6 +100,8 @@ pub struct Node {
     pub allocatable: BTreeMap<String, i64>,
     pub memory_bytes: i64,
     network: RwLock<Option<Arc<PodNetwork>>>,
+    /// What each burstable pod on the node asks of the CPU, by uid; None until the records were looked at.
+    burstable: Mutex<Option<BTreeMap<String, i64>>>,
 }
 
 /// What a [`Node`] is made of.
@@ -126,7 +131,33 @@ impl Node {
             allocatable: parts.allocatable,
             memory_bytes: parts.memory_bytes,
             network: RwLock::new(None),
+            burstable: Mutex::new(None),
         }
+    }
+
+    /// Notes that a pod's cgroup comes or goes, and sets the groups above the pods accordingly. Blocks.
+    pub fn weigh(&self, pod: &Pod, is_here: bool) -> Result<(), sys::Error> {
+        // Held while the files are written: the last one to write knows of all.
+        let mut burstable = self.burstable.lock();
+        let known = burstable.get_or_insert_with(|| self.burstable_on_disk());
+        match is_here && resources::qos(pod) == Qos::Burstable {
+            true => known.insert(pod.metadata.uid.clone(), resources::requested_cpu(pod)),
+            false => known.remove(&pod.metadata.uid),
+        };
+        let sum = known.values().fold(0_i64, |sum, cpu| sum.saturating_add(*cpu));
+        let amount = |name: &str| self.allocatable.get(name).copied();
+        for (group, limits) in resources::qos_tree(&self.settings.cgroup_root, amount("cpu"), amount("memory"), sum) {
+            self.cgroups.apply(&group, &limits)?;
+        }
+        Ok(())
+    }
+
+    /// The burstable pods that a kubelet before this one has left running.
+    fn burstable_on_disk(&self) -> BTreeMap<String, i64> {
+        let pods = record::list(&self.paths.pods()).into_iter().filter_map(|uid| record::load(&self.paths.pod(&uid)));
+        pods.filter(|(desired, observed)| !observed.torn_down && resources::qos(&desired.pod) == Qos::Burstable)
+            .map(|(desired, _)| (desired.uid().to_owned(), resources::requested_cpu(&desired.pod)))
+            .collect()
     }
 
     /// None until the node has a range of addresses.

@@ -91,12 +91,12 @@ pub fn total(pod: &Pod) -> ResourceRequirements {
 
 /// CPU shares for thousandths of a CPU: 1024 a CPU, never less than 2.
 pub fn shares(milli_cpu: i64) -> u64 {
-    (milli_cpu.max(0) as u64 * 1024 / 1000).clamp(2, 262_144)
+    ((milli_cpu.max(0) as u64).saturating_mul(1024) / 1000).clamp(2, 262_144)
 }
 
 /// CPU time per period for thousandths of a CPU, never less than a millisecond.
 pub fn quota(milli_cpu: i64) -> i64 {
-    (milli_cpu * sys::cgroup::CPU_PERIOD_US as i64 / 1000).max(1000)
+    (milli_cpu.saturating_mul(sys::cgroup::CPU_PERIOD_US as i64) / 1000).max(1000)
 }
 
 /// A container's limits in the kernel's units.
@@ -123,7 +123,10 @@ pub fn pod(pod: &Pod) -> Limits {
                read: fn(&Quantity) -> Option<i64>| {
         main.iter().map(|resources| pick(resources).get(name).and_then(read)).collect::<Vec<Option<i64>>>()
     };
-    let whole = |values: Vec<Option<i64>>| values.into_iter().sum::<Option<i64>>().filter(|sum| *sum > 0);
+    let whole = |values: Vec<Option<i64>>| {
+        let sum = values.into_iter().try_fold(0_i64, |sum, value| Some(sum.saturating_add(value?)));
+        sum.filter(|sum| *sum > 0)
+    };
     // An ordinary init container runs alone but within the pod's limits too.
     let init = |name: &str, read: fn(&Quantity) -> Option<i64>| {
         let inits = members(pod).filter(|member| member.role == Role::Init);
@@ -133,24 +136,52 @@ pub fn pod(pod: &Pod) -> Limits {
         let main = whole(sum(|resources| &resources.limits, name, read))?;
         Some(init(name, read)?.into_iter().fold(main, i64::max))
     };
-    let requested: i64 = sum(|resources| &resources.requests, "cpu", milli).into_iter().flatten().sum();
     Limits {
-        cpu_shares: Some(shares(requested)),
+        cpu_shares: Some(shares(requested_cpu(pod))),
         cpu_quota_us: limit("cpu", milli).map(quota),
         memory_max: limit("memory", units),
         pids_max: None,
     }
 }
 
+/// Thousandths of a CPU that the containers that run together ask for.
+pub fn requested_cpu(pod: &Pod) -> i64 {
+    let together = members(pod).filter(|member| member.role != Role::Init);
+    let requests =
+        together.filter_map(|member| with_defaults(&member.container.resources).requests.get("cpu").and_then(milli));
+    requests.fold(0, |sum, request| sum.saturating_add(request.max(0)))
+}
+
+/// The group of all pods of a class, below the kubelet's root group. Guaranteed pods are directly in the pods' group.
+fn class_group(root: &str, class: Qos) -> String {
+    let root = root.trim_end_matches('/');
+    match class {
+        Qos::Guaranteed => format!("{root}/kubepods"),
+        Qos::Burstable => format!("{root}/kubepods/burstable"),
+        Qos::BestEffort => format!("{root}/kubepods/besteffort"),
+    }
+}
+
 /// The group of a pod below the kubelet's root group.
 pub fn cgroup(root: &str, pod: &Pod) -> String {
-    let root = root.trim_end_matches('/');
-    let pod_group = format!("pod{}", pod.metadata.uid);
-    match qos(pod) {
-        Qos::Guaranteed => format!("{root}/kubepods/{pod_group}"),
-        Qos::Burstable => format!("{root}/kubepods/burstable/{pod_group}"),
-        Qos::BestEffort => format!("{root}/kubepods/besteffort/{pod_group}"),
-    }
+    format!("{}/pod{}", class_group(root, qos(pod)), pod.metadata.uid)
+}
+
+/// What the groups above the pods get, so that the classes are held apart: all pods together have what the node may
+/// give, burstable ones the sum of what they ask for, and best-effort ones what is left over.
+pub fn qos_tree(
+    root: &str,
+    node_cpu: Option<i64>,
+    node_memory: Option<i64>,
+    burstable_cpu: i64,
+) -> [(String, Limits); 3] {
+    let limits = |cpu_shares: Option<u64>| Limits { cpu_shares, ..Limits::default() };
+    let all = Limits { memory_max: node_memory.filter(|bytes| *bytes > 0), ..limits(node_cpu.map(shares)) };
+    [
+        (class_group(root, Qos::Guaranteed), all),
+        (class_group(root, Qos::Burstable), limits(Some(shares(burstable_cpu)))),
+        (class_group(root, Qos::BestEffort), limits(Some(shares(0)))),
+    ]
 }
 
 /// Whom the kernel kills first when memory runs out: upstream's scores.
@@ -199,6 +230,31 @@ mod tests {
     fn cpu_becomes_shares_and_quota() {
         let limits = container(&pod_of(&[("limit", "cpu", "500m"), ("limit", "memory", "16Mi")]).spec.containers[0]);
         assert_eq!((limits.cpu_shares, limits.cpu_quota_us, limits.memory_bytes), (512, Some(50_000), Some(16 << 20)));
+    }
+
+    #[test]
+    fn amounts_beyond_every_machine_are_the_most_there_is() {
+        let pod = pod_of(&[("limit", "cpu", "1E"), ("limit", "memory", "16E"), ("request", "cpu", "8E")]);
+        let limits = container(&pod.spec.containers[0]);
+        assert_eq!((limits.cpu_shares, limits.cpu_quota_us.is_some()), (262_144, true));
+        let mut twice = pod.clone();
+        twice.spec.containers.push(pod.spec.containers[0].clone());
+        assert_eq!(super::pod(&twice).memory_max, Some(i64::MAX));
+        assert_eq!(requested_cpu(&twice), i64::MAX);
+    }
+
+    #[test]
+    fn classes_weigh_what_their_pods_ask_for() {
+        let tree = qos_tree("/", Some(2000), Some(1 << 30), 1500);
+        let got: Vec<_> =
+            tree.iter().map(|(path, limits)| (path.as_str(), limits.cpu_shares, limits.memory_max)).collect();
+        let expect = [
+            ("/kubepods", Some(2048), Some(1 << 30)),
+            ("/kubepods/burstable", Some(1536), None),
+            ("/kubepods/besteffort", Some(2), None),
+        ];
+        assert_eq!(got, expect);
+        assert_eq!(requested_cpu(&pod_of(&[("limit", "cpu", "500m")])), 500);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use proto::core::v1::Pod;
 use sys::ns::Unshare;
@@ -52,9 +53,10 @@ fn full_hostname(pod: &Pod, node: &Node) -> Option<String> {
 }
 
 /// Makes the sandbox; what is there already is kept.
-pub async fn create(node: &Node, pod: &Pod) -> Result<Option<Ipv4Addr>, Error> {
+pub async fn create(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<Option<Ipv4Addr>, Error> {
     let paths = node.paths.pod(&pod.metadata.uid);
-    io("make directory", &paths.dir, fs::create_dir_all(paths.pipes()))?;
+    io("make directory", &paths.dir, fs::create_dir_all(&paths.dir))?;
+    io("make directory", &paths.run, fs::create_dir_all(paths.pipes()))?;
     let writer = node.log_writer(&pod.metadata.uid);
     io("start the log writer", &paths.log_socket(), writer.ensure().await)?;
     let (address, ()) = tokio::try_join!(network(node, pod, &paths), groups(node, pod))?;
@@ -63,10 +65,14 @@ pub async fn create(node: &Node, pod: &Pod) -> Result<Option<Ipv4Addr>, Error> {
     Ok(address)
 }
 
-async fn groups(node: &Node, pod: &Pod) -> Result<(), Error> {
-    let (cgroups, limits) = (node.cgroups.clone(), crate::resources::pod(pod));
-    let path = crate::resources::cgroup(&node.settings.cgroup_root, pod);
-    let done = tokio::task::spawn_blocking(move || cgroups.apply(&path, &limits)).await;
+async fn groups(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<(), Error> {
+    let (node, pod) = (node.clone(), pod.clone());
+    let done = tokio::task::spawn_blocking(move || {
+        node.weigh(&pod, true)?;
+        let path = crate::resources::cgroup(&node.settings.cgroup_root, &pod);
+        node.cgroups.apply(&path, &crate::resources::pod(&pod))
+    })
+    .await;
     Ok(done.map_err(|_| Error::Cancelled)??)
 }
 
@@ -132,7 +138,7 @@ pub fn exists(pod: &Pod, paths: &PodPaths) -> bool {
 }
 
 /// Takes everything away except record and logs. Can be done again.
-pub async fn remove(node: &Node, pod: &Pod) -> Result<(), Error> {
+pub async fn remove(node: &Arc<Node>, pod: &Pod) -> Result<(), Error> {
     let paths = node.paths.pod(&pod.metadata.uid);
     let group = crate::resources::cgroup(&node.settings.cgroup_root, pod);
     node.log_writer(&pod.metadata.uid).stop().await;
@@ -140,23 +146,23 @@ pub async fn remove(node: &Node, pod: &Pod) -> Result<(), Error> {
         pods.set_host_ports(&pod.metadata.uid, Vec::new()).await?;
         pods.ipam.lock().release(&pod.metadata.uid);
     }
-    let cgroups = node.cgroups.clone();
+    let (shared, pod) = (node.clone(), pod.clone());
     let done = tokio::task::spawn_blocking(move || {
         for name in ["net", "ipc", "uts"] {
             sys::ns::unpin(&paths.namespaces().join(name))?;
         }
         // Mounts first, so that nothing of the host is reached through a bind while files are removed.
-        let real = paths.dir.canonicalize().unwrap_or_else(|_| paths.dir.clone());
-        sys::mount::unmount_all(&real)?;
-        for dir in
-            [paths.volumes(), paths.pipes(), paths.shm(), paths.dir.join("subpaths"), paths.dir.join("containers")]
-        {
+        for dir in [&paths.run, &paths.dir] {
+            sys::mount::unmount_all(&dir.canonicalize().unwrap_or_else(|_| dir.clone()))?;
+        }
+        for dir in [paths.run.clone(), paths.volumes(), paths.dir.join("subpaths"), paths.dir.join("containers")] {
             match fs::remove_dir_all(&dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => io("remove", &dir, Err(error))?,
                 _ => {}
             }
         }
-        cgroups.remove(&group)?;
+        shared.cgroups.remove(&group)?;
+        shared.weigh(&pod, false)?;
         Ok(())
     });
     done.await.map_err(|_| Error::Cancelled)?
