@@ -1,11 +1,13 @@
 //! Carries out a plan's writes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use client::params::{DeleteParams, WriteParams};
 use client::recorder::Recorder;
 use client::{Client, Error};
 use futures::stream::{self, StreamExt};
+use proto::core::v1::Node;
 use proto::dynamic::{DynObject, KindInfo};
 
 use crate::view::View;
@@ -30,7 +32,9 @@ impl Executor {
 
     /// Carries out the writes in order; independent neighbours at once, first few, then more (so that a hopeless batch
     /// ends early). The first failure ends it.
-    pub async fn execute(&self, writes: Vec<Write>) -> Result<(), Error> {
+    pub async fn execute(&self, mut writes: Vec<Write>) -> Result<(), Error> {
+        let here = self.nodes_that_are_here(&writes).await?;
+        writes.retain(|write| write.if_node_is_gone.as_ref().is_none_or(|node| !here.contains(node)));
         let mut writes = writes.into_iter().peekable();
         while let Some(write) = writes.next() {
             if !write.is_independent() {
@@ -44,6 +48,18 @@ impl Executor {
             self.execute_batch(batch).await?;
         }
         Ok(())
+    }
+
+    /// Nodes that writes believe to be gone and that are not.
+    async fn nodes_that_are_here(&self, writes: &[Write]) -> Result<BTreeSet<String>, Error> {
+        let mut nodes: BTreeSet<String> = writes.iter().filter_map(|write| write.if_node_is_gone.clone()).collect();
+        let api = self.client.api::<Node>();
+        for node in nodes.clone() {
+            if api.get_opt("", &node).await?.is_none() {
+                nodes.remove(&node);
+            }
+        }
+        Ok(nodes)
     }
 
     async fn execute_batch(&self, mut batch: Vec<Write>) -> Result<(), Error> {
@@ -60,7 +76,7 @@ impl Executor {
 
     /// One write, what it tells, and its answer in the view.
     async fn write(&self, write: Write) -> Result<(), Error> {
-        let Write { verb, told, failed } = write;
+        let Write { verb, told, failed, if_node_is_gone: _ } = write;
         let owner = match &verb {
             Verb::Create(object) => api::meta::controller_of(object.metadata()).map(|owner| owner.uid.clone()),
             _ => None,

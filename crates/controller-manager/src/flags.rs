@@ -1,5 +1,7 @@
 //! The daemon's flags, with upstream's names, and the settings they make.
 
+mod names;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -131,12 +133,66 @@ pub struct Flags {
     /// CA certificate for pods (ConfigMap kube-root-ca.crt in every namespace)
     #[arg(long, value_name = "FILE", help_heading = "Service accounts")]
     pub root_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub taken: Taken,
+
     /// Key of service account tokens. The API server signs them; taken so that upstream's command lines start
     #[arg(long, value_name = "FILE", help_heading = "Service accounts")]
     pub service_account_private_key_file: Option<PathBuf>,
     /// Taken so that upstream's command lines start; all controllers share one identity
     #[arg(long, help_heading = "Service accounts")]
     pub use_service_account_credentials: bool,
+}
+
+/// Flags of upstream's manifests that change nothing here, each for the reason that it says.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Taken for upstream's command lines")]
+pub struct Taken {
+    /// Callers of the port are told apart by their certificates alone
+    #[arg(long, value_name = "FILE")]
+    pub authentication_kubeconfig: Option<PathBuf>,
+    /// Callers of the port are told apart by their certificates alone
+    #[arg(long, value_name = "FILE")]
+    pub authorization_kubeconfig: Option<PathBuf>,
+    /// Nobody comes through an aggregating proxy
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Cloud providers name what they make after it; there are none here
+    #[arg(long, default_value = "kubernetes", value_name = "NAME")]
+    pub cluster_name: String,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_cert_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_key_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, default_value = "8760h", value_parser = duration, value_name = "DURATION")]
+    pub cluster_signing_duration: Duration,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kube_apiserver_client_cert_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kube_apiserver_client_key_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kubelet_client_cert_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kubelet_client_key_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kubelet_serving_cert_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_kubelet_serving_key_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_legacy_unknown_cert_file: Option<PathBuf>,
+    /// Certificate requests are not signed here
+    #[arg(long, value_name = "FILE")]
+    pub cluster_signing_legacy_unknown_key_file: Option<PathBuf>,
 }
 
 impl cli::Flags for Flags {
@@ -251,7 +307,8 @@ impl Flags {
 
     /// Whether a controller runs.
     pub fn runs(&self, name: &str) -> bool {
-        let listed = |prefix: &str| self.controllers.iter().any(|entry| entry.strip_prefix(prefix) == Some(name));
+        let is = |entry: &str| names::full(entry) == name;
+        let listed = |prefix: &str| self.controllers.iter().any(|entry| entry.strip_prefix(prefix).is_some_and(is));
         !listed("-") && (listed("") || self.controllers.iter().any(|entry| entry == "*"))
     }
 
@@ -259,7 +316,10 @@ impl Flags {
     pub fn check_controllers(&self, known: &[&str]) -> Result<(), Error> {
         for entry in &self.controllers {
             let name = entry.strip_prefix('-').unwrap_or(entry);
-            if name != "*" && !known.contains(&name) {
+            let full = names::full(name);
+            if names::is_upstreams_only(full) {
+                tracing::debug!(controller = full, "there is no such controller here yet; it is left out");
+            } else if name != "*" && !known.contains(&full) {
                 return Err(Error::UnknownController { name: name.to_owned(), known: known.join(", ") });
             }
         }
@@ -332,8 +392,19 @@ mod tests {
             "--node-monitor-grace-period=4s",
             "--use-service-account-credentials=true",
             "--service-account-private-key-file=/k",
+            "--authentication-kubeconfig=/etc/kubernetes/controller-manager.conf",
+            "--authorization-kubeconfig=/etc/kubernetes/controller-manager.conf",
+            "--client-ca-file=/etc/kubernetes/pki/ca.crt",
+            "--cluster-name=kubernetes",
+            "--cluster-signing-cert-file=/etc/kubernetes/pki/ca.crt",
+            "--cluster-signing-key-file=/etc/kubernetes/pki/ca.key",
+            "--cluster-signing-duration=8760h",
+            "--controllers=*,bootstrapsigner,tokencleaner,-garbagecollector",
+            "--requestheader-client-ca-file=/etc/kubernetes/pki/front-proxy-ca.crt",
         ]);
         assert!(!flags.leader_elect);
+        flags.check_controllers(&["garbage-collector-controller"]).expect("upstream's names");
+        assert!(!flags.runs("garbage-collector-controller") && flags.runs("deployment-controller"));
         let settings = flags.settings().expect("valid");
         assert_eq!(settings.node_ranges.iter().map(|(_, size)| *size).collect::<Vec<_>>(), [24, 64]);
         assert_eq!(settings.node_monitor_grace_period, Duration::from_secs(4));

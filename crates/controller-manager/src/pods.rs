@@ -39,5 +39,5 @@ pub fn available_in_s(pod: &Pod, min_ready_s: i32, now: Time) -> Option<i64> {
     if min_ready_s == 0 {
         return Some(0);
     }
-    Some((since.seconds + i64::from(min_ready_s) - now.seconds).max(0))
+    Some(since.seconds.saturating_add(i64::from(min_ready_s)).saturating_sub(now.seconds).max(0))
 }

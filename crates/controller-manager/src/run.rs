@@ -115,7 +115,7 @@ async fn work(
     let mut tasks = JoinSet::new();
     tasks.spawn(writer.run());
     wiring::informers(&client, &view, &controllers, &mut tasks);
-    let executor = Executor::new(client.clone(), recorder, view.clone());
+    let executor = Executor::new(client.clone(), recorder.clone(), view.clone());
     tokio::select! {
         () = wiring::wait_synced(&view) => {}
         () = shutdown.drain.cancelled() => return Ok(()),
@@ -127,7 +127,7 @@ async fn work(
             tasks.spawn(worker(controller.clone(), view.clone(), executor.clone()));
         }
     }
-    wiring::tasks(flags, &client, &view, &controllers, &mut tasks);
+    wiring::tasks(flags, &client, &recorder, &view, &controllers, &mut tasks);
     loop {
         tokio::select! {
             () = shutdown.drain.cancelled() => break,

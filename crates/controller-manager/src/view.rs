@@ -15,6 +15,7 @@ use proto::dynamic::DynObject;
 
 use crate::controllers::node_lifecycle::{EvictionRate, Heartbeats};
 use crate::controllers::pod_gc::AbsentNodes;
+use crate::controllers::taint_eviction::Sightings;
 use crate::flags::Settings;
 
 /// Index of pods and replica sets: the uid of their controller.
@@ -28,6 +29,8 @@ pub const BY_SERVICE: &str = "service";
 pub struct View {
     /// From flags.
     pub settings: Settings,
+    /// The root CA as its file had it last; PEM; empty: none is published.
+    root_ca: Mutex<String>,
     pub deployments: Store<Deployment>,
     pub replica_sets: Store<ReplicaSet>,
     pub pods: Store<Pod>,
@@ -51,12 +54,15 @@ pub struct View {
     pub evictions: EvictionRate,
     /// Nodes that pods name and that do not exist.
     pub absent_nodes: AbsentNodes,
+    /// Since when pods are together with taints that evict.
+    pub sightings: Sightings,
 }
 
 impl View {
     /// Empty stores with their indexes.
     pub fn new(settings: Settings) -> Self {
         let view = Self {
+            root_ca: Mutex::new(settings.root_ca.clone()),
             settings,
             deployments: Store::new(),
             replica_sets: Store::new(),
@@ -75,6 +81,7 @@ impl View {
             heartbeats: Heartbeats::default(),
             evictions: EvictionRate::default(),
             absent_nodes: AbsentNodes::default(),
+            sightings: Sightings::default(),
         };
         view.pods.add_index(BY_OWNER, |pod| owner_uid(&pod.metadata));
         view.pods.add_index(BY_NODE, |pod| {
@@ -104,6 +111,16 @@ impl View {
         {
             self.root_cas.observe(object.clone());
         }
+    }
+
+    /// The CA certificates that pods trust; empty: none are published.
+    pub fn root_ca(&self) -> String {
+        self.root_ca.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The file has changed.
+    pub fn set_root_ca(&self, root_ca: String) {
+        *self.root_ca.lock().unwrap_or_else(PoisonError::into_inner) = root_ca;
     }
 
     /// Why creating pods for this owner failed last.

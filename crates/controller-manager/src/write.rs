@@ -25,6 +25,8 @@ pub struct Write {
     pub told: Option<Note>,
     /// Told when it failed. `{error}` in the message becomes the refusal.
     pub failed: Option<Note>,
+    /// Left out, unless the server says that there is no such node.
+    pub if_node_is_gone: Option<String>,
 }
 
 /// A write's verb. Every one is conditional on the version that the object carries.
@@ -109,7 +111,7 @@ impl Write {
 
     /// Only tell.
     pub fn tell(note: Note) -> Self {
-        Self { verb: Verb::Tell, told: Some(note), failed: None }
+        Self { told: Some(note), ..Self::silent(Verb::Tell) }
     }
 
     /// Tell this when it succeeded.
@@ -125,7 +127,13 @@ impl Write {
     }
 
     fn silent(verb: Verb) -> Self {
-        Self { verb, told: None, failed: None }
+        Self { verb, told: None, failed: None, if_node_is_gone: None }
+    }
+
+    /// Only if the server, asked by name, has no such node: what is cached may be old.
+    pub fn if_node_is_gone(mut self, node: &str) -> Self {
+        self.if_node_is_gone = Some(node.to_owned());
+        self
     }
 
     /// Many of these may run at once: they do not depend on each other.

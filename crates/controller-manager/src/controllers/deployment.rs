@@ -22,7 +22,7 @@ use proto::time::Time;
 
 use crate::pods;
 use crate::view::{BY_OWNER, View};
-use crate::write::{Note, Plan, Write};
+use crate::write::{Note, Plan, Verb, Write};
 use sets::Sets;
 
 /// Upstream's name of this controller.
@@ -152,7 +152,7 @@ impl Step<'_> {
     /// Status with its progress, and a look at its deadline.
     fn rollout(&self, sets: &Sets, writes: Vec<Write>) -> Plan {
         let mut plan = Plan { writes, again: None };
-        let creates = sets.new.is_none() && !plan.writes.is_empty();
+        let creates = plan.writes.iter().any(|write| matches!(write.verb, Verb::Create(_)));
         let mut status = status::of(self.deployment, sets, self.now);
         if creates {
             // The counts follow once the set exists; now only that it does is told.

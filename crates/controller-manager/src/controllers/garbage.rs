@@ -3,10 +3,14 @@
 //! [`Collector`] follows the metadata of every resource that can be listed, watched and deleted into a [`graph`]; what
 //! to do about one object is decided by [`decide`]. The graph may lag behind the server, so before anything is deleted
 //! the object is read again, owners that seem gone are asked for by name, and the deletion is tied to uid and version.
+//!
+//! **Invariant:** nothing is done before the first list of every followed resource is in the graph. An owner whose
+//! dependents are not known yet looks as if it had none: it would be let go, and its dependents be deleted after it.
 
 mod decide;
 mod follow;
 mod graph;
+mod lists;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +18,9 @@ use std::time::Duration;
 
 use client::params::{DeleteParams, Patch, WriteParams};
 use client::queue::WorkQueue;
+use client::recorder::Recorder;
 use client::{Client, DynApi, Error};
+use proto::core::v1::ObjectReference;
 use proto::keelson::api::v1::ApiResource;
 use proto::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::json;
@@ -22,6 +28,7 @@ use tokio::task::JoinSet;
 
 use decide::{Action, OwnerState};
 use graph::{Graph, Node};
+use lists::Lists;
 
 /// Upstream's name of this controller.
 pub const NAME: &str = "garbage-collector-controller";
@@ -45,12 +52,22 @@ pub struct Collector {
     /// Uids to look at.
     queue: WorkQueue<String>,
     kinds: Arc<Mutex<Kinds>>,
+    /// Whether the graph is complete.
+    lists: Lists,
+    recorder: Recorder,
 }
 
 impl Collector {
     /// Nothing is followed yet.
-    pub fn new(client: Client) -> Self {
-        Self { client, graph: Arc::default(), queue: WorkQueue::new(), kinds: Arc::default() }
+    pub fn new(client: Client, recorder: &Recorder) -> Self {
+        Self {
+            client,
+            graph: Arc::default(),
+            queue: WorkQueue::new(),
+            kinds: Arc::default(),
+            lists: Lists::default(),
+            recorder: recorder.speaking_as(NAME),
+        }
     }
 
     /// Follows what the server serves, and what it comes to serve.
@@ -62,7 +79,19 @@ impl Collector {
                 Ok(resources) => self.follow_all(&resources, &mut followed, &mut tasks),
                 Err(error) => tracing::warn!("garbage collection does not know what is served: {error}"),
             }
-            tokio::time::sleep(DISCOVERY_PERIOD).await;
+            let mut pause = std::pin::pin!(tokio::time::sleep(DISCOVERY_PERIOD));
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    Some(ended) = tasks.join_next() => {
+                        // One that is followed no more was aborted. A panic is passed on: a resource that nobody
+                        // follows would stand still in the graph, and objects be judged by it.
+                        if let Err(error) = ended && error.is_panic() {
+                            std::panic::resume_unwind(error.into_panic());
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -73,6 +102,7 @@ impl Collector {
         tasks: &mut JoinSet<()>,
     ) {
         let wanted = follow::collectable(resources);
+        self.lists.expect(wanted.iter().map(|resource| gvr(resource)).collect());
         {
             let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
             kinds.clear();
@@ -97,6 +127,7 @@ impl Collector {
     /// One worker.
     pub async fn work(self) {
         while let Some(uid) = self.queue.next().await {
+            self.lists.complete().await;
             match self.look(&uid).await {
                 Ok(()) => self.queue.forget(&uid),
                 Err(error) => {
@@ -135,7 +166,7 @@ impl Collector {
         }
         let mut owners = Vec::new();
         for owner in &meta.owner_references {
-            owners.push((owner, self.state_of(owner, &node.namespace).await?));
+            owners.push((owner, self.state_of(owner, &node).await?));
         }
         let states: Vec<OwnerState> = owners.iter().map(|(_, state)| *state).collect();
         let has_dependents = self.with_graph(|graph| graph.has_dependents(uid));
@@ -172,7 +203,7 @@ impl Collector {
     }
 
     /// What has become of an owner.
-    async fn state_of(&self, owner: &OwnerReference, namespace: &str) -> Result<OwnerState, Error> {
+    async fn state_of(&self, owner: &OwnerReference, of: &Node) -> Result<OwnerState, Error> {
         if let Some(known) = self.with_graph(|graph| graph.get(&owner.uid)) {
             return Ok(if known.waits_for_dependents() { OwnerState::Waiting } else { OwnerState::Solid });
         }
@@ -182,7 +213,12 @@ impl Collector {
             // A kind that is not served (any more): nothing can be said, so nothing is deleted.
             return Ok(OwnerState::Solid);
         };
-        let namespace = if namespaced { namespace } else { "" };
+        if namespaced && of.namespace.is_empty() {
+            // In which namespace the owner would be cannot be said; upstream leaves such objects alone, too.
+            self.tell_of_impossible_owner(owner, of);
+            return Ok(OwnerState::Solid);
+        }
+        let namespace = if namespaced { of.namespace.as_str() } else { "" };
         match self.api(&gvr).get(namespace, &owner.name, "").await {
             Ok(found) => {
                 let meta = found.metadata()?;
@@ -196,6 +232,24 @@ impl Collector {
             Err(error) if error.is_not_found() => Ok(OwnerState::Gone),
             Err(error) => Err(error),
         }
+    }
+
+    fn tell_of_impossible_owner(&self, owner: &OwnerReference, of: &Node) {
+        let kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kinds.iter().find(|(_, (gvr, _))| *gvr == of.gvr);
+        let Some(((api_version, kind), _)) = found else { return };
+        let involved = ObjectReference {
+            api_version: api_version.clone(),
+            kind: kind.clone(),
+            name: of.name.clone(),
+            uid: of.uid.clone(),
+            ..ObjectReference::default()
+        };
+        let message = format!(
+            "the owner {} {:?} is of a namespaced kind and cannot own an object of the cluster; remove the ownerReference",
+            owner.kind, owner.name
+        );
+        self.recorder.note(involved, "Warning", "OwnerRefInvalidNamespace", message);
     }
 
     async fn delete(&self, api: &DynApi, meta: &ObjectMeta, policy: &str) -> Result<(), Error> {

@@ -2,13 +2,15 @@
 //!
 //! A plan takes one step of: conditions, pods' readiness, taints. Taints that evict (NoExecute) are given out at a
 //! limited rate, more slowly (or not at all) while most of a zone is silent: then the fault is more likely in between.
+//! While no node of the whole cluster is ready, none is evicted from: upstream's "master disruption mode".
 
 mod heartbeat;
+mod zone;
 
 use std::time::Duration;
 
 use client::informer::Key;
-use proto::core::v1::{Node, NodeCondition, Pod, Taint};
+use proto::core::v1::{Node, NodeCondition, ObjectReference, Pod, Taint};
 use proto::time::Time;
 use tokio::time::Instant;
 
@@ -17,6 +19,7 @@ use crate::view::{BY_NODE, View};
 use crate::write::{Note, Plan, Write};
 
 pub use heartbeat::{EvictionRate, Heartbeats};
+use zone::Zones;
 
 /// Upstream's name of this controller.
 pub const NAME: &str = "node-lifecycle-controller";
@@ -27,7 +30,6 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const NO_SCHEDULE: &str = "NoSchedule";
 const NO_EXECUTE: &str = "NoExecute";
-const ZONE: &str = "topology.kubernetes.io/zone";
 /// Conditions that a kubelet keeps.
 const KEPT: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];
 /// Condition, the status that is bad, and the taint for it.
@@ -42,9 +44,10 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 /// `key` names a node.
 pub fn plan(view: &View, key: &Key, now: Time) -> Plan {
     let Some(node) = view.nodes.get("", &key.name) else {
-        view.heartbeats.forget(&key.name);
-        return Plan::none();
+        let Some(uid) = view.heartbeats.forget(&key.name) else { return Plan::none() };
+        return Plan::one(Write::tell(note(&key.name, &uid, "RemovingNode", "Removing Node", "from Controller")));
     };
+    let registered = view.heartbeats.register(&key.name, &node.metadata.uid);
     let silent = view.heartbeats.silent_for(&key.name, &sign_of_life(view, &node), Instant::now());
     let grace = if condition(&node, "Ready").is_some() {
         view.settings.node_monitor_grace_period
@@ -58,9 +61,30 @@ pub fn plan(view: &View, key: &Key, now: Time) -> Plan {
             plan.push(write);
         }
     }
+    if registered {
+        let told = note(&key.name, &node.metadata.uid, "RegisteredNode", "Registered Node", "in Controller");
+        plan.writes.insert(0, Write::tell(told));
+    }
     let period = view.settings.node_monitor_period.max(Duration::from_millis(100));
     plan.again = Some(period.min(grace.saturating_sub(silent).max(Duration::from_millis(100))));
     plan
+}
+
+/// The controller came to know a node, or no longer does.
+fn note(node: &str, uid: &str, reason: &'static str, what: &str, where_to: &str) -> Note {
+    Note {
+        component: COMPONENT,
+        involved: ObjectReference {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: node.to_owned(),
+            uid: uid.to_owned(),
+            ..ObjectReference::default()
+        },
+        kind: "Normal",
+        reason,
+        message: format!("Node {node} event: {what} {node} {where_to}"),
+    }
 }
 
 /// What changes whenever the kubelet shows life: its Lease's renewal, its status' heartbeat.
@@ -139,7 +163,14 @@ fn mark_pods(view: &View, node: &Node, now: Time) -> Plan {
 
 /// The node with the taints that its conditions ask for; none: it has them.
 fn taint(view: &View, node: &Node, now: Time) -> Option<Write> {
-    let wanted = wanted_taints(node);
+    let mut wanted = wanted_taints(node);
+    let ill = wanted.iter().any(|(_, effect)| *effect == NO_EXECUTE);
+    let zones = if ill { Zones::of(&view.nodes.list(), &view.settings) } else { Zones::default() };
+    if zones.all_silent() {
+        // Rather this process is cut off than all nodes are dead: nobody's pods go, and those that were to go stay.
+        wanted.retain(|(_, effect)| *effect != NO_EXECUTE);
+        view.evictions.start_anew(zones.names(), Instant::now());
+    }
     let is_ours = |taint: &Taint| match taint.effect.as_str() {
         NO_SCHEDULE => {
             [NOT_READY, UNREACHABLE, UNSCHEDULABLE].contains(&taint.key.as_str())
@@ -156,7 +187,7 @@ fn taint(view: &View, node: &Node, now: Time) -> Option<Write> {
             continue;
         }
         let evicting_already = node.spec.taints.iter().any(|taint| taint.effect == NO_EXECUTE && is_ours(taint));
-        if wanted.1 == NO_EXECUTE && !evicting_already && !may_evict(view, node) {
+        if wanted.1 == NO_EXECUTE && !evicting_already && !may_evict(view, &zones, node) {
             continue;
         }
         tainted.spec.taints.push(Taint {
@@ -191,24 +222,9 @@ fn wanted_taints(node: &Node) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Whether one more node of this zone may be emptied now.
-fn may_evict(view: &View, node: &Node) -> bool {
-    let zone = node.metadata.labels.get(ZONE).cloned().unwrap_or_default();
-    let nodes = view.nodes.list();
-    let of_zone = nodes.iter().filter(|other| other.metadata.labels.get(ZONE).cloned().unwrap_or_default() == zone);
-    let (mut total, mut bad) = (0_usize, 0_usize);
-    for other in of_zone {
-        total += 1;
-        bad += usize::from(ready_status(other) != "True");
-    }
-    let settings = &view.settings;
-    // A whole zone that is silent is emptied at the usual rate, as upstream does with a cluster of one node.
-    let partial = bad > 2 && bad < total && bad as f32 / total as f32 >= settings.unhealthy_zone_threshold;
-    let rate = match partial {
-        true if total > settings.large_cluster_size_threshold => settings.secondary_node_eviction_rate,
-        true => 0.0,
-        false => settings.node_eviction_rate,
-    };
-    view.evictions.take(&zone, rate, Instant::now())
+fn may_evict(view: &View, zones: &Zones, node: &Node) -> bool {
+    let zone = zone::name(node);
+    view.evictions.take(&zone, zones.rate(&zone, &view.settings), Instant::now())
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! Pods that nobody will end otherwise: of nodes that are no more, deleted before they were placed, ended long ago.
+//!
+//! A pod that is forced away may still run. So that a node does not exist is believed only when it was missing for a while
+//! by a clock that does not jump, and the server, asked for it by name, says so as well ([`Write::if_node_is_gone`]).
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use client::informer::Key;
 use proto::core::v1::{Pod, PodCondition};
 use proto::time::Time;
+use tokio::time::Instant;
 
 use crate::pods;
 use crate::view::View;
@@ -15,13 +21,19 @@ pub const NAME: &str = "pod-garbage-collector-controller";
 /// Pause between looks.
 const PERIOD_S: i64 = 20;
 /// A node may be missing for so long before its pods go: it may register again.
-const QUARANTINE_S: i64 = 40;
+const QUARANTINE: Duration = Duration::from_secs(40);
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// Looks at all pods; there is one key.
 pub fn plan(view: &View, _key: &Key, now: Time) -> Plan {
     let mut plan = Plan::none();
     let all = view.pods.list();
+    let absent: HashSet<&str> = all
+        .iter()
+        .map(|pod| pod.spec.node_name.as_str())
+        .filter(|node| !node.is_empty() && view.nodes.get("", node).is_none())
+        .collect();
+    let missing = view.absent_nodes.missing(&absent, Instant::now());
     for pod in &all {
         let going = pod.metadata.deletion_timestamp.is_some();
         let node = &pod.spec.node_name;
@@ -32,17 +44,16 @@ pub fn plan(view: &View, _key: &Key, now: Time) -> Plan {
             continue;
         }
         match view.nodes.get("", node) {
-            None if view.absent_nodes.missing_for_s(node, now) >= QUARANTINE_S => {
-                orphaned(pod, now, &mut plan);
+            None if missing.get(node.as_str()).is_some_and(|since| *since >= QUARANTINE) => {
+                orphaned(pod, now, &mut plan, true);
             }
             None => {}
             Some(found) => {
-                view.absent_nodes.is_here(node);
                 let abandoned = found.spec.taints.iter().any(|taint| taint.key == OUT_OF_SERVICE);
                 let ready =
                     found.status.conditions.iter().any(|known| known.r#type == "Ready" && known.status == "True");
                 if going && abandoned && !ready {
-                    orphaned(pod, now, &mut plan);
+                    orphaned(pod, now, &mut plan, false);
                 }
             }
         }
@@ -67,7 +78,8 @@ fn surplus(all: &[Arc<Pod>], limit: usize, plan: &mut Plan) {
 }
 
 /// Nobody will tell how it ended: it failed, and goes.
-fn orphaned(pod: &Pod, now: Time, plan: &mut Plan) {
+fn orphaned(pod: &Pod, now: Time, plan: &mut Plan, node_is_gone: bool) {
+    let sure = |write: Write| if node_is_gone { write.if_node_is_gone(&pod.spec.node_name) } else { write };
     if !pods::is_terminal(pod) {
         let mut failed = pod.clone();
         failed.status.phase = "Failed".to_owned();
@@ -81,9 +93,9 @@ fn orphaned(pod: &Pod, now: Time, plan: &mut Plan) {
             message: "PodGC: node no longer exists".to_owned(),
             ..PodCondition::default()
         });
-        plan.push(Write::update_status(failed));
+        plan.push(sure(Write::update_status(failed)));
     }
-    plan.push(force(pod));
+    plan.push(sure(force(pod)));
 }
 
 fn force(pod: &Pod) -> Write {
@@ -94,20 +106,22 @@ fn force(pod: &Pod) -> Write {
     write
 }
 
-/// Since when pods name nodes that do not exist.
+/// Since when pods name nodes that do not exist, by the monotonic clock.
 #[derive(Debug, Default)]
 pub struct AbsentNodes {
-    since: std::sync::Mutex<std::collections::HashMap<String, Time>>,
+    since: Mutex<HashMap<String, Instant>>,
 }
 
 impl AbsentNodes {
-    fn missing_for_s(&self, node: &str, now: Time) -> i64 {
-        let mut since = self.since.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        now.seconds - since.entry(node.to_owned()).or_insert(now).seconds
-    }
-
-    fn is_here(&self, node: &str) {
-        self.since.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(node);
+    /// For how long each of these nodes is missing; all others are forgotten.
+    fn missing<'a>(&self, absent: &HashSet<&'a str>, now: Instant) -> HashMap<&'a str, Duration> {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|node, _| absent.contains(node.as_str()));
+        let missing = absent.iter().map(|node| {
+            let first = *since.entry((*node).to_owned()).or_insert(now);
+            (*node, now.saturating_duration_since(first))
+        });
+        missing.collect()
     }
 }
 
@@ -134,18 +148,42 @@ mod tests {
         names.collect()
     }
 
-    #[test]
-    fn pods_of_a_lost_node_go_after_the_quarantine() {
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_of_a_lost_node_go_after_the_quarantine() {
         let view = sim::view();
         view.nodes.put(sim::node("here"));
         view.pods.put(pod("a", |pod| pod.spec.node_name = "gone".into()));
         view.pods.put(pod("b", |pod| pod.spec.node_name = "here".into()));
         assert!(deleted(&view, 100).is_empty());
+        assert!(deleted(&view, 100_000).is_empty(), "a wall clock that jumps");
+        pass(39).await;
         assert!(deleted(&view, 139).is_empty());
+        pass(1).await;
         assert_eq!(deleted(&view, 140), ["a"]);
         let plan = plan(&view, &Key::default(), Time::from_unix(140));
+        assert!(plan.writes.iter().all(|write| write.if_node_is_gone.as_deref() == Some("gone")));
         let Verb::UpdateStatus(failed) = &plan.writes[0].verb else { panic!("marked first") };
         assert_eq!(failed.downcast_ref::<Pod>().expect("a pod").status.phase, "Failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn node_that_was_missing_long_ago_gets_its_quarantine_again() {
+        let view = sim::view();
+        view.pods.put(pod("a", |pod| pod.spec.node_name = "x".into()));
+        assert!(deleted(&view, 0).is_empty());
+        pass(30).await;
+        // It comes, and nobody names it; then it goes again, and is named.
+        view.nodes.put(sim::node("x"));
+        view.pods.remove(pod("a", |_| {}));
+        assert!(deleted(&view, 30).is_empty());
+        pass(1000).await;
+        view.nodes.remove(sim::node("x"));
+        view.pods.put(pod("b", |pod| pod.spec.node_name = "x".into()));
+        assert!(deleted(&view, 1030).is_empty());
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! Pods leave nodes whose NoExecute taints they do not tolerate, or no longer tolerate.
+//!
+//! For how long a pod was made to tolerate a taint counts from when the taint was added. A taint made by hand does not say
+//! when that was: then it counts from when this controller first saw pod and taint together ([`Sightings`]).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use client::informer::Key;
-use proto::core::v1::{Node, Pod, PodCondition, Taint, Toleration};
+use proto::core::v1::{Node, ObjectReference, Pod, PodCondition, Taint, Toleration};
 use proto::time::Time;
 
 use crate::pods;
@@ -15,21 +21,51 @@ const DISRUPTION: &str = "DisruptionTarget";
 
 /// `key` names a pod.
 pub fn plan(view: &View, key: &Key, now: Time) -> Plan {
-    let Some(pod) = view.pods.get_key(key) else { return Plan::none() };
-    if pod.metadata.deletion_timestamp.is_some() || pods::is_terminal(&pod) || pod.spec.node_name.is_empty() {
+    let living = view.pods.get_key(key).filter(|pod| {
+        pod.metadata.deletion_timestamp.is_none() && !pods::is_terminal(pod) && !pod.spec.node_name.is_empty()
+    });
+    let Some(pod) = living else {
+        view.sightings.forget(key);
         return Plan::none();
-    }
+    };
+    // A node that is gone is another controller's.
     let Some(node) = view.nodes.get("", &pod.spec.node_name) else { return Plan::none() };
-    let Some(due) = due(&pod, &node, now) else { return Plan::none() };
+    let taints: Vec<Taint> = node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE).cloned().collect();
+    let taints = view.sightings.dated(key, &pod.metadata.uid, taints, now);
+    let Some(due) = due(&pod, &taints, now) else {
+        let waited = view.sightings.set_waiting(key, false);
+        return if waited { Plan::one(Write::tell(cancelled(&pod))) } else { Plan::none() };
+    };
     if due.seconds > now.seconds {
+        view.sightings.set_waiting(key, true);
         let mut plan = Plan::none();
-        plan.again_after_s(due.seconds - now.seconds);
+        plan.again_after_s(due.seconds.saturating_sub(now.seconds));
         return plan;
     }
+    view.sightings.set_waiting(key, false);
     evict(&pod, now)
 }
 
-/// The pods that a node's change concerns.
+/// The pod may stay after all.
+fn cancelled(pod: &Pod) -> Note {
+    let meta = &pod.metadata;
+    Note {
+        component: NAME,
+        involved: ObjectReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            ..ObjectReference::default()
+        },
+        kind: "Normal",
+        reason: "TaintManagerEviction",
+        message: format!("Cancelling deletion of Pod {}/{}", meta.namespace, meta.name),
+    }
+}
+
+/// The pods that a node's change concerns, if it has or had (`node` is either state) a taint that evicts.
 pub fn concerned(view: &View, node: &Node) -> Vec<Key> {
     if !node.spec.taints.iter().any(|taint| taint.effect == NO_EXECUTE) {
         return Vec::new();
@@ -38,9 +74,8 @@ pub fn concerned(view: &View, node: &Node) -> Vec<Key> {
 }
 
 /// When the pod must go; none: it may stay for ever.
-fn due(pod: &Pod, node: &Node, now: Time) -> Option<Time> {
-    let taints = node.spec.taints.iter().filter(|taint| taint.effect == NO_EXECUTE);
-    taints.filter_map(|taint| due_for(pod, taint, now)).min()
+fn due(pod: &Pod, taints: &[Taint], now: Time) -> Option<Time> {
+    taints.iter().filter_map(|taint| due_for(pod, taint, now)).min()
 }
 
 fn due_for(pod: &Pod, taint: &Taint, now: Time) -> Option<Time> {
@@ -50,7 +85,7 @@ fn due_for(pod: &Pod, taint: &Taint, now: Time) -> Option<Time> {
         return Some(now);
     }
     let shortest = tolerated.iter().filter_map(|toleration| toleration.toleration_seconds).min()?;
-    Some(Time::from_unix(since.seconds + shortest.max(0)))
+    Some(Time::from_unix(since.seconds.saturating_add(shortest.max(0))))
 }
 
 /// An empty key with Exists tolerates everything; an empty effect every effect.
@@ -95,6 +130,60 @@ fn delete(pod: &Pod) -> Write {
     Write::delete(pod).telling(Note::normal(NAME, pod, "TaintManagerEviction", message))
 }
 
+/// Since when pods are together with taints that do not say since when they are there.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    seen: Mutex<HashMap<Key, Sighting>>,
+}
+
+#[derive(Debug, Default)]
+struct Sighting {
+    /// The pod's uid.
+    uid: String,
+    /// Key and value of a taint, and when it was first seen.
+    taints: Vec<(String, String, Time)>,
+    /// The pod's time runs.
+    waiting: bool,
+}
+
+impl Sightings {
+    /// Gives the taints with their times; forgets those that are there no more.
+    fn dated(&self, pod: &Key, uid: &str, mut taints: Vec<Taint>, now: Time) -> Vec<Taint> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if taints.is_empty() && !seen.contains_key(pod) {
+            return taints;
+        }
+        let known = seen.entry(pod.clone()).or_default();
+        if known.uid != uid {
+            *known = Sighting { uid: uid.to_owned(), ..Sighting::default() };
+        }
+        let before = std::mem::take(&mut known.taints);
+        for taint in taints.iter_mut().filter(|taint| taint.time_added.is_none()) {
+            let found = before.iter().find(|(key, value, _)| *key == taint.key && *value == taint.value);
+            let since = found.map_or(now, |(_, _, since)| *since);
+            known.taints.push((taint.key.clone(), taint.value.clone(), since));
+            taint.time_added = Some(since);
+        }
+        taints
+    }
+
+    /// Notes whether the pod's time runs. Gives whether it did.
+    fn set_waiting(&self, pod: &Key, waiting: bool) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = seen.get_mut(pod) else { return false };
+        let before = std::mem::replace(&mut known.waiting, waiting);
+        if !waiting && known.taints.is_empty() {
+            seen.remove(pod);
+        }
+        before
+    }
+
+    /// The pod is gone, or goes.
+    fn forget(&self, pod: &Key) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(pod);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +211,64 @@ mod tests {
         view.pods.put(pod);
         let plan = plan(&view, &Key::new("n", "p"), Time::from_unix(110));
         (plan.writes.len(), plan.again.map(|pause| pause.as_secs()))
+    }
+
+    /// A pod that tolerates the taint "a" for 30 s, on a node with these taints.
+    fn view_with(taints: Vec<Taint>) -> View {
+        let view = sim::view();
+        set_taints(&view, taints);
+        let mut pod = Pod::default();
+        pod.metadata.namespace = "n".into();
+        pod.metadata.name = "p".into();
+        pod.metadata.uid = "uid".into();
+        sim::ready(&mut pod, 0);
+        pod.spec.tolerations = vec![toleration("a", Some(30))];
+        view.pods.put(pod);
+        view
+    }
+
+    fn set_taints(view: &View, taints: Vec<Taint>) {
+        let mut node = sim::node("node");
+        node.spec.taints = taints;
+        node.metadata.resource_version = (view.nodes.revision() + 1).to_string();
+        view.nodes.put(node);
+    }
+
+    /// What a look at this second does: evict, wait so long, tell, or nothing.
+    fn look(view: &View, second: i64) -> String {
+        let plan = plan(view, &Key::new("n", "p"), Time::from_unix(second));
+        let told = plan.writes.iter().filter_map(|write| write.told.as_ref());
+        match (told.map(|note| note.message.clone()).next(), plan.again) {
+            (Some(message), _) => message,
+            (None, Some(pause)) => format!("wait {}", pause.as_secs()),
+            (None, None) => "nothing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn taint_made_by_hand_counts_from_when_it_was_first_seen() {
+        let by_hand = Taint { time_added: None, ..taint("a") };
+        let view = view_with(vec![by_hand.clone()]);
+        assert_eq!(look(&view, 100), "wait 30");
+        assert_eq!(look(&view, 120), "wait 10", "each look is not a new beginning");
+        assert_eq!(look(&view, 130), "Marking for deletion Pod n/p");
+
+        let view = view_with(vec![by_hand.clone()]);
+        assert_eq!(look(&view, 100), "wait 30");
+        set_taints(&view, vec![]);
+        assert_eq!(look(&view, 120), "Cancelling deletion of Pod n/p");
+        assert_eq!(look(&view, 121), "nothing");
+        set_taints(&view, vec![by_hand]);
+        assert_eq!(look(&view, 200), "wait 30", "taken away and given anew");
+    }
+
+    #[test]
+    fn pod_may_tolerate_for_as_long_as_can_be_written() {
+        let view = view_with(vec![taint("a")]);
+        let mut pod = (*view.pods.get("n", "p").expect("the pod")).clone();
+        pod.spec.tolerations[0].toleration_seconds = Some(i64::MAX);
+        view.pods.put(pod);
+        assert!(look(&view, -100).starts_with("wait"), "and no sum overflows");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use client::informer::{Change, Informer, Key, Store};
+use client::recorder::Recorder;
 use client::{Client, ListParams};
 use proto::Object;
 use proto::core::v1::{Pod, Service};
@@ -144,7 +145,7 @@ pub fn informers(client: &Client, view: &Arc<View>, controllers: &Arc<Vec<Arc<Co
     follow(client, &view.nodes, everything(), tasks, move |change| {
         w.add(node_ipam::NAME, change.key.clone());
         w.add(node_lifecycle::NAME, change.key.clone());
-        if let Some(node) = &change.new {
+        for node in both(change) {
             w.add_all(taint_eviction::NAME, taint_eviction::concerned(&w.view, node));
         }
     });
@@ -213,6 +214,7 @@ pub async fn wait_synced(view: &View) {
 pub fn tasks(
     flags: &Flags,
     client: &Client,
+    recorder: &Recorder,
     view: &Arc<View>,
     controllers: &[Arc<Controller>],
     tasks: &mut JoinSet<()>,
@@ -224,12 +226,16 @@ pub fn tasks(
                 tasks.spawn(emptier.clone().run());
             }
         }
+        if let (root_ca::CONTROLLER, Some(path)) = (controller.name, &flags.root_ca_file) {
+            let reader = root_ca::Reader { path: path.clone(), view: view.clone(), queue: controller.queue.clone() };
+            tasks.spawn(reader.run());
+        }
         if controller.name == pod_gc::NAME {
             controller.queue.add(Key::default());
         }
     }
     if flags.runs(garbage::NAME) {
-        let collector = garbage::Collector::new(client.clone());
+        let collector = garbage::Collector::new(client.clone(), recorder);
         tasks.spawn(collector.clone().run());
         for _ in 0..flags.concurrent_gc_syncs.max(1) {
             tasks.spawn(collector.clone().work());

@@ -12,6 +12,7 @@ const REPLICA_FAILURE: &str = "ReplicaFailure";
 const NEW_SET_AVAILABLE: &str = "NewReplicaSetAvailable";
 const TIMED_OUT: &str = "ProgressDeadlineExceeded";
 const PAUSED: &str = "DeploymentPaused";
+const RESUMED: &str = "DeploymentResumed";
 
 fn find<'a>(conditions: &'a [DeploymentCondition], kind: &str) -> Option<&'a DeploymentCondition> {
     conditions.iter().find(|condition| condition.r#type == kind)
@@ -54,9 +55,11 @@ fn deadline_s(deployment: &Deployment) -> Option<i64> {
     deployment.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX).map(i64::from)
 }
 
-/// A set of the current template was made.
+/// A set of the current template was made. Where a rollout was just resumed that is not told: as upstream has it, its next
+/// word is that the set is progressing.
 pub fn set_created(deployment: &Deployment, status: &mut DeploymentStatus, name: &str, now: Time) {
-    if deadline_s(deployment).is_some() {
+    let resumed = find(&status.conditions, PROGRESSING).is_some_and(|current| current.reason == RESUMED);
+    if deadline_s(deployment).is_some() && !resumed {
         let message = format!("Created new replica set {name:?}");
         set(&mut status.conditions, PROGRESSING, "True", "NewReplicaSetCreated", message, now);
     }
@@ -72,7 +75,7 @@ pub fn paused(deployment: &Deployment, now: Time) -> Option<Vec<DeploymentCondit
     }
     let (reason, message) = match (deployment.spec.paused, reason == PAUSED) {
         (true, false) => (PAUSED, "Deployment is paused"),
-        (false, true) => ("DeploymentResumed", "Deployment is resumed"),
+        (false, true) => (RESUMED, "Deployment is resumed"),
         _ => return None,
     };
     let mut conditions = deployment.status.conditions.clone();

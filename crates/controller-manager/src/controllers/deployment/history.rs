@@ -24,7 +24,7 @@ fn revision(set: &ReplicaSet) -> i64 {
 
 /// The number of the set of the current template: beyond all old ones.
 pub fn next_revision(sets: &Sets) -> i64 {
-    sets.old.iter().map(|set| revision(set)).max().unwrap_or(0) + 1
+    sets.old.iter().map(|set| revision(set)).max().unwrap_or(0).saturating_add(1)
 }
 
 /// Numbers a set; a former number of it joins its history.

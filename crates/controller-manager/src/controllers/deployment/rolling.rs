@@ -38,7 +38,11 @@ fn bounds(deployment: &Deployment) -> (i32, i32) {
 pub fn scale_new(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
     let Some(new) = &sets.new else { return Vec::new() };
     let (have, wanted) = (replicas(new), wanted(deployment));
-    let size = if have > wanted { wanted } else { have + sets.room(wanted + max_surge(deployment)).min(wanted - have) };
+    let size = if have > wanted {
+        wanted
+    } else {
+        have + sets.room(wanted.saturating_add(max_surge(deployment))).min(wanted - have)
+    };
     if size == have { Vec::new() } else { vec![scale::write(deployment, new, size)] }
 }
 
@@ -48,7 +52,7 @@ pub fn scale_old(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
     let least = wanted(deployment) - max_unavailable(deployment);
     let new_available = new.status.available_replicas.min(replicas(new));
     let new_unavailable = replicas(new) - new_available;
-    let mut spare = sets.total() - least - new_unavailable;
+    let mut spare = sets.total().saturating_sub(least).saturating_sub(new_unavailable);
     let mut sizes: BTreeMap<usize, i32> = BTreeMap::new();
     let mut available = new_available;
     for (index, set) in sets.old.iter().enumerate() {
@@ -56,10 +60,10 @@ pub fn scale_old(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
         let alive = set.status.available_replicas.min(have);
         let ill = (have - alive).min(spare).max(0);
         spare -= ill;
-        available += alive;
+        available = available.saturating_add(alive);
         sizes.insert(index, have - ill);
     }
-    let mut healthy_spare = (available - least).min(spare).max(0);
+    let mut healthy_spare = available.saturating_sub(least).min(spare).max(0);
     for size in sizes.values_mut() {
         let less = healthy_spare.min(*size);
         healthy_spare -= less;

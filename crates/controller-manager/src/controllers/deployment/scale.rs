@@ -37,7 +37,7 @@ pub fn annotate(deployment: &Deployment, set: &mut ReplicaSet) {
 
 fn remembered(deployment: &Deployment) -> (String, String) {
     let wanted = wanted(deployment);
-    (wanted.to_string(), (wanted + max_surge(deployment)).to_string())
+    (wanted.to_string(), wanted.saturating_add(max_surge(deployment)).to_string())
 }
 
 /// The Deployment's size was changed since its sets were scaled.
@@ -64,7 +64,7 @@ pub fn plan(deployment: &Deployment, sets: &Sets) -> Vec<Write> {
     if deployment.spec.strategy.r#type != "RollingUpdate" {
         return Vec::new();
     }
-    let allowed = if wanted > 0 { wanted + max_surge(deployment) } else { 0 };
+    let allowed = if wanted > 0 { wanted.saturating_add(max_surge(deployment)) } else { 0 };
     resize(deployment, shared(deployment, active, allowed))
 }
 
@@ -81,7 +81,7 @@ fn shared<'a>(
     mut active: Vec<&'a Arc<ReplicaSet>>,
     allowed: i32,
 ) -> Vec<(&'a Arc<ReplicaSet>, i32)> {
-    let to_add = allowed - active.iter().map(|set| replicas(set)).sum::<i32>();
+    let to_add = allowed - active.iter().map(|set| replicas(set)).fold(0, i32::saturating_add);
     let age = |set: &ReplicaSet| set.metadata.creation_timestamp;
     if to_add > 0 {
         active.sort_by_key(|set| (Reverse(replicas(set)), Reverse(age(set)), set.metadata.name.clone()));
@@ -96,11 +96,11 @@ fn shared<'a>(
             let part = share(deployment, set, allowed);
             let part = if to_add > 0 { part.clamp(0, left) } else { part.clamp(left, 0) };
             added += part;
-            (set, replicas(set) + part)
+            (set, replicas(set).saturating_add(part))
         })
         .collect();
     if let Some((_, size)) = sizes.first_mut() {
-        *size = (*size + to_add - added).max(0);
+        *size = size.saturating_add(to_add - added).max(0);
     }
     sizes
 }
@@ -117,8 +117,8 @@ fn share(deployment: &Deployment, set: &ReplicaSet, allowed: i32) -> i32 {
         return 0;
     }
     let size = f64::from(have) * f64::from(allowed) / f64::from(before);
-    // Sizes are i32 and the factor is small: the rounded value fits.
-    size.round() as i32 - have
+    // `as` cuts off at what an i32 can hold.
+    (size.round() as i32).saturating_sub(have)
 }
 
 /// Writes for those whose size, or what is remembered on them, changes.

@@ -53,14 +53,15 @@ impl Sets {
     ///
     /// A size alone does not tell: a set that was made smaller may not have deleted its pods yet.
     pub fn room(&self, most: i32) -> i32 {
-        let old = self.old.iter().map(|set| has_or_wants(set)).sum::<Option<i32>>();
+        let old =
+            self.old.iter().map(|set| has_or_wants(set)).try_fold(0, |sum: i32, more| Some(sum.saturating_add(more?)));
         let new = self.new.as_ref().map_or(0, |set| replicas(set).max(set.status.replicas));
-        old.map_or(0, |old| (most - old - new).max(0))
+        old.map_or(0, |old| most.saturating_sub(old).saturating_sub(new).max(0))
     }
 
     /// How many pods all sets want.
     pub fn total(&self) -> i32 {
-        self.all().map(|set| replicas(set)).sum()
+        self.all().map(|set| replicas(set)).fold(0, i32::saturating_add)
     }
 }
 

@@ -9,8 +9,9 @@ use super::sets::{Sets, wanted};
 
 /// The status, progress not yet judged.
 pub fn of(deployment: &Deployment, sets: &Sets, now: Time) -> DeploymentStatus {
-    let sum =
-        |count: fn(&proto::apps::v1::ReplicaSetStatus) -> i32| sets.all().map(|set| count(&set.status)).sum::<i32>();
+    let sum = |count: fn(&proto::apps::v1::ReplicaSetStatus) -> i32| {
+        sets.all().map(|set| count(&set.status)).fold(0, i32::saturating_add)
+    };
     let available = sum(|status| status.available_replicas);
     let terminating = sum(|status| status.terminating_replicas.unwrap_or(0));
     let mut status = DeploymentStatus {
@@ -19,12 +20,12 @@ pub fn of(deployment: &Deployment, sets: &Sets, now: Time) -> DeploymentStatus {
         updated_replicas: sets.new.as_ref().map_or(0, |new| new.status.replicas),
         ready_replicas: sum(|status| status.ready_replicas),
         available_replicas: available,
-        unavailable_replicas: (sets.total() - available).max(0),
+        unavailable_replicas: sets.total().saturating_sub(available).max(0),
         terminating_replicas: Some(terminating),
         conditions: deployment.status.conditions.clone(),
         collision_count: deployment.status.collision_count,
     };
-    let enough = available >= wanted(deployment) - max_unavailable(deployment);
+    let enough = available >= wanted(deployment).saturating_sub(max_unavailable(deployment));
     conditions::available(&mut status, enough, now);
     status
 }
@@ -41,7 +42,7 @@ pub fn is_complete(deployment: &Deployment, status: &DeploymentStatus) -> bool {
 /// Something got better since the status before.
 pub fn is_progressing(before: &DeploymentStatus, now: &DeploymentStatus) -> bool {
     now.updated_replicas > before.updated_replicas
-        || now.replicas - now.updated_replicas < before.replicas - before.updated_replicas
+        || now.replicas.saturating_sub(now.updated_replicas) < before.replicas.saturating_sub(before.updated_replicas)
         || now.ready_replicas > before.ready_replicas
         || now.available_replicas > before.available_replicas
 }

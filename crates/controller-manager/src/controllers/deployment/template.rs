@@ -51,7 +51,7 @@ pub fn collision(deployment: &Deployment, sets: &Sets) -> Option<i32> {
     let mut count = deployment.status.collision_count;
     let mut moved = false;
     while sets.taken.contains(&name_with(deployment, count)) {
-        count = Some(count.unwrap_or(0) + 1);
+        count = Some(count.unwrap_or(0).wrapping_add(1));
         moved = true;
     }
     count.filter(|_| moved)
@@ -107,5 +107,5 @@ fn first_replicas(deployment: &Deployment, sets: &Sets) -> i32 {
     if deployment.spec.strategy.r#type == "Recreate" {
         return wanted;
     }
-    sets.room(wanted + max_surge(deployment)).min(wanted)
+    sets.room(wanted.saturating_add(max_surge(deployment))).min(wanted)
 }

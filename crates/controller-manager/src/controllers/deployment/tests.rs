@@ -210,6 +210,94 @@ fn refused_pods_show_on_the_deployment() {
     assert_eq!(sim.condition("ReplicaFailure"), "");
 }
 
+/// The reasons that Progressing goes through, until nothing happens any more; pods end one by one.
+fn reasons_of_progress(sim: &mut Sim) -> Vec<String> {
+    let mut seen: Vec<String> = vec![sim.condition("Progressing")];
+    for _ in 0..300 {
+        sim.deliver_all();
+        let wrote = sim.look_deployment();
+        let now = sim.condition("Progressing");
+        if seen.last() != Some(&now) {
+            seen.push(now);
+        }
+        sim.deliver_all();
+        if !(wrote | sim.look_sets(None)) && !sim.end_pods(Some(0)) && !sim.start_pod() {
+            return seen;
+        }
+    }
+    panic!("it never ends: {seen:?}");
+}
+
+#[test]
+fn recreated_deployment_tells_of_its_new_set_when_it_is_made() {
+    let mut deployment = sim::deployment(3);
+    deployment.spec.strategy.r#type = "Recreate".into();
+    let mut sim = sim(deployment);
+    set_image(&mut sim, "two");
+    let expect = [
+        "True NewReplicaSetAvailable",
+        "True NewReplicaSetCreated",
+        "True ReplicaSetUpdated",
+        "True NewReplicaSetAvailable",
+    ];
+    assert_eq!(reasons_of_progress(&mut sim), expect);
+
+    // While old pods end nothing new is there to tell of.
+    set_image(&mut sim, "three");
+    for _ in 0..10 {
+        sim.deliver_all();
+        sim.look_deployment();
+        sim.look_sets(None);
+        assert_eq!(sim.condition("Progressing"), "True NewReplicaSetAvailable");
+    }
+    assert_eq!(reasons_of_progress(&mut sim), expect);
+}
+
+#[test]
+fn resumed_rollout_tells_that_it_progresses() {
+    let mut sim = sim(with_bounds(2, "25%", "25%"));
+    sim.change::<Deployment>("d", |deployment| {
+        deployment.spec.paused = true;
+        deployment.spec.template.spec.containers[0].image = "two".into();
+    });
+    sim.settle();
+    sim.change::<Deployment>("d", |deployment| deployment.spec.paused = false);
+    let expect = [
+        "Unknown DeploymentPaused",
+        "Unknown DeploymentResumed",
+        "True ReplicaSetUpdated",
+        "True NewReplicaSetAvailable",
+    ];
+    assert_eq!(reasons_of_progress(&mut sim), expect);
+}
+
+/// Debug builds panic where a sum overflows.
+#[test]
+fn numbers_at_the_end_of_their_range_are_planned_with() {
+    for (surge, unavailable) in [("25%", "25%"), ("2147483647", "2147483647"), ("100%", "0")] {
+        let mut sim = Sim::new();
+        sim.create(with_bounds(i32::MAX, surge, unavailable));
+        for image in ["one", "two"] {
+            set_image(&mut sim, image);
+            for _ in 0..6 {
+                sim.deliver_all();
+                sim.look_deployment();
+                for set in sets(&sim) {
+                    sim.change::<ReplicaSet>(&set.metadata.name, |set| {
+                        set.status.observed_generation = set.metadata.generation;
+                        set.status.replicas = sets::replicas(set);
+                        set.status.available_replicas = sets::replicas(set);
+                    });
+                }
+            }
+        }
+        sim.change::<Deployment>("d", |deployment| deployment.spec.replicas = Some(7));
+        sim.deliver_all();
+        sim.look_deployment();
+        assert!(sim.events.iter().any(|event| event.contains("Scaled")), "{:?}", sim.events);
+    }
+}
+
 #[test]
 fn old_revisions_beyond_the_limit_go() {
     let mut deployment = sim::deployment(1);

@@ -46,6 +46,9 @@ pub async fn run(collector: Collector, gvr: Gvr) {
         if let Err(error) = ended {
             if error.is_expired() {
                 revision = None;
+            } else if revision.is_none() && !error.is_unavailable() {
+                // Nothing is collected until this is mended.
+                tracing::warn!(resource = gvr.2, "garbage collection waits, since these cannot be listed: {error}");
             } else {
                 tracing::debug!(resource = gvr.2, "not followed: {error}");
             }
@@ -65,6 +68,7 @@ async fn list(collector: &Collector, gvr: &Gvr) -> Result<i64, Error> {
     for uid in collector.with_graph(|graph| graph.vanished(gvr, &listed)) {
         collector.removed(&uid);
     }
+    collector.lists.listed(gvr);
     Ok(list.resource_version)
 }
 

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Heartbeats {
     seen: Mutex<HashMap<String, (String, Instant)>>,
+    /// Uids of the nodes that were told of.
+    registered: Mutex<HashMap<String, String>>,
 }
 
 impl Heartbeats {
@@ -28,9 +30,16 @@ impl Heartbeats {
         }
     }
 
-    /// A node is gone.
-    pub fn forget(&self, node: &str) {
+    /// Notes that a node exists. True: that is new.
+    pub fn register(&self, node: &str, uid: &str) -> bool {
+        let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
+        registered.insert(node.to_owned(), uid.to_owned()).as_deref() != Some(uid)
+    }
+
+    /// A node is gone. Gives its uid, if it was known.
+    pub fn forget(&self, node: &str) -> Option<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner).remove(node)
     }
 }
 
@@ -42,6 +51,12 @@ pub struct EvictionRate {
 }
 
 impl EvictionRate {
+    /// The next turn of these zones is as far away as if one had just been taken.
+    pub fn start_anew<'a>(&self, zones: impl Iterator<Item = &'a str>, now: Instant) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.extend(zones.map(|zone| (zone.to_owned(), now)));
+    }
+
     /// Takes one turn, if the rate (per second) allows.
     pub fn take(&self, zone: &str, rate: f32, now: Instant) -> bool {
         if rate <= 0.0 {

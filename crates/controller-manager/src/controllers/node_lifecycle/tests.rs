@@ -45,6 +45,7 @@ async fn pass(seconds: u64) {
 #[tokio::test(start_paused = true)]
 async fn silent_node_is_marked_tainted_and_its_pods_unready() {
     let mut sim = Sim::new();
+    sim.create(node("fine"));
     sim.create(node("a"));
     let mut pod = Pod::default();
     pod.metadata.namespace = "n".into();
@@ -69,7 +70,13 @@ async fn silent_node_is_marked_tainted_and_its_pods_unready() {
     );
     assert_eq!(taints(&sim, "a"), [format!("{UNREACHABLE}:NoSchedule"), format!("{UNREACHABLE}:NoExecute")]);
     assert!(!pods::is_ready(&sim.get::<Pod>("p")));
-    assert_eq!(sim.events, ["NodeNotReady Node a status is now: NodeNotReady", "NodeNotReady Node is not ready"]);
+    let expect = [
+        "RegisteredNode Node a event: Registered Node a in Controller",
+        "NodeNotReady Node a status is now: NodeNotReady",
+        "NodeNotReady Node is not ready",
+    ];
+    let of_a: Vec<_> = sim.events.iter().filter(|event| !event.contains("fine")).collect();
+    assert_eq!(of_a, expect.iter().collect::<Vec<_>>());
 
     // The kubelet is back: its status says so, and the taints go.
     renew(&mut sim, "a", 2);
@@ -150,4 +157,61 @@ async fn pressure_and_cordon_are_tainted_and_foreign_taints_stay() {
         "node.kubernetes.io/unschedulable:NoSchedule",
     ];
     assert_eq!(taints(&sim, "a"), expect);
+}
+
+fn fall_silent(sim: &mut Sim, name: &str) {
+    sim.change::<Node>(name, |node| node.status.conditions[3].status = "Unknown".into());
+    settle(sim, name);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_of_the_whole_cluster_evicts_nobody() {
+    let mut sim = Sim::new();
+    for (name, zone) in [("a", "x"), ("b", "y")] {
+        let mut node = node(name);
+        node.metadata.labels.insert("topology.kubernetes.io/zone".into(), zone.into());
+        sim.create(node);
+        settle(&mut sim, name);
+    }
+    let evicts = |sim: &Sim, name: &str| taints(sim, name).contains(&format!("{UNREACHABLE}:NoExecute"));
+    fall_silent(&mut sim, "a");
+    assert!(evicts(&sim, "a"), "one zone is lost, the other lives");
+    fall_silent(&mut sim, "b");
+    settle(&mut sim, "a");
+    for name in ["a", "b"] {
+        assert_eq!(taints(&sim, name), [format!("{UNREACHABLE}:NoSchedule")], "the fault is here");
+    }
+    pass(3600).await;
+    settle(&mut sim, "a");
+    assert!(!evicts(&sim, "a"));
+
+    // One is heard again: the other gets the time of a turn to be heard, too.
+    sim.change::<Node>("b", |node| {
+        let ready = &mut node.status.conditions[3];
+        (ready.status, ready.last_heartbeat_time) = ("True".into(), Time::from_unix(5));
+    });
+    settle(&mut sim, "b");
+    settle(&mut sim, "a");
+    assert!(!evicts(&sim, "a"));
+    pass(11).await;
+    settle(&mut sim, "a");
+    assert!(evicts(&sim, "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_told_of_once_when_they_come_and_when_they_go() {
+    let mut sim = Sim::new();
+    sim.create(node("a"));
+    settle(&mut sim, "a");
+    settle(&mut sim, "a");
+    sim.view.nodes.remove(sim.get::<Node>("a"));
+    for _ in 0..2 {
+        let plan = plan(&sim.view, &Key::new("", "a"), Time::from_unix(sim.now));
+        sim.carry_out(plan);
+    }
+    let expect = [
+        "RegisteredNode Node a event: Registered Node a in Controller",
+        "RemovingNode Node a event: Removing Node a from Controller",
+    ];
+    assert_eq!(sim.events, expect);
 }
