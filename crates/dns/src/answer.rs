@@ -44,6 +44,8 @@ pub enum Answer {
     NoName,
     /// Not ours to answer.
     Elsewhere,
+    /// Ours, but the zone is not complete: asked again, the answer may be another one.
+    NotYet,
 }
 
 impl Authority {
@@ -58,9 +60,10 @@ impl Authority {
     pub fn answer(&self, zone: &Zone, name: &Name, kind: RecordType) -> Answer {
         let text = name.to_ascii().trim_end_matches('.').to_ascii_lowercase();
         if let Some(relative) = self.relative(&text) {
-            return self.answer_ours(zone, name, relative, kind);
+            return if zone.is_complete() { self.answer_ours(zone, name, relative, kind) } else { Answer::NotYet };
         }
         match reverse_address(&text) {
+            Some(_) if !zone.is_complete() => Answer::NotYet,
             Some(address) => self.answer_reverse(zone, name, &address, kind),
             None => Answer::Elsewhere,
         }

@@ -1,6 +1,11 @@
 //! Asks the node's resolvers what the cluster does not know.
+//!
+//! Which they are may change while the server runs (a DHCP client, a VPN): a question looks at the file again when the
+//! last look was a while ago, so an idle server does nothing.
 
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
@@ -9,11 +14,15 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use tokio::time::Instant;
 
 /// How many answers are kept.
 const CACHE_MAX: u64 = 4096;
 /// How long one resolver may take before the next is asked.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How old the last look at resolv.conf may be.
+const READ_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why there are no resolvers to forward to.
 #[derive(Debug, thiserror::Error)]
@@ -40,45 +49,101 @@ pub enum Forwarded {
 
 /// The node's resolvers; none where the node has none.
 pub struct Forwarder {
-    resolver: Option<TokioResolver>,
+    current: Mutex<Current>,
+    /// None: they never change.
+    file: Option<File>,
+}
+
+struct Current {
+    resolver: Option<Arc<TokioResolver>>,
+    /// What the file held.
+    text: Vec<u8>,
+    read: Instant,
+}
+
+struct File {
+    path: PathBuf,
+    /// Name servers that are this server.
+    ours: Vec<IpAddr>,
+}
+
+impl File {
+    fn read(&self) -> Result<Vec<u8>, Error> {
+        std::fs::read(&self.path).map_err(|source| Error::Read { path: self.path.display().to_string(), source })
+    }
+
+    fn resolver(&self, text: &[u8]) -> Result<Option<Arc<TokioResolver>>, Error> {
+        let (config, _) = hickory_resolver::system_conf::parse_resolv_conf(text)
+            .map_err(|source| Error::Parse { path: self.path.display().to_string(), source })?;
+        let servers: Vec<NameServerConfig> =
+            config.name_servers.into_iter().filter(|server| !self.ours.contains(&server.ip)).collect();
+        if servers.is_empty() {
+            tracing::warn!(path = %self.path.display(), "no name server to forward to: names outside the cluster are refused");
+            return Ok(None);
+        }
+        resolver(servers).map(Some)
+    }
+}
+
+fn resolver(servers: Vec<NameServerConfig>) -> Result<Arc<TokioResolver>, Error> {
+    let config = ResolverConfig::from_name_servers(servers);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let options = builder.options_mut();
+    options.timeout = TIMEOUT;
+    options.cache_size = CACHE_MAX;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.edns0 = true;
+    Ok(Arc::new(builder.build()?))
 }
 
 impl Forwarder {
     /// Takes the name servers of a resolv.conf, without those in `ours`: asking ourselves would never end.
-    pub fn from_resolv_conf(path: &Path, ours: &[std::net::IpAddr]) -> Result<Self, Error> {
-        let shown = || path.display().to_string();
-        let text = std::fs::read(path).map_err(|source| Error::Read { path: shown(), source })?;
-        let (config, _) = hickory_resolver::system_conf::parse_resolv_conf(text)
-            .map_err(|source| Error::Parse { path: shown(), source })?;
-        let servers: Vec<NameServerConfig> =
-            config.name_servers.into_iter().filter(|server| !ours.contains(&server.ip)).collect();
-        if servers.is_empty() {
-            tracing::warn!(path = %path.display(), "no name server to forward to: names outside the cluster are refused");
-            return Ok(Self::none());
-        }
-        Self::to(servers)
+    pub fn from_resolv_conf(path: &Path, ours: &[IpAddr]) -> Result<Self, Error> {
+        let file = File { path: path.to_owned(), ours: ours.to_vec() };
+        let text = file.read()?;
+        let resolver = file.resolver(&text)?;
+        Ok(Self { current: Mutex::new(Current { resolver, text, read: Instant::now() }), file: Some(file) })
     }
 
     /// Forwards to these servers.
     pub fn to(servers: Vec<NameServerConfig>) -> Result<Self, Error> {
-        let config = ResolverConfig::from_name_servers(servers);
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        options.timeout = TIMEOUT;
-        options.cache_size = CACHE_MAX;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.edns0 = true;
-        Ok(Self { resolver: Some(builder.build()?) })
+        Ok(Self::fixed(Some(resolver(servers)?)))
     }
 
     /// Refuses every name.
     pub fn none() -> Self {
-        Self { resolver: None }
+        Self::fixed(None)
+    }
+
+    fn fixed(resolver: Option<Arc<TokioResolver>>) -> Self {
+        Self { current: Mutex::new(Current { resolver, text: Vec::new(), read: Instant::now() }), file: None }
+    }
+
+    /// The resolver that the file asks for now. A file that cannot be read or understood changes nothing.
+    fn resolver(&self) -> Option<Arc<TokioResolver>> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = self.file.as_ref().filter(|_| current.read.elapsed() >= READ_AGAIN) else {
+            return current.resolver.clone();
+        };
+        current.read = Instant::now();
+        match file.read() {
+            // A file that is being written is empty for a moment.
+            Ok(text) if text.is_empty() || text == current.text => {}
+            Ok(text) => match file.resolver(&text) {
+                Ok(resolver) => {
+                    tracing::info!(path = %file.path.display(), "other name servers are forwarded to from now on");
+                    (current.resolver, current.text) = (resolver, text);
+                }
+                Err(error) => tracing::warn!("{error}; the name servers stay as they were"),
+            },
+            Err(error) => tracing::warn!("{error}; the name servers stay as they were"),
+        }
+        current.resolver.clone()
     }
 
     /// Asks for one name, taken as complete.
     pub async fn ask(&self, name: &Name, kind: RecordType) -> Forwarded {
-        let Some(resolver) = &self.resolver else {
+        let Some(resolver) = self.resolver() else {
             return Forwarded::Nothing { code: ResponseCode::Refused, soa: Vec::new() };
         };
         let mut name = name.clone();
@@ -91,5 +156,34 @@ impl Forwarder {
             }
             Err(error) => Forwarded::Failed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn name_servers_are_read_again_when_they_change() {
+        let path = std::env::temp_dir().join(format!("keelson-resolv-{}.conf", std::process::id()));
+        let write = |text: &str| std::fs::write(&path, text).expect("written");
+        write("nameserver 10.96.0.10\n");
+        let forwarder = Forwarder::from_resolv_conf(&path, &[IpAddr::from([10, 96, 0, 10])]).expect("readable");
+        assert!(forwarder.resolver().is_none(), "it is this server itself");
+        write("nameserver 192.0.2.1\n");
+        assert!(forwarder.resolver().is_none(), "looked at a moment ago");
+        tokio::time::advance(READ_AGAIN).await;
+        let first = forwarder.resolver().expect("a name server");
+        for broken in ["", "nameserver not-an-address\n"] {
+            write(broken);
+            tokio::time::advance(READ_AGAIN).await;
+            assert!(Arc::ptr_eq(&first, &forwarder.resolver().expect("kept")), "{broken:?}");
+        }
+        write("nameserver 192.0.2.2\n");
+        tokio::time::advance(READ_AGAIN).await;
+        assert!(!Arc::ptr_eq(&first, &forwarder.resolver().expect("another")));
+        std::fs::remove_file(&path).expect("removed");
+        tokio::time::advance(READ_AGAIN).await;
+        assert!(forwarder.resolver().is_some());
     }
 }

@@ -147,6 +147,12 @@ impl Feed {
         let wait = async {
             view.services.wait_synced().await;
             view.slices.wait_synced().await;
+            // The changes that the lists made may still be on their way.
+            for service in view.services.list() {
+                let (namespace, name) = (service.metadata.namespace.clone(), service.metadata.name.clone());
+                view.apply(ServiceKey { namespace, name }, &zone);
+            }
+            zone.write().set_complete();
             synced.ok();
             std::future::pending::<()>().await;
         };

@@ -65,6 +65,8 @@ impl Handler {
             Answer::Records { answers, additionals } => Response { answers, additionals, ..ours },
             Answer::NoData => Response { soa: vec![soa], ..ours },
             Answer::NoName => Response { code: ResponseCode::NXDomain, soa: vec![soa], ..ours },
+            // A resolver asks the next server, or again; "no such name" it would keep.
+            Answer::NotYet => Response::code(ResponseCode::ServFail),
             Answer::Alias { record, target } => {
                 let mut response = self.forward(&target, kind).await;
                 response.answers.insert(0, record);

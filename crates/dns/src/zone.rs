@@ -57,11 +57,23 @@ pub struct Zone {
     /// How many names lie below each parent.
     parents: HashMap<String, usize>,
     reverse: HashMap<IpAddr, Vec<(ServiceKey, String)>>,
+    /// Everything that the API holds is in; before, that a name is not here means nothing.
+    complete: bool,
     /// Rises with each change; the serial of the SOA record.
     serial: u32,
 }
 
 impl Zone {
+    /// From now on the zone can be answered from.
+    pub fn set_complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// Whether everything is in that the API holds.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     pub fn serial(&self) -> u32 {
         self.serial
     }

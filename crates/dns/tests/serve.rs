@@ -28,6 +28,7 @@ struct Running {
 /// Starts a server of `domain`, which forwards to `upstream`.
 async fn start(domain: &str, upstream: Option<SocketAddr>) -> Running {
     let zone: SharedZone = Arc::new(RwLock::new(Zone::default()));
+    zone.write().set_complete();
     let forwarder = match upstream {
         Some(address) => Forwarder::to(vec![name_server(address, ConnectionConfig::udp())]).unwrap(),
         None => Forwarder::none(),
@@ -115,4 +116,19 @@ async fn other_names_are_forwarded_and_aliases_followed_there() {
     assert_eq!(kinds, [RecordType::CNAME, RecordType::A]);
     running.server.shutdown_gracefully().await.unwrap();
     outside.server.shutdown_gracefully().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_be_missing_before_the_zone_is_complete() {
+    let mut running = start("cluster.local", None).await;
+    *running.zone.write() = Zone::default();
+    put(&running.zone, "web.default.svc", addresses(1..2));
+    let resolver = client(running.address, ConnectionConfig::udp());
+    for name in ["none.default.svc.cluster.local.", "web.default.svc.cluster.local.", "default.svc.cluster.local."] {
+        assert_eq!(ask(&resolver, name).await, Err(ResponseCode::ServFail), "{name}");
+    }
+    running.zone.write().set_complete();
+    assert_eq!(ask(&resolver, "none.default.svc.cluster.local.").await, Err(ResponseCode::NXDomain));
+    assert_eq!(ask(&resolver, "web.default.svc.cluster.local.").await, Ok(1));
+    running.server.shutdown_gracefully().await.unwrap();
 }

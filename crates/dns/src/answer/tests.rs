@@ -5,6 +5,7 @@ use crate::zone::{ServiceKey, ServiceRecords};
 
 fn zone() -> Zone {
     let mut zone = Zone::default();
+    zone.set_complete();
     let web: IpAddr = "10.96.3.4".parse().unwrap();
     let srv = Srv { port: 80, target: "web.shop.svc".into() };
     let names = BTreeMap::from([
