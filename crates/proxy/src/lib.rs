@@ -8,6 +8,7 @@ pub mod config;
 pub mod conntrack;
 pub mod diff;
 pub mod endpoint;
+#[cfg(any(test, feature = "testing"))]
 pub mod fake;
 pub mod health_check;
 pub mod kernel;
@@ -21,5 +22,5 @@ pub mod service;
 pub mod state;
 pub mod table;
 
-#[doc(hidden)]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::config::{Config, listen_address};
-use crate::conntrack;
+use crate::conntrack::{self, StaleFlow};
 use crate::diff::Found;
 use crate::endpoint::Place;
 use crate::health_check::HealthChecks;
@@ -31,7 +31,7 @@ use crate::nft::Nft;
 use crate::render::{NodePortAddresses, Renderer};
 use crate::ruleset::Settings;
 use crate::service::ServiceName;
-use crate::state::{Plan, State};
+use crate::state::State;
 use crate::table::Op;
 
 /// Changes that are taken in before the tables are written.
@@ -56,6 +56,9 @@ pub enum RunError {
     Flags(#[from] crate::config::BadNodePortAddress),
     #[error("the tables cannot be removed")]
     Cleanup(#[source] KernelError),
+    /// Without it the tables would stay as they are.
+    #[error("a task failed: {0}")]
+    Task(tokio::task::JoinError),
 }
 
 /// Runs until `shutdown`.
@@ -101,6 +104,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
             .then(|| Duration::from_secs(config.nftables_sync_period_seconds)),
         pause: RETRY_FIRST,
         conntrack: vec!["conntrack".to_owned()],
+        stale: Vec::new(),
         health_checks: HealthChecks::default(),
     };
     for (address, port, flag) in [
@@ -118,10 +122,20 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         stores.1.wait_synced().await;
     };
     tokio::select! {
-        () = proxy.run(changes, listed) => {}
-        () = shutdown.drain.cancelled() => {}
+        () = proxy.run(changes, listed) => Ok(()),
+        () = shutdown.drain.cancelled() => Ok(()),
+        error = failure(&mut tasks) => Err(RunError::Task(error)),
     }
-    Ok(())
+}
+
+/// Returns when one of the tasks panicked.
+async fn failure(tasks: &mut JoinSet<()>) -> tokio::task::JoinError {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            return error;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn cleanup(kernel: &Nft) -> Result<(), KernelError> {
@@ -149,6 +163,8 @@ struct Proxy<K> {
     period: Option<Duration>,
     pause: Duration,
     conntrack: Vec<String>,
+    /// UDP flows to forget once the tables that make them stale are written.
+    stale: Vec<StaleFlow>,
     health_checks: HealthChecks,
 }
 
@@ -215,8 +231,9 @@ impl<K: Kernel> Proxy<K> {
     async fn sync(&mut self) {
         let started = Instant::now();
         let plan = self.state.plan();
+        self.became_stale(plan.stale);
         match self.kernel.apply(&plan.steps).await {
-            Ok(()) => self.written(plan, false, started).await,
+            Ok(()) => self.written(plan.steps.len(), false, started).await,
             Err(error) => self.failed(&error),
         }
     }
@@ -225,17 +242,18 @@ impl<K: Kernel> Proxy<K> {
     async fn full_sync(&mut self) {
         let started = Instant::now();
         match self.try_full_sync().await {
-            Ok(plan) => {
+            Ok(steps) => {
                 self.pause = RETRY_FIRST;
                 self.next_full = self.period.map(|period| Instant::now() + period);
                 self.synced.ok();
-                self.written(plan, true, started).await;
+                self.written(steps, true, started).await;
             }
             Err(error) => self.failed(&error),
         }
     }
 
-    async fn try_full_sync(&mut self) -> Result<Plan, KernelError> {
+    /// Gives the number of steps.
+    async fn try_full_sync(&mut self) -> Result<usize, KernelError> {
         let found = match self.kernel.read().await {
             Ok(found) => found,
             // What cannot be read cannot be mended step by step.
@@ -247,8 +265,9 @@ impl<K: Kernel> Proxy<K> {
             Err(error) => return Err(error),
         };
         let plan = self.state.reconcile(&found);
+        self.became_stale(plan.stale);
         match self.kernel.apply(&plan.steps).await {
-            Ok(()) => Ok(plan),
+            Ok(()) => Ok(plan.steps.len()),
             Err(error) => {
                 tracing::warn!("making the tables anew, as they cannot be mended: {error}");
                 self.rebuild(found).await
@@ -256,20 +275,30 @@ impl<K: Kernel> Proxy<K> {
         }
     }
 
-    async fn rebuild(&mut self, found: Found) -> Result<Plan, KernelError> {
-        let stale = self.state.plan().stale;
+    async fn rebuild(&mut self, found: Found) -> Result<usize, KernelError> {
+        let plan = self.state.plan();
+        self.became_stale(plan.stale);
         // A table that is not there cannot be deleted, so it is made first.
         let mut steps: Vec<Op> = found.families.iter().map(|family| Op::Base(*family)).collect();
         steps.extend(self.state.rebuild(&found));
         self.kernel.apply(&steps).await?;
-        Ok(Plan { steps, stale })
+        Ok(steps.len())
     }
 
-    async fn written(&mut self, plan: Plan, full: bool, started: Instant) {
+    /// Flows are forgotten after the next success, however many failures there are before it.
+    fn became_stale(&mut self, flows: Vec<StaleFlow>) {
+        for flow in flows {
+            if !self.stale.contains(&flow) {
+                self.stale.push(flow);
+            }
+        }
+    }
+
+    async fn written(&mut self, steps: usize, full: bool, started: Instant) {
         self.metrics.synced(full, started.elapsed());
         self.metrics.counts(self.state.counts());
-        tracing::debug!(steps = plan.steps.len(), full, "tables written in {:?}", started.elapsed());
-        conntrack::forget(&self.conntrack, &plan.stale).await;
+        tracing::debug!(steps, full, "tables written in {:?}", started.elapsed());
+        conntrack::forget(&self.conntrack, &std::mem::take(&mut self.stale)).await;
         let checks: BTreeMap<_, _> = self.state.health_checks();
         self.health_checks.set(checks).await;
     }

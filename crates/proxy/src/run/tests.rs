@@ -45,6 +45,15 @@ struct Rig {
 impl Rig {
     /// Starts the loop; its first lists are in when `listed` ends.
     fn start(period: Option<Duration>, listed: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::with_conntrack(Vec::new(), period, listed)
+    }
+
+    /// The same with a program that is run as `conntrack`.
+    fn with_conntrack(
+        conntrack: Vec<String>,
+        period: Option<Duration>,
+        listed: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let kernel = Flaky::default();
         let health = Health::new();
         let proxy = Proxy {
@@ -56,7 +65,8 @@ impl Rig {
             next_full: Some(Instant::now()),
             period,
             pause: RETRY_FIRST,
-            conntrack: Vec::new(),
+            conntrack,
+            stale: Vec::new(),
             health_checks: HealthChecks::default(),
         };
         let (services, services_rx) = mpsc::channel(16);
@@ -131,4 +141,48 @@ async fn changes_that_came_together_share_a_transaction() {
     rig.until("10.96.0.9").await;
     assert_eq!(rig.kernel.taken.load(Ordering::SeqCst), before + 1);
     drop(rig.slices);
+}
+
+/// Time is not paused: a process runs.
+#[tokio::test]
+async fn flows_that_went_stale_in_a_refused_transaction_are_forgotten_with_the_next() {
+    let asked = std::env::temp_dir().join(format!("keelson-conntrack-{}", std::process::id()));
+    let script = format!("echo \"$@\" >> {}", asked.display());
+    let program = ["sh", "-c", &script, "conntrack"].map(str::to_owned).to_vec();
+    let rig = Rig::with_conntrack(program, None, std::future::ready(()));
+    let mut service = core::Service::default();
+    (service.metadata.namespace, service.metadata.name) = ("n".into(), "dns".into());
+    service.spec.cluster_ips = vec!["10.96.0.10".into()];
+    service.spec.ports = vec![core::ServicePort { port: 53, protocol: "UDP".into(), ..Default::default() }];
+    let change = Change { key: Key::new("n", "dns"), old: None, new: Some(Arc::new(service)) };
+    rig.services.send(change).await.unwrap();
+    let slice = |ip: &str| {
+        let mut slice = discovery::EndpointSlice { address_type: "IPv4".into(), ..Default::default() };
+        (slice.metadata.namespace, slice.metadata.name) = ("n".into(), "dns-1".into());
+        slice.metadata.labels.insert("kubernetes.io/service-name".into(), "dns".into());
+        slice.endpoints = vec![discovery::Endpoint { addresses: vec![ip.into()], ..Default::default() }];
+        slice.ports = vec![discovery::EndpointPort {
+            name: Some(String::new()),
+            port: Some(5353),
+            protocol: Some("UDP".into()),
+            ..Default::default()
+        }];
+        Some(Arc::new(slice))
+    };
+    let (old, new) = (slice("10.244.0.1"), slice("10.244.0.2"));
+    let change = |old, new| Change { key: Key::new("n", "dns-1"), old, new };
+    rig.slices.send(change(None, old.clone())).await.unwrap();
+    rig.until("10.244.0.1").await;
+    // The change itself is refused, and so are the mending and the making anew that follow.
+    rig.kernel.refusals.store(3, Ordering::SeqCst);
+    rig.slices.send(change(old, new)).await.unwrap();
+    rig.until("10.244.0.2").await;
+    let told = async {
+        let about = "--orig-dst 10.96.0.10 --orig-port-dst 53 --dst-nat 10.244.0.1";
+        while !std::fs::read_to_string(&asked).unwrap_or_default().contains(about) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), told).await.is_ok(), "the flow was kept");
+    std::fs::remove_file(&asked).unwrap();
 }
