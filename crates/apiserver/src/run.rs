@@ -109,7 +109,8 @@ impl Tasks {
     }
 }
 
-fn build(config: &Config) -> anyhow::Result<Server> {
+/// The apiserver without its tasks and its port.
+pub fn build(config: &Config) -> anyhow::Result<Server> {
     let pair = |certificate: &Option<_>, key: &Option<_>| certificate.clone().zip(key.clone());
     let store_identity = match &config.etcd_cafile {
         Some(ca) => Some(ClientIdentity::load(ca, pair(&config.etcd_certfile, &config.etcd_keyfile))?),

@@ -5,12 +5,18 @@ use client::config::{Credentials, Data};
 use proto::authentication::v1::{BoundObjectReference, TokenRequest};
 use proto::core::v1::{ConfigMap, Node, Pod, Secret, ServiceAccount};
 
-use crate::harness::{Cluster, Engine, config_map, pod, service_account};
+use daemon::tls::ClientIdentity;
+use testkit::pki::Authority;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::{Apiserver, Cluster, Engine, config_map, pod, service_account, until};
 use crate::on_each_store;
 
 on_each_store! {
     identities_may_do_what_their_role_says
     tokens_name_their_account_and_end_with_their_pod
+    tokens_end_with_the_secret_or_node_they_are_bound_to
+    rest_answers_health_and_version_and_says_that_the_rest_comes_later
 }
 
 async fn identities_may_do_what_their_role_says(engine: Engine) {
@@ -78,5 +84,91 @@ async fn tokens_name_their_account_and_end_with_their_pod(engine: Engine) {
         assert!(begin.elapsed() < std::time::Duration::from_secs(10), "the token outlives its pod");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    server.stop().await;
+}
+
+async fn tokens_end_with_the_secret_or_node_they_are_bound_to(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let admin = cluster.client(&server, "admin");
+    let accounts = admin.api::<ServiceAccount>();
+    accounts.create(&service_account("default", "default")).await.expect("created");
+    let mut secret = Secret::default();
+    secret.metadata.name = "s".into();
+    secret.metadata.namespace = "default".into();
+    admin.api::<Secret>().create(&secret).await.expect("created");
+    let mut node = Node::default();
+    node.metadata.name = "n1".into();
+    admin.api::<Node>().create(&node).await.expect("created");
+    let mut clients = Vec::new();
+    for (kind, name) in [("Secret", "s"), ("Node", "n1")] {
+        let mut request = TokenRequest::default();
+        request.spec.bound_object_ref =
+            Some(BoundObjectReference { kind: kind.into(), name: name.into(), ..Default::default() });
+        let answer = accounts.create_subresource("default", "default", "token", &request).await.expect("issued");
+        let issued: TokenRequest = proto::any::unpack(&answer).expect("a TokenRequest");
+        let token = Credentials::Token(Data::Inline(issued.status.token.into_bytes()));
+        let client = cluster.client_with(&server, token);
+        client.who_am_i().await.expect("a valid token");
+        clients.push(client);
+    }
+    // A successor of the same name is another object.
+    admin.api::<Secret>().delete("default", "s", &client::DeleteParams::default()).await.expect("deleted");
+    admin.api::<Secret>().create(&secret).await.expect("created");
+    admin.api::<Node>().delete("", "n1", &client::DeleteParams::default()).await.expect("deleted");
+    for client in clients {
+        let refused = until("the end of the token", || async { client.who_am_i().await.err() }).await;
+        assert_eq!(refused.status().map(|status| status.code), Some(401), "{refused}");
+    }
+    server.stop().await;
+}
+
+/// One request of HTTP/1.1 over TLS.
+async fn http(cluster: &Cluster, server: &Apiserver, who: Option<&str>, request: &str) -> String {
+    let pair = who.map(|who| (cluster.pki.certificate(who), cluster.pki.key(who)));
+    let identity = ClientIdentity::load(cluster.pki.authority(Authority::Cluster), pair).expect("good files");
+    let mut config = (*identity.config()).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = tokio::net::TcpStream::connect(server.address).await.expect("connected");
+    let name = "localhost".try_into().expect("a name");
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let mut stream = connector.connect(name, stream).await.expect("tls");
+    let request = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+async fn rest_answers_health_and_version_and_says_that_the_rest_comes_later(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    // As upstream gives them to everybody.
+    for path in ["/healthz", "/livez", "/readyz"] {
+        until(path, || async {
+            let answer = http(&cluster, &server, None, &format!("GET {path}")).await;
+            (answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok")).then_some(())
+        })
+        .await;
+    }
+    let version = http(&cluster, &server, None, "GET /version").await;
+    assert!(version.starts_with("HTTP/1.1 200") && version.contains("\"gitVersion\""), "{version}");
+    let metrics = http(&cluster, &server, None, "GET /metrics").await;
+    assert!(metrics.starts_with("HTTP/1.1 401"), "{metrics}");
+    let pods = http(&cluster, &server, Some("admin"), "GET /api/v1/pods").await;
+    assert!(pods.starts_with("HTTP/1.1 501"), "{pods}");
+    let body = pods.split("\r\n\r\n").nth(1).expect("a body");
+    let status: serde_json::Value = serde_json::from_str(body).expect("a Status");
+    assert_eq!((status["kind"].as_str(), status["code"].as_i64()), (Some("Status"), Some(501)), "{status}");
+    assert!(status["message"].as_str().is_some_and(|text| text.contains("GET /api/v1/pods")), "{status}");
+
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    let _ = maps.get("default", "none").await.expect_err("no such object");
+    let metrics = http(&cluster, &server, Some("admin"), "GET /metrics").await;
+    let counted = metrics.lines().any(|line| {
+        line.starts_with("apiserver_request_total{")
+            && ["verb=\"GET\"", "resource=\"configmaps\"", "code=\"404\""].iter().all(|part| line.contains(part))
+    });
+    assert!(counted, "{metrics}");
     server.stop().await;
 }

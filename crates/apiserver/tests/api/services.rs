@@ -1,6 +1,7 @@
 //! Cluster addresses, node ports, and what exists from the start.
 
-use client::{DeleteParams, ListParams, Patch};
+use apiserver::allocate::repair::{Suspects, repair};
+use client::{DeleteParams, ListParams, Patch, WriteParams};
 use proto::core::v1::{Endpoints, Namespace, Service, ServicePort};
 use proto::networking::v1::{IpAddress, ServiceCidr};
 use proto::scheduling::v1::PriorityClass;
@@ -13,6 +14,8 @@ on_each_store! {
     a_new_cluster_has_what_every_cluster_has
     addresses_follow_their_services
     allocations_survive_a_restart
+    a_refused_creation_frees_nothing_of_the_service_that_exists
+    leaked_and_unrecorded_addresses_are_repaired
 }
 
 pub fn service(name: &str, kind: &str) -> Service {
@@ -110,4 +113,87 @@ async fn allocations_survive_a_restart(engine: Engine) {
     let addresses = client.api::<IpAddress>().list(&ListParams::default()).await.expect("listed");
     assert_eq!(addresses.items.len(), 9, "no refused creation keeps an address");
     server.stop().await;
+}
+
+async fn a_refused_creation_frees_nothing_of_the_service_that_exists(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let (services, addresses) = (client.api::<Service>(), client.api::<IpAddress>());
+    let mut fixed = service("dns", "ClusterIP");
+    fixed.spec.cluster_ip = "10.96.0.10".into();
+    services.create(&fixed).await.expect("created");
+    let dry = WriteParams { dry_run: true, ..Default::default() };
+    let refused = services.create_with(&fixed, &dry).await.expect_err("exists");
+    assert!(refused.is_already_exists(), "{refused}");
+    // Every apply of a manifest that others create too does this.
+    for _ in 0..2 {
+        let refused = services.create(&fixed).await.expect_err("exists");
+        assert!(refused.is_already_exists(), "{refused}");
+        let address = addresses.get("", "10.96.0.10").await.expect("still taken");
+        assert_eq!(address.spec.parent_ref.map(|parent| parent.name), Some("dns".to_owned()));
+    }
+    let mut other = service("other", "ClusterIP");
+    other.spec.cluster_ip = "10.96.0.10".into();
+    let refused = services.create(&other).await.expect_err("taken");
+    assert!(refused.to_string().contains("already allocated"), "{refused}");
+
+    // Two who create the same service at once: one wins, and has its address.
+    for round in 0..10 {
+        let mut same = service(&format!("same{round}"), "NodePort");
+        same.spec.cluster_ip = format!("10.96.0.{}", 20 + round);
+        let (first, second) = tokio::join!(services.create(&same), services.create(&same));
+        assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+        let address = addresses.get("", &same.spec.cluster_ip).await.expect("taken by the winner");
+        assert_eq!(address.spec.parent_ref.map(|parent| parent.name), Some(same.metadata.name.clone()));
+    }
+
+    // An update that is too large gives back what it reserved.
+    let mut named = service("named", "ExternalName");
+    named.spec.external_name = "example.com".into();
+    let mut named = services.create(&named).await.expect("created");
+    named.spec.r#type = "ClusterIP".into();
+    named.spec.external_name.clear();
+    named.spec.cluster_ip = "10.96.0.77".into();
+    named.spec.ports = service("x", "ClusterIP").spec.ports;
+    named.spec.selector.insert("a".into(), "b".into());
+    for number in 0..26_000 {
+        named.spec.selector.insert(format!("example.com/{number:055}"), "v".into());
+    }
+    let refused = services.update(&named).await.expect_err("too large");
+    assert_eq!(refused.status().map(|status| status.code), Some(413), "{refused}");
+    assert!(addresses.get("", "10.96.0.77").await.expect_err("given back").is_not_found());
+    server.stop().await;
+}
+
+async fn leaked_and_unrecorded_addresses_are_repaired(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let (services, addresses) = (client.api::<Service>(), client.api::<IpAddress>());
+    let made = services.create(&service("s", "ClusterIP")).await.expect("created");
+    // Somebody deleted the record of an address in use, and a crash left one that nobody uses.
+    addresses.delete("", &made.spec.cluster_ip, &DeleteParams::default()).await.expect("deleted");
+    let mut orphan = addresses.get("", "10.96.0.1").await.expect("the kubernetes Service's");
+    orphan.metadata = proto::meta::v1::ObjectMeta {
+        name: "10.96.0.200".into(),
+        labels: orphan.metadata.labels.clone(),
+        ..Default::default()
+    };
+    orphan.spec.parent_ref.as_mut().expect("a parent").name = "gone".into();
+    addresses.create(&orphan).await.expect("created");
+    server.stop().await;
+
+    let parts = cluster.parts();
+    let mut suspects = Suspects::default();
+    repair(&parts, &mut suspects).await.expect("a first look");
+    let has = |ip: &str| {
+        let (parts, key) = (&parts, format!("/registry/ipaddresses/{ip}"));
+        async move { parts.store.get(&key).await.expect("read").0.is_some() }
+    };
+    assert!(has(&made.spec.cluster_ip).await, "what a service has is recorded at once");
+    assert!(has("10.96.0.200").await, "its service may be about to be written");
+    repair(&parts, &mut suspects).await.expect("a second look");
+    assert!(!has("10.96.0.200").await, "seen twice without a service");
+    assert!(has("10.96.0.1").await && has(&made.spec.cluster_ip).await);
 }

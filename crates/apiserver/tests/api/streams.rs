@@ -11,7 +11,11 @@ use futures::stream::{self, BoxStream};
 use proto::core::v1::{Binding, Node, NodeAddress, Pod, ServiceAccount};
 use proto::keelson::api::v1::exec_input::Input;
 use proto::keelson::api::v1::exec_output::Output;
-use proto::keelson::api::v1::{ExecInput, ExecOutput, ExecStart, LogsChunk, LogsRequest, PodRef, PortForwardFrame};
+use proto::keelson::api::v1::port_forward_frame::Frame;
+use proto::keelson::api::v1::{
+    ExecInput, ExecOutput, ExecStart, LogsChunk, LogsRequest, PodRef, PortForwardData, PortForwardFrame,
+    PortForwardOpen,
+};
 use proto::keelson::node::v1::node_server::{Node as Kubelet, NodeServer};
 use testkit::pki::Authority;
 use tokio::net::TcpListener;
@@ -58,8 +62,16 @@ impl Kubelet for Echo {
     }
 
     type AttachStream = Chunks<ExecOutput>;
-    async fn attach(&self, _: Request<Streaming<ExecInput>>) -> Result<Response<Self::AttachStream>, Status> {
-        Err(Status::unimplemented("not in this test"))
+    async fn attach(&self, request: Request<Streaming<ExecInput>>) -> Result<Response<Self::AttachStream>, Status> {
+        let outputs = request.into_inner().map(|input| {
+            let output = match input?.input {
+                Some(Input::Start(start)) => Output::Stderr(start.container.into_bytes().into()),
+                Some(Input::Stdin(bytes)) => Output::Stdout(bytes),
+                _ => Output::ExitCode(3),
+            };
+            Ok(ExecOutput { output: Some(output) })
+        });
+        Ok(Response::new(outputs.boxed()))
     }
 
     type PortForwardStream = Chunks<PortForwardFrame>;
@@ -132,6 +144,32 @@ async fn streams_reach_the_kubelet_of_the_pods_node(engine: Engine) {
     assert_eq!(outputs, [Output::Started(true), Output::Stdout(b"hello".to_vec().into()), Output::ExitCode(7)]);
     let mut failing = admin.streams().exec(stream::iter([start("fail")])).await.expect("begun").into_inner();
     assert_eq!(failing.message().await.expect_err("the kubelet's own words").message(), "no such command");
+
+    let inputs = stream::iter([
+        ExecInput {
+            input: Some(Input::Start(ExecStart { pod: Some(named.clone()), stdin: true, ..Default::default() })),
+        },
+        ExecInput { input: Some(Input::Stdin(b"hello".to_vec().into())) },
+        ExecInput { input: Some(Input::StdinClosed(true)) },
+    ]);
+    let outputs = admin.streams().attach(inputs).await.expect("relayed").into_inner();
+    let outputs: Vec<Output> =
+        outputs.filter_map(|output| std::future::ready(output.ok().and_then(|it| it.output))).collect().await;
+    let container = Output::Stderr(b"c".to_vec().into());
+    assert_eq!(outputs, [container, Output::Stdout(b"hello".to_vec().into()), Output::ExitCode(3)]);
+
+    let open = PortForwardOpen { pod: Some(named.clone()), port: 80, connection: 1 };
+    let data = Frame::Data(PortForwardData { connection: 1, data: b"ping".to_vec().into() });
+    let frames = [Frame::Open(open), data.clone()].map(|frame| PortForwardFrame { frame: Some(frame) });
+    let echoed = admin.streams().port_forward(stream::iter(frames)).await.expect("relayed").into_inner();
+    let echoed: Vec<Frame> =
+        echoed.filter_map(|frame| std::future::ready(frame.ok().and_then(|it| it.frame))).collect().await;
+    let Frame::Open(opened) = &echoed[0] else { panic!("{echoed:?}") };
+    assert_eq!(opened.pod.as_ref().map(|pod| pod.uid.as_str()), Some(made.metadata.uid.as_str()));
+    assert_eq!(echoed[1], data);
+    let data = [PortForwardFrame { frame: Some(data) }];
+    let unopened = admin.streams().port_forward(stream::iter(data)).await.expect_err("opens nothing");
+    assert_eq!(unopened.code(), tonic::Code::InvalidArgument, "{unopened}");
 
     let refused = cluster.client(&server, "scheduler").streams().logs(logs.clone()).await.expect_err("no role");
     assert_eq!(refused.code(), tonic::Code::PermissionDenied);

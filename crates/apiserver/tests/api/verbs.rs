@@ -3,7 +3,10 @@
 use client::{DeleteParams, ListParams, Patch, WriteParams};
 use proto::apps::v1::Deployment;
 use proto::autoscaling::v1::Scale;
-use proto::core::v1::{Binding, ConfigMap, Namespace, Pod, ServiceAccount};
+use proto::core::v1::{Binding, ConfigMap, Namespace, Pod, PodCondition, ServiceAccount};
+use proto::meta::v1::{DeleteOptions, Preconditions};
+use proto::policy::v1::{Eviction, PodDisruptionBudget};
+use proto::scheduling::v1::PriorityClass;
 use serde_json::json;
 
 use crate::harness::{Cluster, Engine, config_map, pod, service_account};
@@ -16,6 +19,11 @@ on_each_store! {
     lists_are_paged_at_one_revision
     workloads_are_scaled_and_keep_their_status
     everything_survives_a_restart
+    an_eviction_spends_its_budget
+    what_a_cluster_cannot_do_without_stays
+    options_of_writes_are_heeded
+    events_are_the_same_in_both_groups
+    too_large_is_said_with_the_limit
 }
 
 async fn objects_live_through_every_verb(engine: Engine) {
@@ -163,9 +171,24 @@ async fn lists_are_paged_at_one_revision(engine: Engine) {
     let second = maps.list(&params).await.expect("listed");
     assert_eq!(second.resource_version, first.resource_version, "one list, one revision");
     assert_eq!((second.items[5].metadata.name.as_str(), second.remaining), ("m15", Some(5)), "as it was");
-    params.continue_token = second.continue_token;
+    params.continue_token = second.continue_token.clone();
     let third = maps.list(&params).await.expect("listed");
     assert_eq!((third.items.len(), third.continue_token.as_str()), (5, ""));
+
+    // The namespace may be a selector's, too: the tokens are the same.
+    let selected = ListParams { limit: 10, ..ListParams::in_namespace("").fields("metadata.namespace=default") };
+    let mut names = Vec::new();
+    let mut page = ListParams { ..selected.clone() };
+    loop {
+        let part = maps.list(&page).await.expect("listed");
+        names.extend(part.items.into_iter().map(|map| map.metadata.name));
+        if part.continue_token.is_empty() {
+            break;
+        }
+        page.continue_token = part.continue_token;
+    }
+    assert_eq!(names.len(), 25, "{names:?}");
+    assert!(names.is_sorted() && names.contains(&"m155".to_owned()), "{names:?}");
 
     let even = maps.list(&ListParams::in_namespace("default").labels("even=true")).await.expect("listed");
     assert_eq!(even.items.len(), 13);
@@ -246,5 +269,226 @@ async fn everything_survives_a_restart(engine: Engine) {
     assert_eq!(maps.get("default", "a").await.expect("read"), made);
     let listed = maps.list(&ListParams::in_namespace("default")).await.expect("listed");
     assert!(listed.items.contains(&made));
+    server.stop().await;
+}
+
+async fn ready_pod(client: &client::Client, name: &str, ready: bool) -> Pod {
+    let pods = client.api::<Pod>();
+    let mut wanted = pod("default", name);
+    wanted.metadata.labels.insert("app".into(), "x".into());
+    wanted.spec.node_name = "n1".into();
+    let mut made = pods.create(&wanted).await.expect("created");
+    made.status.phase = "Running".into();
+    let status = if ready { "True" } else { "False" };
+    made.status.conditions = vec![PodCondition { r#type: "Ready".into(), status: status.into(), ..Default::default() }];
+    pods.update_status(&made).await.expect("the kubelet tells")
+}
+
+async fn an_eviction_spends_its_budget(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    client.api::<ServiceAccount>().create(&service_account("default", "default")).await.expect("created");
+    let budgets = client.api::<PodDisruptionBudget>();
+    let mut budget = PodDisruptionBudget::default();
+    budget.metadata.name = "b".into();
+    budget.metadata.namespace = "default".into();
+    budget.spec.selector = Some(Default::default());
+    budget.spec.selector.as_mut().expect("set").match_labels.insert("app".into(), "x".into());
+    budget.spec.unhealthy_pod_eviction_policy = Some("AlwaysAllow".into());
+    let mut budget = budgets.create(&budget).await.expect("created");
+    budget.status.disruptions_allowed = 1;
+    budget.status.observed_generation = budget.metadata.generation;
+    budgets.update_status(&budget).await.expect("the controller tells");
+    let first = ready_pod(&client, "p1", true).await;
+    ready_pod(&client, "p2", true).await;
+    ready_pod(&client, "p3", false).await;
+    let pods = client.api::<Pod>();
+    let eviction = |name: &str, options: Option<DeleteOptions>| {
+        let mut eviction = Eviction { delete_options: options, ..Default::default() };
+        eviction.metadata.name = name.into();
+        eviction.metadata.namespace = "default".into();
+        let (pods, name) = (pods.clone(), name.to_owned());
+        async move { pods.create_subresource("default", &name, "eviction", &eviction).await }
+    };
+    let allowed = || async { budgets.get("default", "b").await.expect("read").status.disruptions_allowed };
+
+    let another = Preconditions { uid: Some("another".into()), ..Default::default() };
+    let wrong = DeleteOptions { preconditions: Some(another), ..Default::default() };
+    let refused = eviction("p1", Some(wrong)).await.expect_err("its successor is not meant");
+    assert!(refused.is_conflict(), "{refused}");
+    let old = Preconditions { resource_version: Some("1".into()), ..Default::default() };
+    let wrong = DeleteOptions { preconditions: Some(old), ..Default::default() };
+    assert!(eviction("p1", Some(wrong)).await.expect_err("another version").is_conflict());
+    let dry = DeleteOptions { dry_run: vec!["All".into()], ..Default::default() };
+    eviction("p1", Some(dry)).await.expect("would be evicted");
+    assert_eq!(allowed().await, 1, "nothing of it was done");
+    assert!(pods.get("default", "p1").await.expect("there").metadata.deletion_timestamp.is_none());
+
+    let own = Preconditions { uid: Some(first.metadata.uid.clone()), ..Default::default() };
+    let right = DeleteOptions { preconditions: Some(own), ..Default::default() };
+    eviction("p1", Some(right)).await.expect("evicted");
+    assert_eq!(allowed().await, 0);
+    assert!(pods.get("default", "p1").await.expect("ends").metadata.deletion_timestamp.is_some());
+    let refused = eviction("p2", None).await.expect_err("the budget is spent");
+    assert!(refused.is_too_many_requests() && refused.has_cause("DisruptionBudget"), "{refused}");
+    assert!(pods.get("default", "p2").await.expect("there").metadata.deletion_timestamp.is_none());
+    eviction("p3", None).await.expect("a pod that is not ready disrupts nothing");
+    server.stop().await;
+}
+
+async fn what_a_cluster_cannot_do_without_stays(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    for name in ["default", "kube-system", "kube-public"] {
+        let refused = client.api::<Namespace>().delete("", name, &DeleteParams::default()).await.expect_err(name);
+        assert!(refused.is_forbidden(), "{refused}");
+        assert!(refused.to_string().contains("this namespace may not be deleted"), "{refused}");
+        assert_eq!(client.api::<Namespace>().get("", name).await.expect("there").status.phase, "Active");
+    }
+    let classes = client.api::<PriorityClass>();
+    let class = |name: &str, default: bool| {
+        let mut class = PriorityClass { value: 5, global_default: default, ..Default::default() };
+        class.metadata.name = name.into();
+        class
+    };
+    classes.create(&class("first", true)).await.expect("created");
+    assert!(classes.create(&class("second", true)).await.expect_err("one is enough").is_forbidden());
+    classes.create(&class("second", false)).await.expect("created");
+    let second = Patch::merge(&json!({"globalDefault": true}));
+    let refused = classes.patch("", "second", second).await.expect_err("nor by a change");
+    assert!(refused.is_forbidden() && refused.to_string().contains("first is already marked"), "{refused}");
+    let described = Patch::merge(&json!({"description": "the default itself may be changed"}));
+    classes.patch("", "first", described).await.expect("changed");
+    server.stop().await;
+}
+
+async fn options_of_writes_are_heeded(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    for name in ["a", "b", "c"] {
+        maps.create(&config_map("default", name, &[("k", "1")])).await.expect("created");
+    }
+    let before = maps.get("default", "a").await.expect("read");
+    let dry = WriteParams { dry_run: true, ..Default::default() };
+    let mut changed = before.clone();
+    changed.data.insert("k".into(), "2".into());
+    assert_eq!(maps.update_with(&changed, "", &dry).await.expect("would be").data["k"], "2");
+    let patch = Patch::merge(&json!({"data": {"k": "3"}}));
+    assert_eq!(maps.patch_with("default", "a", "", patch, &dry).await.expect("would be").data["k"], "3");
+    let dry = DeleteParams { dry_run: true, ..Default::default() };
+    assert!(maps.delete("default", "a", &dry).await.expect("would be"));
+    assert_eq!(maps.delete_collection(&ListParams::in_namespace("default"), &dry).await.expect("would be"), 3);
+    assert_eq!(maps.get("default", "a").await.expect("as it was"), before);
+
+    let stale = DeleteParams { resource_version: "1".into(), ..Default::default() };
+    assert!(maps.delete("default", "a", &stale).await.expect_err("another version").is_conflict());
+    let orphan = DeleteParams { propagation: "Orphan".into(), ..Default::default() };
+    assert!(!maps.delete("default", "a", &orphan).await.expect("marked"));
+    let held = maps.get("default", "a").await.expect("until the collector has freed what it owns");
+    assert_eq!(held.metadata.finalizers, ["orphan"]);
+    assert!(held.metadata.deletion_timestamp.is_some());
+    let exact = DeleteParams {
+        resource_version: maps.get("default", "b").await.expect("read").metadata.resource_version,
+        ..Default::default()
+    };
+    assert!(maps.delete("default", "b", &exact).await.expect("that version"));
+
+    // What a patch may make of an object is bounded.
+    let double: Vec<_> = (0..40)
+        .map(|at| json!({"op": "copy", "from": "/metadata", "path": format!("/metadata/annotations{at}")}))
+        .collect();
+    let refused = maps.patch("default", "c", Patch::json(&double.into())).await.expect_err("gigabytes");
+    assert_eq!(refused.status().map(|status| status.code), Some(422), "{refused}");
+    let none = json!({"op": "test", "path": "/data/none", "value": null});
+    let refused = maps.patch("default", "c", Patch::json(&vec![none; 10_001].into())).await.expect_err("too many");
+    assert_eq!(refused.status().map(|status| status.code), Some(413), "{refused}");
+    server.stop().await;
+}
+
+async fn events_are_the_same_in_both_groups(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let (older, newer) = (client.api::<proto::core::v1::Event>(), client.api::<proto::events::v1::Event>());
+    let mut event = proto::events::v1::Event {
+        event_time: proto::meta::v1::MicroTime { seconds: 1_600_000_000, nanos: 5_000 },
+        reporting_controller: "example.com/c".into(),
+        reporting_instance: "i".into(),
+        action: "Acted".into(),
+        reason: "Because".into(),
+        note: "text".into(),
+        r#type: "Normal".into(),
+        ..Default::default()
+    };
+    event.metadata.name = "new".into();
+    event.metadata.namespace = "default".into();
+    event.regarding.kind = "Pod".into();
+    event.regarding.name = "p".into();
+    event.regarding.namespace = "default".into();
+    let made = newer.create(&event).await.expect("created");
+    let seen = older.get("default", "new").await.expect("the same object");
+    assert_eq!((seen.involved_object.name.as_str(), seen.message.as_str()), ("p", "text"));
+    assert_eq!(seen.metadata.uid, made.metadata.uid);
+    assert!(newer.create(&event).await.expect_err("exists").is_already_exists());
+
+    let mut old = proto::core::v1::Event { message: "m".into(), reason: "R".into(), ..Default::default() };
+    old.metadata.name = "old".into();
+    old.metadata.namespace = "default".into();
+    old.involved_object.namespace = "default".into();
+    old.involved_object.name = "q".into();
+    older.create(&old).await.expect("created");
+    let listed = newer.list(&ListParams::in_namespace("default")).await.expect("listed");
+    let notes: Vec<&str> = listed.items.iter().map(|event| event.note.as_str()).collect();
+    assert_eq!(notes, ["text", "m"]);
+    let of_q = ListParams::in_namespace("default").fields("regarding.name=q");
+    assert_eq!(newer.list(&of_q).await.expect("listed").items.len(), 1);
+    let series = Patch::merge(&json!({"series": {"count": 2, "lastObservedTime": "2020-01-01T00:00:00.000000Z"}}));
+    newer.patch("default", "new", series).await.expect("patched");
+    assert_eq!(older.get("default", "new").await.expect("read").series.map(|series| series.count), Some(2));
+    assert!(newer.delete("default", "old", &DeleteParams::default()).await.expect("deleted"));
+    assert!(older.get("default", "old").await.expect_err("gone").is_not_found());
+    server.stop().await;
+}
+
+async fn too_large_is_said_with_the_limit(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let deployments = cluster.client(&server, "admin").api::<Deployment>();
+    let of = |bytes: usize| {
+        let mut large = deployment("large");
+        large.spec.template.spec.containers[0].args = vec!["x".repeat(bytes)];
+        large
+    };
+    const LIMIT: usize = 1_572_864;
+    let dry = WriteParams { dry_run: true, ..Default::default() };
+    let stored = deployments.create_with(&of(100_000), &dry).await.expect("would be created");
+    let beside = prost::Message::encoded_len(&stored) - 100_000;
+    // Just below what an object may have: the store's limit is for the whole request.
+    for bytes in [LIMIT - beside - 20, 1_600_000] {
+        let refused = match deployments.create(&of(bytes)).await {
+            Err(refused) => refused,
+            Ok(_) => panic!("{bytes} bytes are taken"),
+        };
+        let status = refused.status().expect("a Status").clone();
+        assert_eq!((status.code, status.reason.as_str()), (413, "RequestEntityTooLarge"), "{refused}");
+        for part in ["Deployment \"large\" has", "1572864", "split it"] {
+            assert!(status.message.contains(part), "{part:?} in {:?}", status.message);
+        }
+        assert!(deployments.get("default", "large").await.expect_err("nothing of it").is_not_found());
+    }
+    deployments.create(&of(LIMIT - 4096)).await.expect("within both limits");
+    let refused = deployments.create(&of(9 << 20)).await.expect_err("no such message");
+    let status = refused.status().expect("a Status").clone();
+    assert_eq!((status.code, status.reason.as_str()), (413, "RequestEntityTooLarge"), "{refused}");
+    assert!(!refused.is_expired(), "no reason to list again");
+    for part in ["the limit is 8388608", "--max-request-bytes"] {
+        assert!(status.message.contains(part), "{part:?} in {:?}", status.message);
+    }
+    let long = "n".repeat(100_000);
+    let refused = deployments.get("default", &long).await.expect_err("no such object");
+    assert!(refused.is_not_found(), "{refused}");
     server.stop().await;
 }

@@ -16,6 +16,8 @@ on_each_store! {
     an_object_that_leaves_the_selection_is_deleted
     a_watch_with_initial_events_tells_where_they_end
     old_revisions_are_gone
+    a_server_that_stops_does_not_wait_for_its_watchers
+    watches_are_selected_by_field
 }
 
 async fn next(events: &mut (impl Stream<Item = Result<Event<ConfigMap>, client::Error>> + Unpin)) -> String {
@@ -128,5 +130,45 @@ async fn old_revisions_are_gone(engine: Engine) {
     };
     assert!(refused.is_expired(), "{refused}");
     assert!(refused.to_string().contains("too old resource version: 1 ("), "{refused}");
+    server.stop().await;
+}
+
+async fn a_server_that_stops_does_not_wait_for_its_watchers(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        watches.push(Box::pin(maps.watch(&WatchParams::default()).await.expect("watching")));
+    }
+    let begin = std::time::Instant::now();
+    let ((), ends) = tokio::join!(
+        server.stop(),
+        futures::future::join_all(watches.iter_mut().map(|watch| async move {
+            loop {
+                match watch.next().await {
+                    Some(Ok(_)) => {}
+                    end => return end,
+                }
+            }
+        }))
+    );
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    for end in ends {
+        let Some(Err(error)) = end else { panic!("a watch is told why it ends: {end:?}") };
+        assert!(error.to_string().contains("the apiserver is shutting down"), "{error}");
+    }
+}
+
+async fn watches_are_selected_by_field(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    let params = WatchParams { fields: "metadata.namespace=default,metadata.name!=a".into(), ..Default::default() };
+    let mut events = Box::pin(maps.watch(&params).await.expect("watching"));
+    for (namespace, name) in [("kube-system", "c"), ("default", "a"), ("default", "b")] {
+        maps.create(&config_map(namespace, name, &[])).await.expect("created");
+    }
+    assert_eq!(next(&mut events).await, "+b");
     server.stop().await;
 }
