@@ -21,8 +21,13 @@ impl Paths {
         self.root.join("pods")
     }
 
+    /// What does not outlive a boot; kept in memory (`run_dir`).
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
     pub fn pod(&self, uid: &str) -> PodPaths {
-        PodPaths { dir: self.pods().join(uid) }
+        PodPaths { dir: self.pods().join(uid), run: self.run().join(uid) }
     }
 
     /// The folder of a pod's logs.
@@ -36,10 +41,13 @@ impl Paths {
     }
 }
 
-/// One pod's folder.
+/// One pod's folders.
 #[derive(Clone, Debug)]
 pub struct PodPaths {
+    /// On disk.
     pub dir: PathBuf,
+    /// In memory: pins, pipes, sockets, and what is written from objects.
+    pub run: PathBuf,
 }
 
 impl PodPaths {
@@ -53,7 +61,7 @@ impl PodPaths {
     }
 
     pub fn namespaces(&self) -> PathBuf {
-        self.dir.join("ns")
+        self.run.join("ns")
     }
 
     pub fn network(&self) -> PathBuf {
@@ -61,7 +69,7 @@ impl PodPaths {
     }
 
     pub fn shm(&self) -> PathBuf {
-        self.dir.join("shm")
+        self.run.join("shm")
     }
 
     pub fn hosts(&self) -> PathBuf {
@@ -78,7 +86,17 @@ impl PodPaths {
 
     /// The named pipes of containers and execs.
     pub fn pipes(&self) -> PathBuf {
-        self.dir.join("io")
+        self.run.join("io")
+    }
+
+    /// The named pipe of one stream of a run: "in", "out" or "err".
+    pub fn pipe(&self, id: &str, stream: &str) -> PathBuf {
+        self.pipes().join(format!("{}-{stream}", &id[..id.len().min(12)]))
+    }
+
+    /// All that a run may have.
+    pub fn pipes_of(&self, id: &str) -> [PathBuf; 3] {
+        ["in", "out", "err"].map(|stream| self.pipe(id, stream))
     }
 
     pub fn volumes(&self) -> PathBuf {
@@ -90,14 +108,19 @@ impl PodPaths {
         self.volumes().join(format!("kubernetes.io~{plugin}")).join(name)
     }
 
-    /// What a container may leave as its last words.
+    /// A volume that is kept in memory.
+    pub fn memory_volume(&self, plugin: &str, name: &str) -> PathBuf {
+        self.run.join(format!("kubernetes.io~{plugin}")).join(name)
+    }
+
+    /// What a container may leave as its last words: on disk, since its size is the container's doing.
     pub fn termination_log(&self, container: &str, id: &str) -> PathBuf {
-        self.dir.join("containers").join(container).join(&id[..id.len().min(12)])
+        self.dir.join("containers").join(format!("{container}-{}", &id[..id.len().min(12)]))
     }
 
     /// The socket of the log writer.
     pub fn log_socket(&self) -> PathBuf {
-        short_socket(self.dir.join("log.sock"))
+        short_socket(self.run.join("log.sock"))
     }
 }
 
