@@ -7,26 +7,22 @@ use tokio::sync::watch;
 
 use crate::node_context::Node;
 use crate::pod::{Role, find};
-use crate::probe::attempt::{self, Target};
+use crate::probe::attempt::Target;
 use crate::time::{self, Nanos};
-use crate::worker::{hook_event, long_name};
+use crate::worker::{hook_event, patient_hook};
 
 /// The shortest time between a signal and the kill, as upstream has it.
 pub const GRACE_MIN_SECONDS: i64 = 2;
 /// The pause before a kill that had no effect is repeated.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
-/// Runs the pre-stop hook, at the longest until the deadline.
-pub async fn pre_stop(node: &Node, pod: &Pod, role: Role, target: &Target, deadline: watch::Receiver<Nanos>) {
+/// Runs the pre-stop hook; tries again while containerd does not answer. The caller sets the limit.
+pub async fn pre_stop(node: &Node, pod: &Pod, role: Role, target: &Target) {
     let lifecycle = target.container.lifecycle.as_ref();
     let Some(hook) = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref()) else { return };
-    let name = long_name(pod);
-    tokio::select! {
-        result = attempt::hook(node, target, hook, &name) => if let Err(error) = result {
-            tracing::debug!(error, "pre-stop hook");
-            node.cluster.event(pod, hook_event(role, &target.container.name));
-        },
-        () = passed(deadline) => {}
+    if let Err(error) = patient_hook(node, pod, target, hook).await {
+        tracing::debug!(error, "pre-stop hook");
+        node.cluster.event(pod, hook_event(role, &target.container.name));
     }
 }
 
@@ -57,7 +53,7 @@ pub async fn end_process(
 }
 
 /// Returns when the deadline, which may come nearer meanwhile, has passed.
-async fn passed(mut deadline: watch::Receiver<Nanos>) {
+pub async fn passed(mut deadline: watch::Receiver<Nanos>) {
     loop {
         let at = *deadline.borrow_and_update();
         tokio::select! {

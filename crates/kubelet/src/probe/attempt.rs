@@ -23,42 +23,44 @@ pub struct Target {
     pub process: Process,
 }
 
-/// Whether it succeeded, and what it said.
+/// What a try of a probe says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    pub success: bool,
-    pub message: String,
+pub enum Answer {
+    Yes,
+    /// No, and why.
+    No(String),
+    /// The probe itself could not be run: that says nothing about the container.
+    Unknown(String),
 }
 
-impl Answer {
-    fn yes() -> Self {
-        Self { success: true, message: String::new() }
-    }
-
-    fn no(message: impl Into<String>) -> Self {
-        Self { success: false, message: message.into() }
-    }
+/// Why a hook did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HookError {
+    /// It ran, and failed.
+    Failed(String),
+    /// containerd does not answer: it may not have run, and can be tried again.
+    Unavailable(String),
 }
 
 /// Tries a probe once.
 pub async fn probe(node: &Node, target: &Target, handler: &ProbeHandler, timeout: Duration) -> Answer {
     if let Some(action) = &handler.exec {
         return match run(node, target, action, Some(timeout)).await {
-            Ok(ended) if ended.code == Some(0) => Answer::yes(),
-            Ok(ended) if ended.code.is_none() => Answer::no(format!(
+            Ok(ended) if ended.code == Some(0) => Answer::Yes,
+            Ok(ended) if ended.code.is_none() => Answer::No(format!(
                 "command timed out: \"{}\" timed out after {}s",
                 action.command.join(" "),
                 timeout.as_secs()
             )),
-            Ok(ended) => Answer::no(ended.output),
-            Err(message) => Answer::no(message),
+            Ok(ended) => Answer::No(ended.output),
+            Err(error) => Answer::Unknown(crate::images::chain(&error)),
         };
     }
     if let Some(action) = &handler.http_get {
         return match http_get(target, action, timeout).await {
-            Ok((code, _)) if (200..400).contains(&code) => Answer::yes(),
-            Ok((code, _)) => Answer::no(format!("HTTP probe failed with statuscode: {code}")),
-            Err(message) => Answer::no(message),
+            Ok((code, _)) if (200..400).contains(&code) => Answer::Yes,
+            Ok((code, _)) => Answer::No(format!("HTTP probe failed with statuscode: {code}")),
+            Err(message) => Answer::No(message),
         };
     }
     if let Some(action) = &handler.tcp_socket {
@@ -68,22 +70,22 @@ pub async fn probe(node: &Node, target: &Target, handler: &ProbeHandler, timeout
         let service = action.service.as_deref().unwrap_or("");
         let port = u16::try_from(action.port).unwrap_or(0);
         return match grpc::check(target.ip, port, service, timeout).await {
-            Ok(()) => Answer::yes(),
-            Err(message) => Answer::no(message),
+            Ok(()) => Answer::Yes,
+            Err(message) => Answer::No(message),
         };
     }
-    Answer::yes()
+    Answer::Yes
 }
 
 /// Runs a post-start or pre-stop hook. `what` and `pod` name it in the error.
-pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod: &str) -> Result<(), String> {
+pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod: &str) -> Result<(), HookError> {
     let name = &target.container.name;
     if let Some(action) = &handler.exec {
         let failed = |why: String| {
-            format!(
+            HookError::Failed(format!(
                 "Exec lifecycle hook ([{}]) for Container \"{name}\" in Pod \"{pod}\" failed - error: {why}",
                 action.command.join(" ")
-            )
+            ))
         };
         return match run(node, target, action, None).await {
             Ok(ended) if ended.code == Some(0) => Ok(()),
@@ -95,21 +97,22 @@ pub async fn hook(node: &Node, target: &Target, handler: &LifecycleHandler, pod:
                     ended.output
                 )))
             }
-            Err(message) => Err(failed(message)),
+            Err(error) if error.is_unavailable() => Err(HookError::Unavailable(crate::images::chain(&error))),
+            Err(error) => Err(failed(crate::images::chain(&error))),
         };
     }
     if let Some(action) = &handler.http_get {
         const HOOK_TIMEOUT: Duration = Duration::from_secs(30);
+        let failed = |why: String| {
+            let path = &action.path;
+            HookError::Failed(format!(
+                "HTTP lifecycle hook ({path}) for Container \"{name}\" in Pod \"{pod}\" failed - error: {why}"
+            ))
+        };
         return match http_get(target, action, HOOK_TIMEOUT).await {
             Ok((code, _)) if (200..400).contains(&code) => Ok(()),
-            Ok((code, body)) => Err(format!(
-                "HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: status {code}, message: {body:?}",
-                action.path
-            )),
-            Err(message) => Err(format!(
-                "HTTP lifecycle hook ({}) for Container \"{name}\" in Pod \"{pod}\" failed - error: {message}",
-                action.path
-            )),
+            Ok((code, body)) => Err(failed(format!("status {code}, message: {body:?}"))),
+            Err(message) => Err(failed(message)),
         };
     }
     if let Some(action) = &handler.sleep {
@@ -123,10 +126,9 @@ async fn run(
     target: &Target,
     action: &ExecAction,
     timeout: Option<Duration>,
-) -> Result<exec::Ended, String> {
+) -> Result<exec::Ended, crate::runtime::Error> {
     let process = Process { args: action.command.clone(), terminal: false, ..target.process.clone() };
-    let ended = exec::run(&node.containerd, &target.paths, &target.container_id, &process, timeout).await;
-    ended.map_err(|error| crate::images::chain(&error))
+    exec::run(&node.containerd, &target.paths, &target.container_id, &process, timeout).await
 }
 
 async fn http_get(target: &Target, action: &HttpGetAction, timeout: Duration) -> Result<(u16, String), String> {
@@ -137,13 +139,13 @@ async fn http_get(target: &Target, action: &HttpGetAction, timeout: Duration) ->
 async fn tcp(target: &Target, action: &TcpSocketAction, timeout: Duration) -> Answer {
     let port = match port(&target.container, &action.port) {
         Ok(port) => port,
-        Err(message) => return Answer::no(message),
+        Err(message) => return Answer::No(message),
     };
     let host = if action.host.is_empty() { target.ip.to_string() } else { action.host.clone() };
     match tokio::time::timeout(timeout, tokio::net::TcpStream::connect((host.as_str(), port))).await {
-        Ok(Ok(_)) => Answer::yes(),
-        Ok(Err(error)) => Answer::no(format!("dial tcp {host}:{port}: connect: {}", http::plain(&error))),
-        Err(_) => Answer::no(format!("dial tcp {host}:{port}: i/o timeout")),
+        Ok(Ok(_)) => Answer::Yes,
+        Ok(Err(error)) => Answer::No(format!("dial tcp {host}:{port}: connect: {}", http::plain(&error))),
+        Err(_) => Answer::No(format!("dial tcp {host}:{port}: i/o timeout")),
     }
 }
 

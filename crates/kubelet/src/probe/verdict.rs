@@ -2,6 +2,8 @@
 
 use proto::core::v1::Probe;
 
+use super::attempt::Answer;
+
 /// Which probe of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -41,8 +43,13 @@ impl Counter {
         }
     }
 
-    /// Notes a try; returns the verdict where it is new.
-    pub fn note(&mut self, success: bool) -> Option<bool> {
+    /// Notes a try; returns the verdict where it is new. A probe that could not be run counts neither way.
+    pub fn note(&mut self, answer: &Answer) -> Option<bool> {
+        let success = match answer {
+            Answer::Yes => true,
+            Answer::No(_) => false,
+            Answer::Unknown(_) => return None,
+        };
         if success {
             (self.successes, self.failures) = (self.successes + 1, 0);
         } else {
@@ -68,10 +75,16 @@ mod tests {
             Counter::new(&Probe { success_threshold: success, failure_threshold: failure, ..Probe::default() });
         let got: String = tries
             .chars()
-            .map(|try_| match counter.note(try_ == '+') {
-                None => '.',
-                Some(true) => '+',
-                Some(false) => '-',
+            .map(|try_| {
+                match counter.note(&match try_ {
+                    '+' => Answer::Yes,
+                    '?' => Answer::Unknown(String::new()),
+                    _ => Answer::No(String::new()),
+                }) {
+                    None => '.',
+                    Some(true) => '+',
+                    Some(false) => '-',
+                }
             })
             .collect();
         assert_eq!(got, expect);
@@ -82,5 +95,11 @@ mod tests {
         check(1, 3, "+--+---+", "+.....-+");
         check(2, 1, "+-++-", ".-.+-");
         check(0, 0, "---", "..-");
+    }
+
+    #[test]
+    fn a_probe_that_could_not_be_run_is_no_failure() {
+        check(1, 2, "+-??-+?", "+...-+.");
+        check(1, 1, "+???", "+...");
     }
 }

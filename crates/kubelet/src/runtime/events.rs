@@ -9,7 +9,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 use super::Containerd;
-use super::connection::{NAMESPACE, request};
+use super::connection::{NAMESPACE, patient};
 use crate::time::{self, Nanos};
 
 /// What containerd told.
@@ -51,7 +51,7 @@ async fn follow(containerd: &Containerd, tx: &mpsc::Sender<TaskEvent>, told: &mu
             .to_vec(),
     };
     let mut client = containerd.events();
-    let mut subscription = std::pin::pin!(client.subscribe(request(subscribe)));
+    let mut subscription = std::pin::pin!(client.subscribe(patient(subscribe)));
     // containerd answers a subscription only with the first event, which may be hours away. So it is asked something
     // that it answers at once, after the subscription on the same connection.
     let early = tokio::select! {

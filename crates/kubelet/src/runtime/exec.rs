@@ -3,7 +3,7 @@
 use containerd_client::services::v1 as api;
 use prost_types::Any;
 
-use super::connection::request;
+use super::connection::{patient, request};
 use super::container::Streams;
 use super::spec::Process;
 use super::{Containerd, Error};
@@ -52,7 +52,7 @@ impl Exec {
     /// The exit code, once the process ended.
     pub async fn wait(&self) -> Result<i32, Error> {
         let wait = api::WaitRequest { container_id: self.container_id.clone(), exec_id: self.exec_id.clone() };
-        let answer = self.containerd.tasks().wait(request(wait)).await;
+        let answer = self.containerd.tasks().wait(patient(wait)).await;
         Ok(answer.map_err(Error::of("wait for exec in", &self.container_id))?.into_inner().exit_status as i32)
     }
 
