@@ -2,18 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::core::v1::Pod;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::node_context::Node;
 use crate::observed::ObservedPod;
 use crate::pod::DesiredPod;
 use crate::record;
+use crate::runtime::container::label;
 use crate::runtime::events::TaskEvent;
-use crate::worker::{MESSAGES_MAX, Message, Owners, Worker};
+use crate::worker::{self, Look, MESSAGES_MAX, Message, Owners, Worker};
+
+/// How often everything that containerd has is compared with what is known: events may be lost.
+const RELIST: Duration = Duration::from_secs(60);
+/// The pause after a look that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The pause before a worker that failed is replaced.
+const REVIVAL: Duration = Duration::from_secs(1);
 
 /// What the manager hears of the API.
 #[derive(Clone, Debug)]
@@ -22,8 +32,6 @@ pub enum PodEvent {
     Set(Arc<Pod>),
     /// A pod's object is gone.
     Gone(Arc<Pod>),
-    /// All pods that exist were told.
-    Synced,
     /// An object that volumes are made of changed.
     ObjectsChanged { namespace: String },
 }
@@ -32,6 +40,8 @@ pub enum PodEvent {
 #[derive(Clone)]
 pub struct Handle {
     pub pod: Arc<Pod>,
+    /// The object is gone from the API.
+    gone: bool,
     tx: mpsc::Sender<Message>,
 }
 
@@ -43,7 +53,16 @@ pub struct Manager {
     node: Arc<Node>,
     handles: Handles,
     owners: Owners,
-    workers: JoinSet<String>,
+    workers: JoinSet<()>,
+    /// Which pod a worker has.
+    uids: HashMap<Id, String>,
+    /// Workers that failed, by pod, until they are replaced.
+    fallen: JoinSet<String>,
+    /// The look at containerd that is under way, and whether another one is asked for.
+    looks: JoinSet<Result<Look, String>>,
+    look_again: bool,
+    /// Removals of containers whose pod nobody knows.
+    sweeps: JoinSet<()>,
     pods: mpsc::Receiver<PodEvent>,
     tasks: mpsc::Receiver<TaskEvent>,
     containerd_ready: tokio::sync::watch::Sender<Result<(), String>>,
@@ -61,6 +80,11 @@ impl Manager {
             handles: Handles::default(),
             owners: Owners::default(),
             workers: JoinSet::new(),
+            uids: HashMap::new(),
+            fallen: JoinSet::new(),
+            looks: JoinSet::new(),
+            look_again: false,
+            sweeps: JoinSet::new(),
             pods,
             tasks,
             containerd_ready,
@@ -76,15 +100,28 @@ impl Manager {
         for uid in record::list(&self.node.paths.pods()) {
             self.adopt(&uid);
         }
+        let mut relist = tokio::time::interval_at(Instant::now() + RELIST, RELIST);
+        relist.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(event) = self.pods.recv() => self.hear(event).await,
                 Some(event) = self.tasks.recv() => self.told(event).await,
-                Some(done) = self.workers.join_next(), if !self.workers.is_empty() => match done {
-                    Ok(uid) => drop(self.handles.write().remove(&uid)),
-                    Err(error) => tracing::error!(%error, "a pod's worker failed"),
+                Some(done) = self.workers.join_next_with_id(), if !self.workers.is_empty() => match done {
+                    Ok((id, ())) => self.finished(id),
+                    Err(error) => self.failed(&error),
                 },
+                Some(Ok(uid)) = self.fallen.join_next(), if !self.fallen.is_empty() => self.revive(&uid),
+                Some(done) = self.looks.join_next(), if !self.looks.is_empty() => match done {
+                    Ok(Ok(look)) => self.looked(look).await,
+                    Ok(Err(error)) => {
+                        tracing::warn!(error, "cannot look at containerd's containers");
+                        relist.reset_after(LOOK_AGAIN);
+                    }
+                    Err(error) => tracing::error!(%error, "a look at containerd failed"),
+                },
+                Some(_) = self.sweeps.join_next(), if !self.sweeps.is_empty() => {}
+                _ = relist.tick() => self.look(),
             }
         }
     }
@@ -92,27 +129,60 @@ impl Manager {
     /// Goes on with a pod that the kubelet before this one had.
     fn adopt(&mut self, uid: &str) {
         match record::load(&self.node.paths.pod(uid)) {
-            Some((desired, observed)) if desired.uid() == uid => self.spawn(desired, observed),
+            Some((desired, observed)) if desired.uid() == uid => self.spawn(desired, observed, true),
             _ => tracing::warn!(uid, "a pod's folder holds no record; it is left alone"),
         }
     }
 
-    fn spawn(&mut self, desired: DesiredPod, observed: ObservedPod) {
+    fn spawn(&mut self, desired: DesiredPod, observed: ObservedPod, inherits: bool) {
         let (tx, rx) = mpsc::channel(MESSAGES_MAX);
-        let (uid, pod) = (desired.uid().to_owned(), desired.pod.clone());
-        self.handles.write().insert(uid.clone(), Handle { pod, tx });
-        let worker = Worker::new(self.node.clone(), self.owners.clone(), desired, observed, rx);
-        self.workers.spawn(async move {
-            worker.run().await;
+        let uid = desired.uid().to_owned();
+        let handle = Handle { pod: desired.pod.clone(), gone: desired.gone, tx };
+        self.handles.write().insert(uid.clone(), handle);
+        let worker = Worker::new(self.node.clone(), self.owners.clone(), desired, observed, rx, inherits);
+        let task = self.workers.spawn(worker.run());
+        self.uids.insert(task.id(), uid);
+    }
+
+    fn finished(&mut self, id: Id) {
+        if let Some(uid) = self.uids.remove(&id) {
+            self.handles.write().remove(&uid);
+        }
+    }
+
+    /// A worker that panicked is replaced by one that goes on from its record, as after a restart of the kubelet.
+    fn failed(&mut self, error: &tokio::task::JoinError) {
+        let Some(uid) = self.uids.remove(&error.id()) else { return };
+        tracing::error!(uid, %error, "a pod's worker failed; another one takes over");
+        self.fallen.spawn(async move {
+            tokio::time::sleep(REVIVAL).await;
             uid
         });
+    }
+
+    fn revive(&mut self, uid: &str) {
+        let Some(handle) = self.handles.read().get(uid).cloned() else { return };
+        let found = record::load(&self.node.paths.pod(uid)).filter(|(desired, _)| desired.uid() == uid);
+        let (mut desired, observed) =
+            found.unwrap_or_else(|| (DesiredPod::new(handle.pod.clone()), ObservedPod::default()));
+        // What its messages would have told.
+        let now = crate::time::now();
+        desired.update(handle.pod, now);
+        if handle.gone {
+            desired.lose(now);
+        }
+        self.spawn(desired, observed, true);
     }
 
     async fn hear(&mut self, event: PodEvent) {
         match event {
             PodEvent::Set(pod) => self.set(pod).await,
-            PodEvent::Gone(pod) => self.tell(&pod.metadata.uid, Message::Gone).await,
-            PodEvent::Synced => {}
+            PodEvent::Gone(pod) => {
+                if let Some(handle) = self.handles.write().get_mut(&pod.metadata.uid) {
+                    handle.gone = true;
+                }
+                self.tell(&pod.metadata.uid, Message::Gone).await;
+            }
             PodEvent::ObjectsChanged { namespace } => {
                 let of_namespace = |handle: &&Handle| handle.pod.metadata.namespace == namespace;
                 let chosen: Vec<Handle> = self.handles.read().values().filter(of_namespace).cloned().collect();
@@ -136,7 +206,9 @@ impl Manager {
         }
         let mut desired = DesiredPod::new(pod.clone());
         desired.update(pod, crate::time::now());
-        self.spawn(desired, ObservedPod::default());
+        // A folder without a record: what a kubelet before this one began is not known.
+        let inherits = self.node.paths.pod(&uid).dir.exists();
+        self.spawn(desired, ObservedPod::default(), inherits);
     }
 
     async fn tell(&self, uid: &str, message: Message) {
@@ -164,20 +236,48 @@ impl Manager {
             }
             TaskEvent::Connected => {
                 drop(self.containerd_ready.send_replace(Ok(())));
-                self.relist().await;
+                // Events are not replayed: after a connection every worker compares.
+                self.look();
             }
         }
     }
 
-    /// Events are not replayed: after a connection every worker compares.
-    async fn relist(&self) {
-        let tasks = match self.node.containerd.list_tasks().await {
-            Ok(tasks) => Arc::new(tasks),
-            Err(error) => return tracing::warn!(%error, "cannot list containerd's tasks"),
-        };
+    /// Begins a look at all that containerd has of this node.
+    fn look(&mut self) {
+        if !self.looks.is_empty() {
+            self.look_again = true;
+            return;
+        }
+        let node = self.node.clone();
+        self.looks.spawn(async move {
+            let found = worker::look(&node.containerd, label::NODE, &node.name).await;
+            found.map_err(|error| crate::images::chain(&error))
+        });
+    }
+
+    /// Every worker compares; containers that belong to none of them are removed.
+    async fn looked(&mut self, look: Look) {
+        let look = Arc::new(look);
         let all: Vec<Handle> = self.handles.read().values().cloned().collect();
         for handle in all {
-            let _ = handle.tx.send(Message::Tasks(tasks.clone())).await;
+            // A worker that is gone has finished.
+            let _ = handle.tx.send(Message::Looked(look.clone())).await;
+        }
+        for container in &look.containers {
+            let uid = container.labels.get(label::POD_UID).cloned().unwrap_or_default();
+            if self.handles.read().contains_key(&uid) {
+                continue;
+            }
+            let (node, id) = (self.node.clone(), container.id.clone());
+            tracing::info!(id, uid, "removing a container of a pod that nobody knows");
+            self.sweeps.spawn(async move {
+                if let Err(error) = worker::remove_container(&node.containerd, &id).await {
+                    tracing::warn!(id, %error, "the container stays behind for now");
+                }
+            });
+        }
+        if std::mem::take(&mut self.look_again) {
+            self.look();
         }
     }
 }

@@ -35,6 +35,11 @@ pub enum Work {
     Sandbox,
     Start(String),
     Kill(String),
+    /// What containerd has of the pod is compared with the record: until then nothing else is begun.
+    Adopt,
+    /// Containers that ended are removed. Nothing is started meanwhile: with its last container the pod's shim ends, and
+    /// one that is begun in that moment would fail.
+    Remove,
     TearDown,
     Finalize,
 }
@@ -82,6 +87,8 @@ pub struct ObservedContainer {
     /// The readiness probe's last verdict; true where there is none.
     pub ready: bool,
     pub post_start: Hook,
+    /// What is shown until the post-start hook of the current run is done: a run counts from then on.
+    pub before_hook: Option<Box<ObservedContainer>>,
     /// A probe or hook demands that the current run ends.
     pub doomed: Option<Doom>,
     /// How long the next pull of the image is put off after a failed one, until when, and why.
@@ -132,16 +139,45 @@ pub struct Backoff {
     pub delay: Nanos,
     /// When the last run was begun.
     pub last_start: Nanos,
+    /// What holds for the next restart alone.
+    #[serde(default)]
+    pub next: Next,
+}
+
+/// How the next restart is put off. A run that a probe condemned is replaced in the same breath, and upstream then asks
+/// for how long the end *before* that one is over: the first such restart does not even count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Next {
+    #[default]
+    Delayed,
+    AtOnce,
+    AtOnceUncounted,
 }
 
 impl Backoff {
     /// When a run that ended at `finished_at` may be followed by the next.
     pub fn until(&self, finished_at: Nanos) -> Nanos {
-        finished_at.saturating_add(self.delay)
+        match self.next {
+            Next::Delayed => finished_at.saturating_add(self.delay),
+            Next::AtOnce | Next::AtOnceUncounted => finished_at,
+        }
+    }
+
+    /// Notes that a run was ended by the kubelet, to be replaced; `before` is the end of the run before it.
+    pub fn replaced(&mut self, before: Option<Nanos>, finished_at: Nanos) {
+        self.next = match before {
+            None => Next::AtOnceUncounted,
+            Some(before) if before.saturating_add(self.delay) <= finished_at => Next::AtOnce,
+            Some(_) => Next::Delayed,
+        };
     }
 
     /// Notes that a run begins again at `now`.
     pub fn restarted(&mut self, finished_at: Nanos, now: Nanos) {
+        if std::mem::take(&mut self.next) == Next::AtOnceUncounted {
+            self.last_start = now;
+            return;
+        }
         let ran_long = self.last_start > 0 && finished_at.saturating_sub(self.last_start) >= BACKOFF_RESET_AFTER;
         self.delay = match self.delay {
             _ if ran_long => BACKOFF_FIRST,
@@ -191,6 +227,11 @@ impl ObservedContainer {
             State::Waiting { .. } => self.last.as_ref(),
             State::Running { .. } => None,
         }
+    }
+
+    /// The container as others see it: until its post-start hook is done, nothing is known of a run. None: never begun.
+    pub fn shown(&self) -> Option<&Self> {
+        if self.is_running() && self.post_start == Hook::Running { self.before_hook.as_deref() } else { Some(self) }
     }
 
     /// Running, past its post-start hook and its startup probe.
@@ -252,6 +293,22 @@ mod tests {
             delays.push(backoff.delay / SECOND);
         }
         assert_eq!(delays, [0, 10, 20, 40, 80, 160, 300, 300]);
+    }
+
+    #[test]
+    fn what_probes_end_is_restarted_at_once_until_it_comes_too_often() {
+        let mut backoff = Backoff::default();
+        // As upstream: two restarts at once, the third end waits.
+        backoff.replaced(None, 7 * SECOND);
+        assert_eq!(backoff.until(7 * SECOND), 7 * SECOND);
+        backoff.restarted(7 * SECOND, 7 * SECOND);
+        backoff.replaced(Some(7 * SECOND), 14 * SECOND);
+        assert_eq!(backoff.until(14 * SECOND), 14 * SECOND);
+        backoff.restarted(14 * SECOND, 14 * SECOND);
+        backoff.replaced(Some(14 * SECOND), 21 * SECOND);
+        assert_eq!(backoff.until(21 * SECOND), 31 * SECOND);
+        backoff.restarted(21 * SECOND, 31 * SECOND);
+        assert_eq!(backoff.delay, 20 * SECOND);
     }
 
     #[test]

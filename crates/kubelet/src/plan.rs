@@ -5,7 +5,7 @@
 
 use proto::core::v1::{Container, Pod};
 
-use crate::observed::{Doom, Exit, ObservedContainer, ObservedPod, Sandbox, State, Volumes, Work};
+use crate::observed::{Doom, Exit, Hook, ObservedContainer, ObservedPod, Sandbox, State, Volumes, Work};
 use crate::pod::{DesiredPod, Member, Role, ephemeral, members};
 use crate::time::{Nanos, SECOND};
 
@@ -103,6 +103,9 @@ pub fn restarts(pod: &Pod, container: &Container, role: Role, exit: &Exit) -> bo
 impl Planner<'_> {
     fn decide(&mut self) {
         let (pod, observed) = (&*self.desired.pod, self.observed);
+        if observed.busy.contains(&Work::Adopt) {
+            return; // What runs is not known yet.
+        }
         if observed.torn_down {
             return self.finish();
         }
@@ -121,7 +124,7 @@ impl Planner<'_> {
         match &self.desired.ending {
             Some(ending) => {
                 let end = ending.since.saturating_add(ending.grace_seconds.saturating_mul(SECOND));
-                let left = (end.saturating_sub(self.now) + SECOND - 1).div_euclid(SECOND);
+                let left = end.saturating_sub(self.now).saturating_add(SECOND - 1).div_euclid(SECOND);
                 self.stop(left.max(0));
             }
             None if is_complete(pod, observed) => self.stop(self.desired.grace_seconds()),
@@ -140,7 +143,6 @@ impl Planner<'_> {
     /// Ends what runs: first all but the sidecars, then those in reverse order; then everything is taken away.
     fn stop(&mut self, grace_seconds: i64) {
         let pod = &*self.desired.pod;
-        let starting = |work: &Work| matches!(work, Work::Start(_) | Work::Sandbox | Work::Volumes);
         let sidecars: Vec<&str> = members(pod)
             .filter(|member| member.role == Role::Sidecar)
             .map(|member| member.container.name.as_str())
@@ -157,11 +159,10 @@ impl Planner<'_> {
         if let Some(name) = sidecars.iter().rev().find(|name| is_running(self.observed, name)) {
             return self.kill(name, grace_seconds, format!("Stopping container {name}"));
         }
-        // A start that is under way ends by itself: the worker cancels it, or it becomes a running container.
+        // A start that is under way ends by itself: the worker cancels it, or it becomes a running container. Its result
+        // wakes the planner.
         if self.observed.busy.is_empty() {
             self.actions.push(Action::TearDown);
-        } else if self.observed.busy.iter().any(starting) {
-            // The result of the start wakes the planner.
         }
     }
 
@@ -270,10 +271,13 @@ impl Planner<'_> {
     fn run_main(&mut self, pod: &Pod) {
         for container in &pod.spec.containers {
             self.keep(Member { role: Role::Main, container });
-            // A post-start hook holds up the containers that come after.
+            // A post-start hook holds up the containers that come after, until it is done or has failed.
             let hook = container.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
-            let begun = self.observed.container(&container.name).is_some_and(ObservedContainer::was_begun);
-            if hook && !begun {
+            let passed = self.observed.container(&container.name).is_some_and(|seen| {
+                let undecided = seen.is_running() && seen.post_start == Hook::Running && seen.doomed.is_none();
+                seen.was_begun() && !undecided
+            });
+            if hook && !passed {
                 return;
             }
         }
@@ -290,7 +294,8 @@ impl Planner<'_> {
     fn keep(&mut self, member: Member<'_>) {
         let name = &member.container.name;
         let busy = &self.observed.busy;
-        if busy.contains(&Work::Start(name.clone())) || busy.contains(&Work::Kill(name.clone())) {
+        let own = [Work::Start(name.clone()), Work::Kill(name.clone()), Work::Remove];
+        if own.iter().any(|work| busy.contains(work)) {
             return;
         }
         let start = |restart| Action::Start { name: name.clone(), restart };

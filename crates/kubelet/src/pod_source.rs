@@ -1,7 +1,6 @@
 //! Where pods come from: the API's pods that are bound to this node.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use client::informer::{Change, Informer};
 use client::{Client, ListParams};
@@ -35,9 +34,6 @@ pub async fn run(mut informer: Informer<Pod>, handles: Handles, tx: mpsc::Sender
                     if tx.send(PodEvent::Gone(pod)).await.is_err() {
                         return;
                     }
-                }
-                if tx.send(PodEvent::Synced).await.is_err() {
-                    return;
                 }
                 continue;
             }
@@ -86,9 +82,4 @@ pub fn tell_objects(client: &Client, tx: &mpsc::Sender<PodEvent>) -> Vec<tokio::
     });
     let secrets = Informer::<Secret>::new(client.api(), ListParams::default()).strip(|secret| secret.data.clear());
     vec![follow(maps, tx.clone()), follow(secrets, tx.clone())]
-}
-
-/// A pod as the source tells it, for tests.
-pub fn set(pod: Pod) -> PodEvent {
-    PodEvent::Set(Arc::new(pod))
 }

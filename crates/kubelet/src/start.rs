@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::core::v1::{Container, Pod};
 
 use crate::cluster::{self, Event};
+use crate::confine;
 use crate::env::{self, Referred};
 use crate::identity::{self, Identity};
 use crate::images::{Failure, Obtained};
@@ -17,11 +19,12 @@ use crate::logs;
 use crate::node_context::Node;
 use crate::paths::PodPaths;
 use crate::pod::{Role, field_path};
+use crate::runtime::Image;
 use crate::runtime::container::{NewContainer, SHIM_GROUP, Streams, label};
 use crate::runtime::registry::{Credentials, from_secret};
 use crate::runtime::spec::{self, Namespace, Process};
-use crate::runtime::{Image, registry};
 use crate::time::{self, Nanos};
+use crate::worker::forget_old_logs;
 
 /// A run that is to begin.
 #[derive(Clone, Debug)]
@@ -57,6 +60,11 @@ impl StartError {
 
     fn config(message: impl Into<String>) -> Self {
         Self::new("CreateContainerConfigError", message)
+    }
+
+    /// The kubelet itself failed.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new("CreateContainerError", message)
     }
 }
 
@@ -146,7 +154,6 @@ impl Starter<'_> {
                 }
             }
         }
-        let _: &[registry::Credentials] = &out;
         out
     }
 
@@ -155,37 +162,70 @@ impl Starter<'_> {
             Ok(configured) => configured,
             Err(error) => {
                 self.event(true, "Failed", format!("Error: {}", error.message));
+                self.give_up().await;
                 return Err(error);
             }
         };
         let spec = configured.to_oci();
-        let streams = self.streams().await.map_err(|error| self.failed("CreateContainerError", error.to_string()))?;
-        let new = NewContainer { id: &self.run.id, image, labels: self.labels(), spec: &spec, streams };
-        let began = self.node.containerd.create_container(&new).await;
-        if let Err(error) = began {
-            let message = runtime_message(&error);
-            self.event(false, "Created", "Container created");
-            self.event(true, "Failed", format!("Error: {message}"));
-            return Err(StartError {
-                failed_run: Some(image.status_id()),
-                ..StartError::new("RunContainerError", message)
-            });
-        }
-        self.event(false, "Created", "Container created");
-        if let Err(error) = self.node.containerd.start_task(&self.run.id).await {
-            let message = runtime_message(&error);
-            self.event(true, "Failed", format!("Error: {message}"));
-            if let Err(error) = self.node.containerd.delete_container(&self.run.id).await {
-                tracing::warn!(%error, id = self.run.id, "a container that did not start stays behind");
-            }
-            return Err(StartError {
-                failed_run: Some(image.status_id()),
-                ..StartError::new("RunContainerError", message)
-            });
+        let streams = self.streams();
+        let begun = match self.open(&streams).await {
+            Ok(()) => self.begin(image, &spec, streams).await,
+            Err(error) => Err(self.failed("CreateContainerError", error.to_string())),
+        };
+        if let Err(error) = begun {
+            self.give_up().await;
+            return Err(error);
         }
         let started_at = time::now();
         self.event(false, "Started", "Container started");
         Ok(Started { started_at, image_id: image.status_id() })
+    }
+
+    /// Makes the container and lets it run.
+    async fn begin(&self, image: &Image, spec: &serde_json::Value, streams: Streams) -> Result<(), StartError> {
+        let containerd = &self.node.containerd;
+        let new = NewContainer { id: &self.run.id, image, labels: self.labels(), spec, streams };
+        let created = containerd.create_container(&new).await;
+        self.event(false, "Created", "Container created");
+        let begun = match created {
+            Ok(_) => containerd.start_task(&self.run.id).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = begun else { return Ok(()) };
+        let message = runtime_message(&error);
+        self.event(true, "Failed", format!("Error: {message}"));
+        if let Err(error) = containerd.delete_container(&self.run.id).await {
+            tracing::warn!(%error, id = self.run.id, "a container that did not start stays behind");
+        }
+        Err(StartError { failed_run: Some(image.status_id()), ..StartError::new("RunContainerError", message) })
+    }
+
+    /// A run that did not begin leaves nothing: no pipes, no reader of them, no empty log.
+    async fn give_up(&self) {
+        const LIMIT: Duration = Duration::from_secs(2);
+        for pipe in self.paths.pipes_of(&self.run.id) {
+            // A pipe that had a writer and has none any more ends: so its reader does.
+            drop(pipe.exists().then(|| sys::fifo::open_both(&pipe)));
+        }
+        let writer = self.node.log_writer(&self.pod.metadata.uid);
+        if !matches!(tokio::time::timeout(LIMIT, writer.drained(&self.run.id)).await, Ok(Ok(()))) {
+            tracing::debug!(id = self.run.id, "the log writer did not say that it is done");
+        }
+        let log = self.log();
+        if fs::metadata(&log).is_ok_and(|file| file.len() == 0) {
+            let _ = fs::remove_file(&log);
+        }
+        for file in self.paths.pipes_of(&self.run.id) {
+            let _ = fs::remove_file(file);
+        }
+        let _ = fs::remove_file(self.paths.termination_log(&self.container.name, &self.run.id));
+        forget_old_logs(&log, self.run.attempt);
+    }
+
+    /// The log of this run.
+    fn log(&self) -> PathBuf {
+        let meta = &self.pod.metadata;
+        self.node.paths.log(&meta.namespace, &meta.name, &meta.uid, &self.container.name, self.run.attempt)
     }
 
     fn failed(&self, reason: &'static str, message: String) -> StartError {
@@ -206,18 +246,18 @@ impl Starter<'_> {
         ])
     }
 
-    /// Named pipes, read by the pod's log writer before anything can be written.
-    async fn streams(&self) -> std::io::Result<Streams> {
-        let meta = &self.pod.metadata;
-        let dir = self.paths.pipes();
-        let pipe = |kind: &str| dir.join(format!("{}-{kind}", &self.run.id[..12]));
-        let tty = self.container.tty;
-        let streams = Streams {
-            stdin: if self.container.stdin { pipe("in") } else { PathBuf::new() },
-            stdout: pipe("out"),
-            stderr: if tty { PathBuf::new() } else { pipe("err") },
+    fn streams(&self) -> Streams {
+        let (tty, id) = (self.container.tty, &self.run.id);
+        Streams {
+            stdin: if self.container.stdin { self.paths.pipe(id, "in") } else { PathBuf::new() },
+            stdout: self.paths.pipe(id, "out"),
+            stderr: if tty { PathBuf::new() } else { self.paths.pipe(id, "err") },
             terminal: tty,
-        };
+        }
+    }
+
+    /// Makes the named pipes; the pod's log writer reads them before anything can be written.
+    async fn open(&self, streams: &Streams) -> std::io::Result<()> {
         for path in [&streams.stdin, &streams.stdout, &streams.stderr] {
             if !path.as_os_str().is_empty() {
                 sys::fifo::make(path).map_err(std::io::Error::other)?;
@@ -225,17 +265,17 @@ impl Starter<'_> {
         }
         let open = logs::protocol::Open {
             run: self.run.id.clone(),
-            log: self.node.paths.log(&meta.namespace, &meta.name, &meta.uid, &self.container.name, self.run.attempt),
+            log: self.log(),
             stdout: streams.stdout.clone(),
-            stderr: (!tty).then(|| streams.stderr.clone()),
+            stderr: (!streams.terminal).then(|| streams.stderr.clone()),
             limits: self.node.settings.log_limits,
         };
-        let writer = self.node.log_writer(&meta.uid);
+        let writer = self.node.log_writer(&self.pod.metadata.uid);
         if writer.open(open.clone()).await.is_err() {
             writer.spawn()?;
             writer.open(open).await?;
         }
-        Ok(streams)
+        Ok(())
     }
 
     async fn configure(&self, image: &Image) -> Result<spec::Container, StartError> {
@@ -250,7 +290,13 @@ impl Starter<'_> {
             return Err(StartError::new("CreateContainerError", "no command specified"));
         }
         let mounts = self.mounts(&env)?;
-        Ok(self.container_spec(self.process(args, env, image, who), mounts))
+        let process = self.process(args, env, image, who);
+        let profiles = self.node.paths.root.join("seccomp");
+        let seccomp = confine::seccomp(self.pod, self.container, &process.capabilities, &profiles);
+        for text in confine::unheeded(self.pod, self.container) {
+            self.event(true, "Unsupported", text);
+        }
+        Ok(self.container_spec(process, mounts, seccomp.map_err(StartError::config)?))
     }
 
     async fn referred(&self) -> Result<Referred, StartError> {
@@ -284,16 +330,18 @@ impl Starter<'_> {
             gid: who.gid,
             additional_gids: who.groups,
             terminal: self.container.tty,
-            capabilities: match who.uid {
-                0 => identity::capabilities(self.container, &self.node.own.capabilities),
-                _ => identity::capabilities(self.container, &self.node.own.capabilities),
-            },
+            capabilities: identity::capabilities(self.container, &self.node.own.capabilities),
             no_new_privileges: context.allow_privilege_escalation == Some(false),
             oom_score_adj: Some(score.max(self.node.own.oom_score_min)),
         }
     }
 
-    fn container_spec(&self, process: Process, mounts: Vec<spec::Mount>) -> spec::Container {
+    fn container_spec(
+        &self,
+        process: Process,
+        mounts: Vec<spec::Mount>,
+        seccomp: Option<serde_json::Value>,
+    ) -> spec::Container {
         let (pod, spec) = (self.pod, &self.pod.spec);
         let context = self.container.security_context.clone().unwrap_or_default();
         let pinned = |name: &str| Namespace::Join(self.paths.namespaces().join(name));
@@ -319,7 +367,7 @@ impl Starter<'_> {
             cgroup_v2: v2,
             resources,
             annotations: vec![(SHIM_GROUP.to_owned(), pod.metadata.uid.clone())],
-            seccomp: None,
+            seccomp,
             devices: if privileged { crate::devices::host() } else { Vec::new() },
         }
     }
@@ -362,10 +410,7 @@ impl Starter<'_> {
         };
         let real = crate::volume::subpath::resolve(volume, sub).map_err(failed)?;
         let target = self.paths.dir.join("subpaths").join(&self.container.name).join(index.to_string());
-        let already = sys::mount::below(&target).is_ok_and(|mounts| !mounts.is_empty());
-        if !already {
-            crate::volume::subpath::bind(&real, &target).map_err(failed)?;
-        }
+        crate::volume::subpath::bind(&real, &target).map_err(failed)?;
         Ok(target)
     }
 

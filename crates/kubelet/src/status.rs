@@ -41,7 +41,10 @@ pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, 
         status.pod_ip = ip.to_string();
         status.pod_ips = vec![PodIp { ip: ip.to_string() }];
     }
-    if let Some(EndingCause::Stopped { reason, message }) = desired.ending.as_ref().map(|ending| &ending.cause) {
+    let shown_as_over = status.phase == Phase::Failed.name();
+    if let Some(EndingCause::Stopped { reason, message }) = desired.ending.as_ref().map(|ending| &ending.cause)
+        && shown_as_over
+    {
         status.reason = reason.clone();
         status.message = message.clone();
     }
@@ -89,7 +92,9 @@ impl View<'_> {
             return Phase::Failed;
         }
         let main = || self.pod.spec.containers.iter().map(|container| self.observed.container(&container.name));
-        let begun = |seen: Option<&ObservedContainer>| seen.is_some_and(ObservedContainer::was_begun);
+        let begun = |seen: Option<&ObservedContainer>| {
+            seen.and_then(ObservedContainer::shown).is_some_and(ObservedContainer::was_begun)
+        };
         let all_exited = main().all(|seen| seen.is_some_and(|seen| !seen.is_running() && seen.exit().is_some()));
         let success = || main().all(|seen| seen.and_then(ObservedContainer::exit).is_some_and(|exit| exit.code == 0));
         if all_exited && (is_complete(self.pod, self.observed) || self.desired.ending.is_some()) {
@@ -135,7 +140,7 @@ impl View<'_> {
 
     fn container(&self, role: Role, container: &Container) -> ContainerStatus {
         let fresh = ObservedContainer::default();
-        let seen = self.observed.container(&container.name).unwrap_or(&fresh);
+        let seen = self.observed.container(&container.name).and_then(ObservedContainer::shown).unwrap_or(&fresh);
         let begun = seen.was_begun();
         let last = seen.last.as_ref().map(|exit| terminated(exit)).unwrap_or_default();
         let (state, last_state) = if self.has_failed_for_good(role, container, seen) {
@@ -183,15 +188,10 @@ impl View<'_> {
             ..ContainerState::default()
         };
         match &seen.state {
-            // Until its post-start hook is done, a container counts as being created.
-            State::Running { started_at, .. }
-                if seen.is_running() && seen.post_start == crate::observed::Hook::Done =>
-            {
-                ContainerState {
-                    running: Some(ContainerStateRunning { started_at: time::to_meta(*started_at) }),
-                    ..ContainerState::default()
-                }
-            }
+            State::Running { started_at, .. } => ContainerState {
+                running: Some(ContainerStateRunning { started_at: time::to_meta(*started_at) }),
+                ..ContainerState::default()
+            },
             State::Exited(exit) => terminated(exit),
             State::Waiting { reason, message, .. } if !reason.is_empty() => waiting(reason, message),
             _ if role != Role::Ephemeral && !self.pod.spec.init_containers.is_empty() => waiting("PodInitializing", ""),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::observed::Hook;
+use crate::pod::Ending;
 use crate::time::SECOND;
 
 fn desired(policy: &str, init: &[&str], main: &[&str]) -> DesiredPod {
@@ -112,6 +113,48 @@ fn an_end_is_a_phase_only_when_nothing_is_left_on_the_node() {
         (ended.torn_down, ended.sandbox) = (true, Sandbox::Absent);
         assert_eq!(told(&pod, &ended), format!("{phase} Start=False {rest}"));
     }
+}
+
+#[test]
+fn a_deadline_shows_its_reason_when_the_phase_is_failed_and_not_before() {
+    let mut pod = desired("Always", &[], &["c"]);
+    let cause = EndingCause::Stopped { reason: "DeadlineExceeded".into(), message: String::new() };
+    pod.ending = Some(Ending { since: 0, grace_seconds: 2, cause });
+    let shown = |seen: &ObservedPod| {
+        let status = status(&pod, seen, &PodStatus::default(), "192.0.2.1".parse().unwrap(), SECOND);
+        (status.phase, status.reason)
+    };
+    assert_eq!(shown(&observed(&[("c", run("c"))])), ("Running".into(), String::new()));
+    let mut ended = observed(&[("c", exit(137))]);
+    (ended.torn_down, ended.sandbox) = (true, Sandbox::Absent);
+    assert_eq!(shown(&ended), ("Failed".into(), "DeadlineExceeded".into()));
+}
+
+#[test]
+fn a_run_is_shown_when_its_post_start_hook_is_done() {
+    let pod = desired("Always", &[], &["c"]);
+    let shown = |seen: &ObservedPod| {
+        let status = status(&pod, seen, &PodStatus::default(), "192.0.2.1".parse().unwrap(), SECOND);
+        let one = status.container_statuses[0].clone();
+        (one.state.waiting.map(|waiting| waiting.reason), one.restart_count)
+    };
+    let mut first = observed(&[("c", run("c"))]);
+    first.containers.get_mut("c").unwrap().post_start = Hook::Running;
+    assert_eq!(shown(&first), (Some("ContainerCreating".into()), 0));
+    // The second run after a failed hook still shows how the first one ended.
+    let mut again = first.clone();
+    let one = again.containers.get_mut("c").unwrap();
+    one.restarts = 1;
+    let state = State::Waiting {
+        reason: "PostStartHookError".into(),
+        message: String::new(),
+        retry_at: 0,
+        id: Some("x".into()),
+    };
+    one.before_hook = Some(Box::new(seen(state)));
+    assert_eq!(shown(&again), (Some("PostStartHookError".into()), 0));
+    again.containers.get_mut("c").unwrap().post_start = Hook::Done;
+    assert_eq!(shown(&again), (None, 1));
 }
 
 #[test]

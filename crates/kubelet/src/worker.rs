@@ -5,43 +5,43 @@
 
 mod act;
 mod adopt;
+mod conclude;
 mod reap;
+mod tasks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use proto::core::v1::Pod;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Event;
 use crate::node_context::Node;
-use crate::observed::{Doom, Exit, Hook, ObservedContainer, ObservedPod, Sandbox, State, Volumes, Work};
+use crate::observed::{Exit, ObservedPod, State, Work};
 use crate::plan::{self, Action};
 use crate::pod::{DesiredPod, Ending, EndingCause, Role, field_path};
 use crate::probe::task::Report;
 use crate::probe::verdict::Kind;
-use crate::runtime::container::TaskState;
+use crate::record;
 use crate::start::{Run, StartError, Started};
 use crate::status_writer::{Known, StatusWriter};
 use crate::time::{self, Nanos, SECOND};
 use crate::volume::prepare::Tokens;
-use crate::{record, sandbox};
 
 /// Messages that wait for a worker; more make the sender wait.
 pub const MESSAGES_MAX: usize = 64;
 /// How often volumes made of objects are compared with their objects.
 const REFRESH: std::time::Duration = std::time::Duration::from_secs(10);
-/// The pause before a failed sandbox or volume is tried again, doubled up to the longest.
-const RETRY_FIRST: Nanos = SECOND;
-const RETRY_MAX: Nanos = 10 * SECOND;
-/// How long ErrImagePull is shown before ImagePullBackOff.
-const SHOW_PULL_ERROR: Nanos = 2 * SECOND;
+/// The pause before containerd, which did not answer, is asked again.
+const UNAVAILABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// The pause before a log writer that ended is replaced; one that ended with its pod is not.
 const WRITER_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
-pub use act::{hook_event, long_name};
+pub use act::{hook_event, patient_hook};
+pub use adopt::{Look, look};
+pub use reap::{forget_old_logs, remove_container};
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub enum Message {
     Gone,
     /// The first process of a container ended.
     Exited { id: String, code: i32, finished_at: Nanos },
-    /// All tasks that containerd has: after a reconnection.
-    Tasks(Arc<HashMap<String, TaskState>>),
+    /// All that containerd has: after a reconnection, and from time to time.
+    Looked(Arc<Look>),
     /// The node ends the pod.
     End { reason: String, message: String },
     /// A mutable object that volumes may be made of changed.
@@ -63,6 +63,9 @@ pub enum Message {
 /// The result of an action.
 #[derive(Debug)]
 enum Outcome {
+    /// Nothing is to be noted.
+    Done,
+    Looked(Result<Look, String>),
     Volumes(Result<(), String>),
     Sandbox(Result<Option<std::net::Ipv4Addr>, String>),
     Started {
@@ -80,6 +83,9 @@ enum Outcome {
         name: String,
         exit: Exit,
     },
+    /// Ended containers are removed.
+    Removed,
+    Refreshed,
     TornDown(Result<(), String>),
     Finalized(Result<(), String>),
     WriterGone,
@@ -97,7 +103,6 @@ pub struct Worker {
     desired: DesiredPod,
     observed: ObservedPod,
     messages: mpsc::Receiver<Message>,
-    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     reports: (mpsc::Sender<Report>, mpsc::Receiver<Report>),
     status: StatusWriter,
     /// Runs that are being started, by container name.
@@ -109,21 +114,29 @@ pub struct Worker {
     /// When each container that is being killed must be dead.
     kills: HashMap<String, (watch::Sender<Nanos>, CancellationToken)>,
     probes: HashMap<(String, Kind), AbortHandle>,
-    reaping: std::collections::HashSet<String>,
-    tasks: JoinSet<()>,
+    reaping: HashSet<String>,
+    /// Containers that ended and are to be removed, once nothing is being started.
+    remains: Vec<reap::Remains>,
+    tasks: tasks::Tasks,
     tokens: Arc<Tokens>,
     wake: Option<Nanos>,
     watching_writer: bool,
+    /// Volumes are being brought up to date, and whether that is asked for once more.
+    refreshing: Option<bool>,
+    /// A worker before this one may have begun something.
+    inherits: bool,
     finished: bool,
 }
 
 impl Worker {
+    /// `inherits` says that another worker may have had the pod before.
     pub fn new(
         node: Arc<Node>,
         owners: Owners,
         desired: DesiredPod,
         observed: ObservedPod,
         messages: mpsc::Receiver<Message>,
+        inherits: bool,
     ) -> Self {
         let status = StatusWriter::spawn(node.clone(), desired.clone(), observed.clone());
         Self {
@@ -132,7 +145,6 @@ impl Worker {
             desired,
             observed,
             messages,
-            outcomes: mpsc::channel(MESSAGES_MAX),
             reports: mpsc::channel(MESSAGES_MAX),
             status,
             starting: BTreeMap::new(),
@@ -140,11 +152,14 @@ impl Worker {
             starts: HashMap::new(),
             kills: HashMap::new(),
             probes: HashMap::new(),
-            reaping: std::collections::HashSet::new(),
-            tasks: JoinSet::new(),
+            reaping: HashSet::new(),
+            remains: Vec::new(),
+            tasks: tasks::Tasks::default(),
             tokens: Arc::default(),
             wake: None,
             watching_writer: false,
+            refreshing: None,
+            inherits,
             finished: false,
         }
     }
@@ -156,7 +171,9 @@ impl Worker {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
         self.observed.started_at.get_or_insert_with(time::now);
-        self.adopt().await;
+        if self.inherits && !self.observed.torn_down {
+            self.adopt();
+        }
         self.step();
         let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH, REFRESH);
         refresh.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -167,18 +184,20 @@ impl Worker {
                     Some(message) => self.hear(message),
                     None => return,
                 },
-                Some(outcome) = self.outcomes.1.recv() => self.conclude(outcome),
+                outcome = self.tasks.next() => match outcome {
+                    Outcome::Done => continue,
+                    outcome => self.conclude(outcome),
+                },
                 Some(report) = self.reports.1.recv() => self.probed(report),
                 () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
                 _ = refresh.tick() => {
                     self.refresh_volumes();
                     continue;
                 }
-                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => continue,
             }
             self.step();
         }
-        self.tasks.detach_all();
+        self.tasks.detach();
     }
 
     /// Plans and begins what is planned, until nothing more is to be begun now.
@@ -196,6 +215,7 @@ impl Worker {
                 break;
             }
         }
+        self.remove_remains();
         self.probe_running();
         let paths = self.node.paths.pod(self.desired.uid());
         if !self.finished
@@ -203,6 +223,10 @@ impl Worker {
         {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
+        self.publish();
+    }
+
+    fn publish(&self) {
         self.status.publish(Known { desired: self.desired.clone(), observed: self.observed.clone() });
     }
 
@@ -211,7 +235,7 @@ impl Worker {
             Message::Desired(pod) => self.desire(pod),
             Message::Gone => self.desired.lose(time::now()),
             Message::Exited { id, code, finished_at } => self.exited(&id, code, finished_at),
-            Message::Tasks(tasks) => self.compare(&tasks),
+            Message::Looked(look) => self.compare(&look),
             Message::End { reason, message } => self.end(reason, message),
             Message::ObjectsChanged => self.refresh_volumes(),
         }
@@ -223,7 +247,21 @@ impl Worker {
         if let Err(error) = record::save_object(&paths, &pod) {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
+        self.try_changed_images(&pod);
         self.desired.update(pod, time::now());
+    }
+
+    /// A pull that failed puts off pulls of that image, not of the one that takes its place.
+    fn try_changed_images(&mut self, newer: &Pod) {
+        for (name, seen) in &mut self.observed.containers {
+            let image = |pod: &Pod| crate::pod::find(pod, name).map(|(_, container)| container.image);
+            if image(newer) != image(&self.desired.pod) {
+                (seen.pull_until, seen.pull_delay) = (0, 0);
+                if let State::Waiting { retry_at, .. } = &mut seen.state {
+                    *retry_at = 0;
+                }
+            }
+        }
     }
 
     fn end(&mut self, reason: String, message: String) {
@@ -257,7 +295,10 @@ impl Worker {
         }
         for (name, task) in self.starts.drain() {
             task.abort();
-            self.starting.remove(&name);
+            if let Some(run) = self.starting.remove(&name) {
+                self.early.remove(&run.id);
+                self.owners.lock().remove(&run.id);
+            }
             self.observed.busy.remove(&Work::Start(name));
         }
     }
@@ -275,252 +316,4 @@ impl Worker {
     fn role(&self, name: &str) -> Role {
         crate::pod::find(&self.desired.pod, name).map_or(Role::Main, |(role, _)| role)
     }
-
-    fn conclude(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Volumes(result) => self.volumes_done(result),
-            Outcome::Sandbox(result) => self.sandbox_done(result),
-            Outcome::Started { run, image, result } => self.start_done(run, image, result),
-            Outcome::Hooked { name, id, result } => self.hook_done(&name, &id, result),
-            Outcome::Killed(name) => {
-                // The exit itself follows; a kill that failed is planned again.
-                self.kills.remove(&name);
-                self.observed.busy.remove(&Work::Kill(name));
-            }
-            Outcome::Reaped { name, exit } => self.reaped(&name, exit),
-            Outcome::TornDown(result) => {
-                self.observed.busy.remove(&Work::TearDown);
-                match result {
-                    Ok(()) => {
-                        self.observed.torn_down = true;
-                        self.observed.sandbox = Sandbox::Absent;
-                        self.observed.volumes = Volumes::Absent;
-                    }
-                    Err(error) => {
-                        tracing::warn!(
-                            pod = self.desired.key(),
-                            error,
-                            "what is left of the pod cannot be removed yet"
-                        );
-                        self.retry_later(Work::TearDown);
-                    }
-                }
-            }
-            Outcome::Finalized(result) => {
-                self.observed.busy.remove(&Work::Finalize);
-                match result {
-                    Ok(()) => self.finished = true,
-                    Err(error) => {
-                        tracing::warn!(pod = self.desired.key(), error, "the pod's object cannot be removed yet");
-                        self.retry_later(Work::Finalize);
-                    }
-                }
-            }
-            Outcome::TryAgain(work) => drop(self.observed.busy.remove(&work)),
-            Outcome::WriterGone => {
-                self.watching_writer = false;
-                self.revive_writer();
-            }
-        }
-    }
-
-    /// Keeps the work marked as running for a second, so that a failure does not spin.
-    fn retry_later(&mut self, work: Work) {
-        self.observed.busy.insert(work.clone());
-        let tx = self.outcomes.0.clone();
-        self.tasks.spawn(async move {
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            drop(tx.send(Outcome::TryAgain(work)).await);
-        });
-    }
-
-    fn volumes_done(&mut self, result: Result<(), String>) {
-        self.observed.busy.remove(&Work::Volumes);
-        self.observed.volumes = match (result, &self.observed.volumes) {
-            (Ok(()), _) => Volumes::Ready,
-            (Err(message), before) => {
-                let tries = if let Volumes::Failed { tries, .. } = before { tries + 1 } else { 1 };
-                self.event(true, "FailedMount", message.clone(), None);
-                Volumes::Failed { message, tries, retry_at: time::now() + delay(tries) }
-            }
-        };
-    }
-
-    fn sandbox_done(&mut self, result: Result<Option<std::net::Ipv4Addr>, String>) {
-        self.observed.busy.remove(&Work::Sandbox);
-        self.observed.sandbox = match (result, &self.observed.sandbox) {
-            (Ok(address), _) => Sandbox::Ready { address },
-            (Err(message), before) => {
-                let tries = if let Sandbox::Failed { tries, .. } = before { tries + 1 } else { 1 };
-                self.event(true, "FailedCreatePodSandBox", format!("Failed to create pod sandbox: {message}"), None);
-                Sandbox::Failed { message, tries, retry_at: time::now() + delay(tries) }
-            }
-        };
-    }
-
-    fn start_done(&mut self, run: Run, image: String, result: Result<Started, StartError>) {
-        self.observed.busy.remove(&Work::Start(run.name.clone()));
-        self.starts.remove(&run.name);
-        self.starting.remove(&run.name);
-        let early = self.early.remove(&run.id);
-        let now = time::now();
-        let probes = crate::pod::find(&self.desired.pod, &run.name).map(|(_, container)| container);
-        let seen = self.observed.containers.entry(run.name.clone()).or_default();
-        match result {
-            Ok(started) => {
-                begin_run(seen, &run, now);
-                seen.image_id = started.image_id;
-                seen.image = image;
-                seen.pull_delay = 0;
-                let container = probes.unwrap_or_default();
-                seen.startup_passed = container.startup_probe.is_none();
-                seen.ready = container.readiness_probe.is_none();
-                let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.clone());
-                seen.post_start = if hook.is_some() { Hook::Running } else { Hook::Done };
-                seen.state = State::Running { id: run.id.clone(), started_at: started.started_at };
-                if let Some(hook) = hook {
-                    self.run_post_start(&run, hook);
-                }
-                if let Some((code, finished_at)) = early {
-                    self.exited(&run.id, code, finished_at);
-                }
-            }
-            Err(error) => failed_run(seen, &run, image, error, now),
-        }
-    }
-
-    fn hook_done(&mut self, name: &str, id: &str, result: Result<(), String>) {
-        let role = self.role(name);
-        let Some(seen) = self.observed.containers.get_mut(name).filter(|seen| seen.id() == Some(id)) else { return };
-        match result {
-            Ok(()) => seen.post_start = Hook::Done,
-            Err(message) => {
-                seen.doomed = Some(Doom {
-                    message: "FailedPostStartHook".into(),
-                    grace_seconds: None,
-                    shows: Some(("PostStartHookError".into(), message)),
-                });
-                self.event(true, "FailedPostStartHook", "PostStartHook failed".into(), Some((role, name)));
-            }
-        }
-    }
-
-    fn probed(&mut self, report: Report) {
-        let (id, kind) = match &report {
-            Report::Verdict { container_id, kind, .. } | Report::Failed { container_id, kind, .. } => {
-                (container_id, *kind)
-            }
-        };
-        let found =
-            self.observed.containers.iter_mut().find(|(_, seen)| seen.is_running() && seen.id() == Some(id.as_str()));
-        let Some((name, seen)) = found else { return };
-        let name = name.clone();
-        match report {
-            Report::Failed { message, .. } => {
-                let role = self.role(&name);
-                self.event(true, "Unhealthy", message, Some((role, &name)));
-            }
-            Report::Verdict { healthy, .. } => match (kind, healthy) {
-                (Kind::Readiness, healthy) => seen.ready = healthy,
-                (Kind::Startup, true) => seen.startup_passed = true,
-                (Kind::Liveness, true) => {}
-                (Kind::Startup | Kind::Liveness, false) => {
-                    let container = crate::pod::find(&self.desired.pod, &name).map(|(_, container)| container);
-                    let probe = container.and_then(|container| match kind {
-                        Kind::Startup => container.startup_probe,
-                        _ => container.liveness_probe,
-                    });
-                    seen.doomed = Some(Doom {
-                        message: format!(
-                            "Container {name} failed {} probe, will be restarted",
-                            kind.name().to_lowercase()
-                        ),
-                        grace_seconds: probe.and_then(|probe| probe.termination_grace_period_seconds),
-                        shows: None,
-                    });
-                }
-            },
-        }
-    }
-
-    fn reaped(&mut self, name: &str, exit: Exit) {
-        self.reaping.remove(&exit.id);
-        self.owners.lock().remove(&exit.id);
-        if let Some((_, stop)) = self.kills.remove(name) {
-            stop.cancel();
-        }
-        self.observed.busy.remove(&Work::Kill(name.to_owned()));
-        for kind in [Kind::Startup, Kind::Liveness, Kind::Readiness] {
-            if let Some(task) = self.probes.remove(&(name.to_owned(), kind)) {
-                task.abort();
-            }
-        }
-        let Some(seen) = self.observed.containers.get_mut(name) else { return };
-        seen.startup_passed = false;
-        seen.ready = false;
-        seen.state = match seen.doomed.take().and_then(|doom| doom.shows) {
-            Some((reason, message)) => {
-                seen.last = Some(exit.clone());
-                State::Waiting { reason, message, retry_at: seen.backoff.until(exit.finished_at), id: Some(exit.id) }
-            }
-            None => State::Exited(exit),
-        };
-    }
-
-    /// Takes over a sandbox or finds that it is gone.
-    fn check_sandbox(&mut self) {
-        let paths = self.node.paths.pod(self.desired.uid());
-        if self.observed.is_sandbox_ready() && !sandbox::exists(&self.desired.pod, &paths) {
-            self.event(false, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.".into(), None);
-            self.observed.sandbox = Sandbox::Absent;
-            self.observed.volumes = Volumes::Absent;
-        }
-    }
-}
-
-fn delay(tries: u32) -> Nanos {
-    (RETRY_FIRST << (tries.saturating_sub(1)).min(8)).min(RETRY_MAX)
-}
-
-/// Counts a run that begins after another one.
-fn begin_run(seen: &mut ObservedContainer, run: &Run, now: Nanos) {
-    if let Some(exit) = seen.exit().cloned() {
-        seen.backoff.restarted(exit.finished_at, now);
-        seen.last = Some(exit);
-    } else {
-        seen.backoff.last_start = now;
-    }
-    seen.restarts = run.attempt;
-    seen.doomed = None;
-}
-
-/// A start that failed: with a run, where the container was made, or without one.
-fn failed_run(seen: &mut ObservedContainer, run: &Run, image: String, error: StartError, now: Nanos) {
-    let mut retry_at = now + RETRY_MAX;
-    let mut id = None;
-    if let Some(image_id) = error.failed_run {
-        begin_run(seen, run, now);
-        seen.image_id = image_id;
-        seen.image = image;
-        seen.last = Some(Exit {
-            id: run.id.clone(),
-            code: 128,
-            reason: "StartError".into(),
-            message: error.message.clone(),
-            started_at: 0,
-            finished_at: now,
-        });
-        retry_at = seen.backoff.until(now);
-        id = Some(run.id.clone());
-    } else if error.is_pull {
-        seen.pull_delay = crate::observed::next_pull_delay(seen.pull_delay);
-        seen.pull_until = now + seen.pull_delay;
-        seen.pull_error.clone_from(&error.message);
-        retry_at = now + SHOW_PULL_ERROR;
-    }
-    // What was shown before is not lost: a run that ended is the last one.
-    if let State::Exited(exit) = &seen.state {
-        seen.last = Some(exit.clone());
-    }
-    seen.state = State::Waiting { reason: error.reason.into(), message: error.message, retry_at, id };
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proto::core::v1::{Container, Pod};
 
 use super::*;
-use crate::observed::{Backoff, Hook};
+use crate::observed::Backoff;
 use crate::pod::{Ending, EndingCause};
 use crate::time::MINUTE;
 
@@ -98,7 +98,55 @@ fn main_containers_start_together_unless_a_hook_holds_them_up() {
     let mut first = container("a");
     check(&desired("Always", vec![], vec![first.clone(), container("b")]), &ready(), 0, "start a, start b");
     first.lifecycle = Some(proto::core::v1::Lifecycle { post_start: Some(Default::default()), ..Default::default() });
-    check(&desired("Always", vec![], vec![first, container("b")]), &ready(), 0, "start a");
+    let pod = desired("Always", vec![], vec![first, container("b")]);
+    check(&pod, &ready(), 0, "start a");
+    let mut seen = ready();
+    running(&mut seen, "a");
+    seen.containers.get_mut("a").unwrap().post_start = Hook::Running;
+    check(&pod, &seen, 0, "");
+    seen.containers.get_mut("a").unwrap().post_start = Hook::Done;
+    check(&pod, &seen, 0, "start b");
+}
+
+#[test]
+fn nothing_is_started_while_containerd_is_looked_at_or_an_ended_container_is_removed() {
+    let pod = desired("Always", vec![], vec![container("a")]);
+    for work in [Work::Adopt, Work::Remove] {
+        let mut seen = ready();
+        seen.busy.insert(work);
+        check(&pod, &seen, 0, "");
+    }
+}
+
+#[test]
+fn a_grace_period_without_end_is_no_reason_to_kill_at_once() {
+    let mut pod = desired("Always", vec![], vec![container("a")]);
+    pod.ending = Some(Ending { since: 0, grace_seconds: i64::MAX, cause: EndingCause::Deleted });
+    let mut seen = ready();
+    running(&mut seen, "a");
+    check(&pod, &seen, 0, &format!("kill a {}", i64::MAX / SECOND));
+}
+
+#[test]
+fn a_start_that_failed_and_a_hook_that_failed_are_put_off_as_crash_loops_are() {
+    let pod = desired("Always", vec![], vec![container("a")]);
+    for reason in ["RunContainerError", "PostStartHookError"] {
+        let mut seen = ready();
+        exited(&mut seen, "a", 128, 100 * SECOND);
+        let one = seen.containers.get_mut("a").unwrap();
+        one.last = one.exit().cloned();
+        one.state = State::Waiting {
+            reason: reason.into(),
+            message: String::new(),
+            retry_at: 100 * SECOND,
+            id: Some("a".into()),
+        };
+        check(&pod, &seen, 100 * SECOND, "restart a");
+        seen.containers.get_mut("a").unwrap().backoff = Backoff { delay: 10 * SECOND, ..Backoff::default() };
+        check(&pod, &seen, 100 * SECOND, "wake 1m50s, wake 1m41s");
+        check(&pod, &seen, 101 * SECOND, "wake 1m50s, show a CrashLoopBackOff");
+        check(&pod, &seen, 110 * SECOND, "restart a");
+    }
 }
 
 #[test]
@@ -152,7 +200,7 @@ fn a_restart_that_is_put_off_shows_first_the_exit_then_why() {
     let pod = desired("Always", vec![], vec![container("a")]);
     let mut seen = ready();
     exited(&mut seen, "a", 1, 100 * SECOND);
-    seen.containers.get_mut("a").unwrap().backoff = Backoff { delay: 10 * SECOND, last_start: 0 };
+    seen.containers.get_mut("a").unwrap().backoff = Backoff { delay: 10 * SECOND, ..Backoff::default() };
     check(&pod, &seen, 100 * SECOND, "wake 1m50s, wake 1m41s");
     check(&pod, &seen, 101 * SECOND, "wake 1m50s, show a CrashLoopBackOff");
     check(&pod, &seen, 110 * SECOND, "restart a");

@@ -2,23 +2,22 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use proto::core::v1::{LifecycleHandler, Pod};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Worker};
+use super::{Outcome, UNAVAILABLE_PAUSE, Worker, remove_container};
 use crate::images::chain;
 use crate::node_context::Node;
 use crate::observed::{Hook, State, Volumes, Work};
 use crate::plan::Action;
 use crate::pod::{field_path, find, members};
-use crate::probe::attempt::{self, Target};
+use crate::probe::attempt::{self, HookError, Target};
 use crate::probe::task;
 use crate::probe::verdict::Kind;
 use crate::runtime::container::label;
-use crate::start::{self, Run};
+use crate::start::{self, Run, StartError};
 use crate::stop;
 use crate::time::{self, SECOND};
 use crate::volume::prepare::Source;
@@ -45,16 +44,15 @@ impl Worker {
     fn prepare_volumes(&mut self) {
         self.observed.busy.insert(Work::Volumes);
         let (node, pod, tokens) = (self.node.clone(), self.desired.pod.clone(), self.tokens.clone());
-        let (tx, ip) = (self.outcomes.0.clone(), self.observed.address());
-        self.tasks.spawn(async move {
+        let ip = self.observed.address();
+        self.tasks.spawn(Outcome::Volumes(Err(panicked("preparing the volumes"))), async move {
             let (paths, place) = (node.paths.pod(&pod.metadata.uid), node.place(ip.map(Into::into)));
             let source = Source { pod: &pod, paths: &paths, cluster: &*node.cluster, place: &place, tokens: &tokens };
-            let result = source.prepare().await.map_err(|error| error.to_string());
-            drop(tx.send(Outcome::Volumes(result)).await);
+            Outcome::Volumes(source.prepare().await.map_err(|error| error.to_string()))
         });
     }
 
-    /// Brings volumes made of objects up to date, beside everything else.
+    /// Brings volumes made of objects up to date, beside everything else, and never twice at once.
     pub(super) fn refresh_volumes(&mut self) {
         let made_of_objects = self.desired.pod.spec.volumes.iter().any(|volume| {
             let source = &volume.volume_source;
@@ -68,22 +66,27 @@ impl Worker {
             return;
         }
         let (node, pod, tokens) = (self.node.clone(), self.desired.pod.clone(), self.tokens.clone());
+        if let Some(again) = &mut self.refreshing {
+            *again = true;
+            return;
+        }
+        self.refreshing = Some(false);
         let ip = self.observed.address();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(Outcome::Refreshed, async move {
             let (paths, place) = (node.paths.pod(&pod.metadata.uid), node.place(ip.map(Into::into)));
             let source = Source { pod: &pod, paths: &paths, cluster: &*node.cluster, place: &place, tokens: &tokens };
             if let Err(error) = source.refresh().await {
                 tracing::debug!(pod = pod.metadata.name, %error, "volumes are not brought up to date");
             }
+            Outcome::Refreshed
         });
     }
 
     fn create_sandbox(&mut self) {
         self.observed.busy.insert(Work::Sandbox);
-        let (node, pod, tx) = (self.node.clone(), self.desired.pod.clone(), self.outcomes.0.clone());
-        self.tasks.spawn(async move {
-            let result = sandbox::create(&node, &pod).await.map_err(|error| chain(&error));
-            drop(tx.send(Outcome::Sandbox(result)).await);
+        let (node, pod) = (self.node.clone(), self.desired.pod.clone());
+        self.tasks.spawn(Outcome::Sandbox(Err(panicked("making the sandbox"))), async move {
+            Outcome::Sandbox(sandbox::create(&node, &pod).await.map_err(|error| chain(&error)))
         });
     }
 
@@ -109,11 +112,12 @@ impl Worker {
         self.observed.busy.insert(Work::Start(name.clone()));
         self.owners.lock().insert(run.id.clone(), self.desired.uid().to_owned());
         self.starting.insert(name.clone(), run.clone());
-        let (node, pod, tx) = (self.node.clone(), self.desired.pod.clone(), self.outcomes.0.clone());
-        let task = self.tasks.spawn(async move {
+        let (node, pod, image) = (self.node.clone(), self.desired.pod.clone(), container.image.clone());
+        let failed = Err(StartError::internal(panicked("the start")));
+        let otherwise = Outcome::Started { run: run.clone(), image: image.clone(), result: failed };
+        let task = self.tasks.spawn(otherwise, async move {
             let result = start::start(&node, &pod, role, &container, &run).await;
-            let image = container.image.clone();
-            drop(tx.send(Outcome::Started { run, image, result }).await);
+            Outcome::Started { run, image, result }
         });
         self.starts.insert(name, task);
         self.watch_writer();
@@ -128,7 +132,11 @@ impl Worker {
         let at = seen.pull_until;
         seen.state = State::Waiting {
             reason: "ImagePullBackOff".into(),
-            message: format!("Back-off pulling image \"{image}\": ErrImagePull: {}", seen.pull_error),
+            message: format!(
+                "Back-off pulling image \"{image}\": ErrImagePull: {}; next try at {}",
+                seen.pull_error,
+                time::rfc3339(at)
+            ),
             retry_at: at,
             id: None,
         };
@@ -155,16 +163,17 @@ impl Worker {
         self.observed.address().map_or(self.node.ip, Into::into)
     }
 
-    pub(super) fn run_post_start(&mut self, run: &Run, hook: LifecycleHandler) {
-        let (node, pod, run, ip) = (self.node.clone(), self.desired.pod.clone(), run.clone(), self.pod_ip());
-        let tx = self.outcomes.0.clone();
-        self.tasks.spawn(async move {
-            let result = match target(&node, &pod, &run.name, &run.id, ip).await {
-                Some(target) => attempt::hook(&node, &target, &hook, &long_name(&pod)).await,
+    /// Runs the post-start hook of a run, again if a kubelet or containerd that was killed kept it from its end.
+    pub(super) fn run_post_start(&mut self, name: String, id: String, hook: LifecycleHandler) {
+        let (node, pod, ip) = (self.node.clone(), self.desired.pod.clone(), self.pod_ip());
+        let failed = Err(panicked("the hook"));
+        let otherwise = Outcome::Hooked { name: name.clone(), id: id.clone(), result: failed };
+        self.tasks.spawn(otherwise, async move {
+            let result = match target(&node, &pod, &name, &id, ip).await {
+                Some(target) => patient_hook(&node, &pod, &target, &hook).await,
                 None => Err("the container is gone".into()),
             };
-            let (name, id) = (run.name, run.id);
-            drop(tx.send(Outcome::Hooked { name, id, result }).await);
+            Outcome::Hooked { name, id, result }
         });
     }
 
@@ -175,16 +184,22 @@ impl Worker {
         self.event(false, "Killing", message, Some((role, &name)));
         self.observed.busy.insert(Work::Kill(name.clone()));
         let grace_seconds = if grace_seconds > 0 { grace_seconds.max(stop::GRACE_MIN_SECONDS) } else { 0 };
-        let (deadline, watched) = watch::channel(time::now() + grace_seconds * SECOND);
+        let (deadline, watched) = watch::channel(time::now().saturating_add(grace_seconds.saturating_mul(SECOND)));
         let cancel = CancellationToken::new();
         self.kills.insert(name.clone(), (deadline, cancel.clone()));
         let (node, pod, ip) = (self.node.clone(), self.desired.pod.clone(), self.pod_ip());
-        let tx = self.outcomes.0.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(Outcome::Killed(name.clone()), async move {
             let work = async {
-                let target = target(&node, &pod, &name, &id, ip).await;
-                if let (Some(target), true) = (&target, grace_seconds > 0) {
-                    stop::pre_stop(&node, &pod, role, target, watched.clone()).await;
+                if grace_seconds > 0 && has_pre_stop(&pod, &name) {
+                    let hook = async {
+                        if let Some(target) = target(&node, &pod, &name, &id, ip).await {
+                            stop::pre_stop(&node, &pod, role, &target).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = hook => {}
+                        () = stop::passed(watched.clone()) => {}
+                    }
                 }
                 stop::end_process(&node, &pod, &name, &id, watched, grace_seconds).await;
             };
@@ -192,7 +207,7 @@ impl Worker {
                 () = work => {}
                 () = cancel.cancelled() => {}
             }
-            drop(tx.send(Outcome::Killed(name)).await);
+            Outcome::Killed(name)
         });
     }
 
@@ -205,7 +220,7 @@ impl Worker {
         for member in members(&self.desired.pod) {
             let (name, container) = (&member.container.name, member.container);
             let Some(seen) = self.observed.container(name) else { continue };
-            let State::Running { id, .. } = &seen.state else { continue };
+            let State::Running { id, started_at } = &seen.state else { continue };
             if seen.post_start != Hook::Done {
                 continue;
             }
@@ -215,18 +230,22 @@ impl Worker {
             };
             for (kind, probe) in probes {
                 let key = (name.clone(), *kind);
-                if let (Some(probe), false) = (probe, self.probes.contains_key(&key)) {
-                    wanted.push((key, id.clone(), probe.clone()));
+                // A probe that ended without a verdict did not find its container, or failed itself.
+                let goes_on = self.probes.get(&key).is_some_and(|task| !task.is_finished());
+                let decided = seen.doomed.is_some() && *kind != Kind::Readiness;
+                if let (Some(probe), false, false) = (probe, goes_on, decided) {
+                    wanted.push((key, id.clone(), *started_at, probe.clone()));
                 }
             }
         }
-        for ((name, kind), id, probe) in wanted {
+        for ((name, kind), id, started_at, probe) in wanted {
             let (node, pod, ip) = (self.node.clone(), self.desired.pod.clone(), self.pod_ip());
             let (tx, of) = (self.reports.0.clone(), name.clone());
-            let task = self.tasks.spawn(async move {
+            let task = self.tasks.spawn(Outcome::Done, async move {
                 if let Some(target) = target(&node, &pod, &of, &id, ip).await {
-                    task::run(node, target, kind, probe, tx).await;
+                    task::run(node, target, started_at, kind, probe, tx).await;
                 }
+                Outcome::Done
             });
             self.probes.insert((name, kind), task);
         }
@@ -248,21 +267,21 @@ impl Worker {
         for (_, task) in self.probes.drain() {
             task.abort();
         }
-        let (node, pod, tx) = (self.node.clone(), self.desired.pod.clone(), self.outcomes.0.clone());
-        self.tasks.spawn(async move {
-            let result = remove_all(&node, &pod).await;
-            drop(tx.send(Outcome::TornDown(result)).await);
+        let (node, pod) = (self.node.clone(), self.desired.pod.clone());
+        self.tasks.spawn(Outcome::TornDown(Err(panicked("taking the pod down"))), async move {
+            Outcome::TornDown(remove_all(&node, &pod).await)
         });
     }
 
     fn finalize(&mut self) {
         self.observed.busy.insert(Work::Finalize);
         let (node, pod, gone) = (self.node.clone(), self.desired.pod.clone(), self.desired.gone);
-        let (tx, written) = (self.outcomes.0.clone(), self.status.written());
-        self.tasks.spawn(async move {
+        // The last status says how the containers ended; it goes first.
+        self.publish();
+        let written = self.status.written();
+        self.tasks.spawn(Outcome::Finalized(Err(panicked("removing the pod"))), async move {
             let result = async {
                 if !gone {
-                    // The last status says how the containers ended; it goes first.
                     written.await;
                     match node.cluster.delete_pod(&pod).await {
                         Ok(()) | Err(cluster::Error::NotFound(_) | cluster::Error::Conflict(_)) => {}
@@ -279,7 +298,7 @@ impl Worker {
                 }
                 Ok(())
             };
-            drop(tx.send(Outcome::Finalized(result.await)).await);
+            Outcome::Finalized(result.await)
         });
     }
 
@@ -290,31 +309,53 @@ impl Worker {
         }
         self.watching_writer = true;
         let writer = self.node.log_writer(self.desired.uid());
-        let tx = self.outcomes.0.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(Outcome::WriterGone, async move {
             writer.gone().await;
             tokio::time::sleep(super::WRITER_PAUSE).await;
-            drop(tx.send(Outcome::WriterGone).await);
+            Outcome::WriterGone
         });
     }
 }
 
-/// The container as probes and hooks see it; None when it is gone.
+/// The container as probes and hooks see it; None when it is gone. Waits for a containerd that does not answer.
 async fn target(node: &Node, pod: &Pod, name: &str, id: &str, ip: IpAddr) -> Option<Target> {
     let (_, container) = find(pod, name)?;
-    match node.containerd.process_of(id).await {
-        Ok(process) => Some(Target {
-            paths: node.paths.pod(&pod.metadata.uid),
-            container,
-            container_id: id.to_owned(),
-            ip,
-            process,
-        }),
-        Err(error) => {
-            tracing::warn!(container = name, %error, "the container's process is unknown");
-            None
+    loop {
+        match node.containerd.process_of(id).await {
+            Ok(process) => {
+                let paths = node.paths.pod(&pod.metadata.uid);
+                return Some(Target { paths, container, container_id: id.to_owned(), ip, process });
+            }
+            Err(error) if error.is_unavailable() => tokio::time::sleep(UNAVAILABLE_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(container = name, %error, "the container's process is unknown");
+                return None;
+            }
         }
     }
+}
+
+/// Runs a hook as often as it takes for containerd to answer.
+pub async fn patient_hook(node: &Node, pod: &Pod, target: &Target, hook: &LifecycleHandler) -> Result<(), String> {
+    loop {
+        match attempt::hook(node, target, hook, &long_name(pod)).await {
+            Ok(()) => return Ok(()),
+            Err(HookError::Failed(message)) => return Err(message),
+            Err(HookError::Unavailable(why)) => {
+                tracing::debug!(container = target.container.name, why, "a hook is tried again");
+                tokio::time::sleep(UNAVAILABLE_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn has_pre_stop(pod: &Pod, name: &str) -> bool {
+    find(pod, name).is_some_and(|(_, container)| container.lifecycle.is_some_and(|hooks| hooks.pre_stop.is_some()))
+}
+
+/// What is said of a task that panicked.
+fn panicked(what: &str) -> String {
+    format!("{what} failed inside of the kubelet; its log says where")
 }
 
 /// "name_namespace(uid)".
@@ -324,21 +365,9 @@ pub fn long_name(pod: &Pod) -> String {
 
 /// Removes every container of the pod, then its sandbox.
 async fn remove_all(node: &Arc<Node>, pod: &Pod) -> Result<(), String> {
-    const TRIES: usize = 50;
-    const PAUSE: Duration = Duration::from_millis(20);
     let listed = node.containerd.list_containers(label::POD_UID, &pod.metadata.uid).await;
-    let removals = listed.map_err(|error| chain(&error))?.into_iter().map(|container| async move {
-        // A process that was just killed is gone in a moment; its task cannot be deleted before. And another deletion of
-        // the same container may be under way, whose shim ends while we speak with it.
-        for _ in 0..TRIES {
-            let killed = node.containerd.kill_task(&container.id, 9, true).await;
-            if killed.is_ok() && node.containerd.delete_container(&container.id).await.is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        node.containerd.delete_container(&container.id).await
-    });
+    let listed = listed.map_err(|error| chain(&error))?;
+    let removals = listed.iter().map(|container| remove_container(&node.containerd, &container.id));
     futures::future::try_join_all(removals).await.map_err(|error| chain(&error))?;
     sandbox::remove(node, pod).await.map_err(|error| chain(&error))
 }

@@ -1,60 +1,88 @@
 //! A restarted kubelet finds out what of the pod runs; a reconnected containerd tells what ended meanwhile.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use super::{Outcome, Worker};
-use crate::logs;
-use crate::observed::State;
-use crate::runtime::container::{TaskState, label};
-use crate::time;
+use super::reap::Remains;
+use super::{Outcome, UNAVAILABLE_PAUSE, Worker};
+use crate::observed::{Hook, State, Work};
+use crate::runtime::container::{Listed, TaskState, label};
+use crate::runtime::{Containerd, Error};
+use crate::time::{self, Nanos};
+use crate::{exec, logs};
 
 /// Shown for a run whose end nobody saw, as runtimes do.
 const UNKNOWN_EXIT: i32 = 255;
 
+/// What containerd has.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// When the look began: what was started later may be missing.
+    at: Nanos,
+    pub containers: Vec<Listed>,
+    tasks: HashMap<String, TaskState>,
+}
+
+/// Looks at the containers whose label has this value, and at all tasks.
+pub async fn look(containerd: &Containerd, label: &str, value: &str) -> Result<Look, Error> {
+    let at = time::now();
+    let containers = containerd.list_containers(label, value).await?;
+    Ok(Look { at, containers, tasks: containerd.list_tasks().await? })
+}
+
 impl Worker {
-    /// Compares the record with what containerd has. Nothing that runs is disturbed.
-    pub(super) async fn adopt(&mut self) {
-        if self.observed.containers.is_empty() && !self.observed.is_sandbox_ready() {
-            return;
-        }
+    /// Compares the record with what containerd has, as soon as containerd answers. Nothing that runs is disturbed, and
+    /// nothing is begun before.
+    pub(super) fn adopt(&mut self) {
+        self.observed.busy.insert(Work::Adopt);
         self.own_running();
-        let found = async {
-            let containers = self.node.containerd.list_containers(label::POD_UID, self.desired.uid()).await?;
-            let tasks = self.node.containerd.list_tasks().await?;
-            Ok::<_, crate::runtime::Error>((containers, tasks))
-        };
-        let (containers, tasks) = match found.await {
-            Ok(found) => found,
-            Err(error) => {
-                // containerd is away; when it is back, all tasks are compared.
-                tracing::warn!(pod = self.desired.key(), %error, "cannot look at the pod's containers yet");
-                return;
-            }
-        };
-        for container in containers {
-            let known =
-                self.observed.containers.values().any(|seen| seen.is_running() && seen.id() == Some(&container.id));
-            if !known {
-                self.remove_unknown(container.id);
-            }
-        }
-        self.compare(&tasks);
-        self.revive_writer();
+        exec::forget_old(&self.node.paths.pod(self.desired.uid()));
+        self.look_at_own();
     }
 
-    /// A container that a kubelet began and was killed before it could note it: it is begun anew.
-    fn remove_unknown(&mut self, id: String) {
-        tracing::info!(pod = self.desired.key(), id, "removing a container that no record knows");
-        let node = self.node.clone();
-        self.tasks.spawn(async move {
-            // It may have ended; then there is nothing to kill.
-            let _ = node.containerd.kill_task(&id, 9, true).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            if let Err(error) = node.containerd.delete_container(&id).await {
-                tracing::warn!(id, %error, "an unknown container stays behind");
+    fn look_at_own(&mut self) {
+        let (node, uid) = (self.node.clone(), self.desired.uid().to_owned());
+        let otherwise = Outcome::Looked(Err("the look failed inside of the kubelet".into()));
+        self.tasks.spawn(otherwise, async move {
+            let found = look(&node.containerd, label::POD_UID, &uid).await;
+            if found.is_err() {
+                tokio::time::sleep(UNAVAILABLE_PAUSE).await;
             }
+            Outcome::Looked(found.map_err(|error| crate::images::chain(&error)))
         });
+    }
+
+    pub(super) fn adopted(&mut self, found: Result<Look, String>) {
+        match found {
+            Ok(look) => {
+                self.observed.busy.remove(&Work::Adopt);
+                self.compare(&look);
+                self.revive_writer();
+                self.resume_hooks();
+            }
+            Err(error) => {
+                tracing::warn!(pod = self.desired.key(), error, "cannot look at the pod's containers yet");
+                self.look_at_own();
+            }
+        }
+    }
+
+    /// A kubelet that was killed during a post-start hook left nobody who waits for it: it is run again.
+    fn resume_hooks(&mut self) {
+        let undecided =
+            |seen: &&crate::observed::ObservedContainer| seen.post_start == Hook::Running && seen.doomed.is_none();
+        let mut hooks = Vec::new();
+        for (name, seen) in &self.observed.containers {
+            let Some(seen) = Some(seen).filter(undecided) else { continue };
+            let State::Running { id, .. } = &seen.state else { continue };
+            let container = crate::pod::find(&self.desired.pod, name).map(|(_, container)| container);
+            let hook = container.and_then(|container| container.lifecycle?.post_start);
+            if !self.reaping.contains(id) {
+                hooks.push((name.clone(), id.clone(), hook.unwrap_or_default()));
+            }
+        }
+        for (name, id, hook) in hooks {
+            self.run_post_start(name, id, hook);
+        }
     }
 
     fn own_running(&self) {
@@ -66,20 +94,36 @@ impl Worker {
         }
     }
 
-    /// Notices the runs that ended while nobody listened.
-    pub(super) fn compare(&mut self, tasks: &HashMap<String, TaskState>) {
+    /// Notices the runs that ended while nobody listened, and the containers that nobody knows.
+    pub(super) fn compare(&mut self, look: &Look) {
         self.check_sandbox();
-        let running: Vec<String> = self
+        let running: Vec<(String, Nanos)> = self
             .observed
             .containers
             .values()
-            .filter(|seen| seen.is_running())
-            .filter_map(|seen| seen.id().map(str::to_owned))
+            .filter_map(|seen| match &seen.state {
+                State::Running { id, started_at } => Some((id.clone(), *started_at)),
+                _ => None,
+            })
             .collect();
-        for id in running {
-            match tasks.get(&id) {
+        let known = |id: &String| {
+            running.iter().any(|(other, _)| other == id)
+                || self.starting.values().any(|run| run.id == *id)
+                || self.remains.iter().any(|other| other.id == *id)
+        };
+        let of_pod = |listed: &&Listed| listed.labels.get(label::POD_UID).is_some_and(|uid| uid == self.desired.uid());
+        let unknown: Vec<String> =
+            look.containers.iter().filter(of_pod).map(|listed| listed.id.clone()).filter(|id| !known(id)).collect();
+        for id in unknown {
+            // A kubelet began it and was killed before it could note it, or it could not be removed when it had ended.
+            tracing::info!(pod = self.desired.key(), id, "removing a container that no record knows");
+            self.remains.push(Remains { id, of: None });
+        }
+        for (id, started_at) in running {
+            match look.tasks.get(&id) {
                 Some(TaskState::Stopped { exit_code, finished_at }) => self.exited(&id, *exit_code, *finished_at),
                 Some(_) => {}
+                None if started_at >= look.at => {}
                 // The machine was restarted, or somebody else deleted the task.
                 None => self.exited(&id, UNKNOWN_EXIT, time::now()),
             }
@@ -97,18 +141,17 @@ impl Worker {
         for (name, seen) in &self.observed.containers {
             let State::Running { id, .. } = &seen.state else { continue };
             let tty = crate::pod::find(&self.desired.pod, name).is_some_and(|(_, container)| container.tty);
-            let pipe = |kind: &str| paths.pipes().join(format!("{}-{kind}", &id[..id.len().min(12)]));
             opens.push(logs::protocol::Open {
                 run: id.clone(),
                 log: self.node.paths.log(&meta.namespace, &meta.name, &meta.uid, name, seen.restarts),
-                stdout: pipe("out"),
-                stderr: (!tty).then(|| pipe("err")),
+                stdout: paths.pipe(id, "out"),
+                stderr: (!tty).then(|| paths.pipe(id, "err")),
                 limits: self.node.settings.log_limits,
             });
         }
         self.watching_writer = true;
-        let (writer, tx) = (self.node.log_writer(&meta.uid), self.outcomes.0.clone());
-        self.tasks.spawn(async move {
+        let writer = self.node.log_writer(&meta.uid);
+        self.tasks.spawn(Outcome::WriterGone, async move {
             if let Err(error) = writer.ensure().await {
                 tracing::warn!(%error, "the log writer cannot be started");
             }
@@ -119,7 +162,7 @@ impl Worker {
             }
             writer.gone().await;
             tokio::time::sleep(super::WRITER_PAUSE).await;
-            drop(tx.send(Outcome::WriterGone).await);
+            Outcome::WriterGone
         });
     }
 }

@@ -2,15 +2,16 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use proto::core::v1::Container;
+use proto::core::v1::{Container, Pod};
 
 use super::{Outcome, Worker};
 use crate::logs;
 use crate::node_context::Node;
-use crate::observed::{Exit, State};
+use crate::observed::{Exit, State, Work};
 use crate::paths::PodPaths;
+use crate::runtime::{Containerd, Error};
 use crate::time::Nanos;
 
 /// How long the log may take to be written after the process ended: a grandchild may hold the pipe open.
@@ -20,6 +21,14 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// The most of the log that stands in for them.
 const LOG_BYTES_MAX: usize = 2048;
 const LOG_LINES_MAX: usize = 80;
+
+/// A container that is to be removed.
+#[derive(Clone, Debug)]
+pub(super) struct Remains {
+    pub id: String,
+    /// Whose run it was, and which one. None: a container that no record knows.
+    pub of: Option<(String, u32)>,
+}
 
 impl Worker {
     /// A container's first process ended.
@@ -38,8 +47,10 @@ impl Worker {
         }
         let exit =
             Exit { id: id.to_owned(), code, reason: String::new(), message: String::new(), started_at, finished_at };
-        let (node, pod, tx) = (self.node.clone(), self.desired.pod.clone(), self.outcomes.0.clone());
-        self.tasks.spawn(async move {
+        let (node, pod) = (self.node.clone(), self.desired.pod.clone());
+        let reason = if code == 0 { "Completed" } else { "Error" };
+        let otherwise = Outcome::Reaped { name: name.clone(), exit: Exit { reason: reason.into(), ..exit.clone() } };
+        self.tasks.spawn(otherwise, async move {
             let paths = node.paths.pod(&pod.metadata.uid);
             let group = crate::resources::cgroup(&node.settings.cgroup_root, &pod);
             let exit = explain(&node, &pod.metadata.uid, &format!("{group}/{}", exit.id), exit).await;
@@ -47,11 +58,30 @@ impl Worker {
             let log = node.paths.log(&meta.namespace, &meta.name, &meta.uid, &name, attempt);
             let container = crate::pod::find(&pod, &name).map(|(_, container)| container).unwrap_or_default();
             let message = last_words(&paths, &container, &exit, &log);
-            let id = exit.id.clone();
-            let exit = Exit { message, ..exit };
-            drop(tx.send(Outcome::Reaped { name, exit }).await);
-            remove(&node, &paths, &id).await;
-            forget_old_logs(&log, attempt);
+            Outcome::Reaped { name, exit: Exit { message, ..exit } }
+        });
+    }
+
+    /// Removes what ended. What is being started comes first: it keeps the pod's shim alive, and nobody waits for this.
+    pub(super) fn remove_remains(&mut self) {
+        let busy = &mut self.observed.busy;
+        if self.observed.torn_down || busy.contains(&Work::TearDown) {
+            self.remains.clear();
+        }
+        if self.remains.is_empty() || !self.starting.is_empty() || !busy.insert(Work::Remove) {
+            return;
+        }
+        let remains = std::mem::take(&mut self.remains);
+        let (node, pod) = (self.node.clone(), self.desired.pod.clone());
+        self.tasks.spawn(Outcome::Removed, async move {
+            for Remains { id, of } in remains {
+                if let Err(error) = remove_container(&node.containerd, &id).await {
+                    // The next look at containerd finds it.
+                    tracing::warn!(id, %error, "an ended container stays behind for now");
+                }
+                forget(&node, &pod, &id, of);
+            }
+            Outcome::Removed
         });
     }
 }
@@ -87,18 +117,39 @@ fn last_words(paths: &PodPaths, container: &Container, exit: &Exit, log: &Path) 
     String::from_utf8_lossy(&words).into_owned()
 }
 
-async fn remove(node: &Node, paths: &PodPaths, id: &str) {
-    if let Err(error) = node.containerd.delete_container(id).await {
-        // It is removed with the pod at the latest.
-        tracing::debug!(id, %error, "an ended container stays behind for now");
+/// Removes a container, ending it if it runs.
+pub async fn remove_container(containerd: &Containerd, id: &str) -> Result<(), Error> {
+    const LIMIT: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(20);
+    let began = Instant::now();
+    while began.elapsed() < LIMIT {
+        // Where it runs, this fails; and where its shim ends while we speak with it, since another deletion is under way.
+        if containerd.delete_container(id).await.is_ok() {
+            return Ok(());
+        }
+        if let Err(error) = containerd.kill_task(id, 9, true).await {
+            tracing::debug!(id, %error, "a container cannot be killed yet");
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    for kind in ["in", "out", "err"] {
-        let _ = std::fs::remove_file(paths.pipes().join(format!("{}-{kind}", &id[..id.len().min(12)])));
+    containerd.delete_container(id).await
+}
+
+/// Removes the files of a run.
+fn forget(node: &Node, pod: &Pod, id: &str, of: Option<(String, u32)>) {
+    let paths = node.paths.pod(&pod.metadata.uid);
+    for path in paths.pipes_of(id) {
+        let _ = std::fs::remove_file(path);
+    }
+    if let Some((name, attempt)) = of {
+        let _ = std::fs::remove_file(paths.termination_log(&name, id));
+        let meta = &pod.metadata;
+        forget_old_logs(&node.paths.log(&meta.namespace, &meta.name, &meta.uid, &name, attempt), attempt);
     }
 }
 
 /// Keeps the log of the current run and of the one before.
-fn forget_old_logs(log: &Path, attempt: u32) {
+pub fn forget_old_logs(log: &Path, attempt: u32) {
     let Some(old) = attempt.checked_sub(2) else { return };
     let path = log.with_file_name(format!("{old}.log"));
     for file in logs::file::rotated(&path).into_iter().chain([path]) {

@@ -65,6 +65,10 @@ struct MapState {
     config_maps: BTreeMap<(String, String), ConfigMap>,
     secrets: BTreeMap<String, Secret>,
     events: Vec<Event>,
+    /// Pods in their last state.
+    removed: BTreeMap<String, Pod>,
+    /// The reason of the event at which the kubelet is made to panic, once.
+    panic_at: Option<&'static str>,
     version: u64,
     tx: Option<mpsc::Sender<PodEvent>>,
 }
@@ -80,6 +84,16 @@ impl Map {
 
     pub fn events(&self) -> Vec<Event> {
         self.state.lock().unwrap().events.clone()
+    }
+
+    /// The pod as it was when its object was removed.
+    pub fn removed(&self, pod: &Pod) -> Option<Pod> {
+        self.state.lock().unwrap().removed.get(&pod.metadata.uid).cloned()
+    }
+
+    /// Has the kubelet panic where it next tells an event with this reason.
+    pub fn panic_at(&self, reason: &'static str) {
+        self.state.lock().unwrap().panic_at = Some(reason);
     }
 
     pub fn put_config_map(&self, namespace: &str, name: &str, data: &[(&str, &str)]) {
@@ -159,6 +173,7 @@ impl Cluster for Map {
             (state.pods.remove(&key(pod)), state.tx.clone())
         };
         let removed = removed.ok_or_else(|| Error::NotFound(key(pod)))?;
+        self.state.lock().unwrap().removed.insert(removed.metadata.uid.clone(), removed.clone());
         if let Some(tx) = tx {
             let _ = tx.send(PodEvent::Gone(Arc::new(removed))).await;
         }
@@ -166,7 +181,12 @@ impl Cluster for Map {
     }
 
     fn event(&self, _: &Pod, event: Event) {
-        self.state.lock().unwrap().events.push(event);
+        let panics = {
+            let mut state = self.state.lock().unwrap();
+            state.events.push(event.clone());
+            state.panic_at.take_if(|reason| *reason == event.reason).is_some()
+        };
+        assert!(!panics, "a test made the kubelet panic at {}", event.reason);
     }
 }
 
@@ -256,6 +276,7 @@ impl Lab {
             allocatable: BTreeMap::new(),
             memory_bytes: 1 << 30,
         }));
+        kubelet::run_dir::mount(&node.paths).expect("needs root (CAP_SYS_ADMIN)");
         let range = RANGE.parse().unwrap();
         kubelet::node::network::set_up(&node, range, &[range]).await.expect("needs root and nft");
         let (pod_tx, pod_rx) = mpsc::channel(64);
@@ -279,12 +300,53 @@ impl Lab {
 
     /// As kill -9: every task is dropped where it stands.
     pub async fn restart_kubelet(&self) {
+        self.stop_kubelet().await;
+        self.start_kubelet().await;
+    }
+
+    pub async fn stop_kubelet(&self) {
         let old = self.kubelet.lock().unwrap().take();
         if let Some(mut old) = old {
             old.tasks.shutdown().await;
             drop(old.handles);
         }
-        self.start_kubelet().await;
+    }
+
+    /// Takes the pod's object and its record away, as a disk that loses them would.
+    pub fn forget(&self, pod: &Pod) {
+        self.map.state.lock().unwrap().pods.remove(&key(pod));
+        let dir = self.root.join("k/pods").join(&pod.metadata.uid);
+        for file in ["record.json", "pod.bin"] {
+            std::fs::remove_file(dir.join(file)).unwrap();
+        }
+    }
+
+    /// How many containers containerd has of the pod.
+    pub async fn containers(&self, pod: &Pod) -> usize {
+        self.containerd.list_containers("io.kubernetes.pod.uid", &pod.metadata.uid).await.unwrap().len()
+    }
+
+    /// The names of the pod's pipes.
+    pub fn pipes(&self, pod: &Pod) -> Vec<String> {
+        let dir = self.node().paths.pod(&pod.metadata.uid).pipes();
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// How many pipes the pod's log writer has open.
+    pub fn log_writer_pipes(&self, pod: &Pod) -> usize {
+        let pids = log_writers(&self.root, &pod.metadata.uid);
+        assert_eq!(pids.len(), 1);
+        let files = std::fs::read_dir(format!("/proc/{}/fd", pids[0])).unwrap().flatten();
+        let pipes = self.node().paths.pod(&pod.metadata.uid).pipes();
+        files.filter(|file| std::fs::read_link(file.path()).is_ok_and(|path| path.starts_with(&pipes))).count()
+    }
+
+    /// The container's state by the record.
+    pub fn state(&self, pod: &Pod, container: &str) -> Option<State> {
+        let paths = kubelet::paths::Paths { root: self.root.join("k"), logs: self.root.join("logs") };
+        let (_, observed) = kubelet::record::load(&paths.pod(&pod.metadata.uid))?;
+        observed.container(container).map(|seen| seen.state.clone())
     }
 
     /// A registry of Debian's on loopback that asks for a user, holding one image. Returns its address.
@@ -323,12 +385,18 @@ impl Lab {
     }
 
     pub async fn restart_containerd(&self) {
-        {
-            let mut process = self.process.lock().unwrap();
-            process.kill().unwrap();
-            process.wait().unwrap();
-            *process = start_containerd(&self.root);
-        }
+        self.stop_containerd();
+        self.start_containerd().await;
+    }
+
+    pub fn stop_containerd(&self) {
+        let mut process = self.process.lock().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub async fn start_containerd(&self) {
+        *self.process.lock().unwrap() = start_containerd(&self.root);
         self.wait_containerd().await;
     }
 
@@ -380,7 +448,11 @@ impl Lab {
         let uid = &pod.metadata.uid;
         let listed = self.containerd.list_containers("io.kubernetes.pod.uid", uid).await.unwrap();
         assert!(listed.is_empty(), "{listed:?}");
-        assert!(sys::mount::below(&self.root.join("k")).unwrap().is_empty());
+        let paths = self.node().paths.pod(uid);
+        for dir in [paths.dir, paths.run] {
+            assert_eq!(sys::mount::below(&dir).unwrap(), Vec::<PathBuf>::new());
+            assert!(!dir.exists(), "{}", dir.display());
+        }
         let group = kubelet::resources::cgroup(&self.cgroup_root, pod);
         assert!(!Path::new("/sys/fs/cgroup/memory").join(group.trim_start_matches('/')).exists());
         assert!(log_writers(&self.root, uid).is_empty());
@@ -511,10 +583,10 @@ fn processes(root: &Path, program: &str) -> Vec<i32> {
 }
 
 fn log_writers(root: &Path, uid: &str) -> Vec<i32> {
-    processes(&root.join("k/pods").join(uid), "keelson-log-writer")
+    processes(&root.join("k/run").join(uid), "keelson-log-writer")
 }
 
-async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !is().await {
         assert!(began.elapsed() < WAIT, "not in time: {what}");

@@ -3,6 +3,7 @@
 //! Needs root, containerd, runc, nft and busybox-static (Debian: containerd runc nftables busybox-static).
 
 mod lab;
+mod lives;
 
 use std::time::Duration;
 
