@@ -7,6 +7,7 @@
 pub mod api_cluster;
 pub mod cluster;
 pub mod config;
+pub mod confine;
 pub mod devices;
 pub mod dns;
 pub mod env;
@@ -27,6 +28,7 @@ pub mod probe;
 pub mod record;
 pub mod resources;
 pub mod run;
+pub mod run_dir;
 pub mod runtime;
 pub mod sandbox;
 pub mod serve;

@@ -18,7 +18,7 @@ pub use image::Image;
 /// A failed call: what was tried, on what, and containerd's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{operation} {object}: {}", source.message())]
+    #[error("{operation} {object}: {}", told(source))]
     Containerd { operation: &'static str, object: String, source: Box<tonic::Status> },
     #[error("{operation} {object}: the answer lacks {lacks}")]
     Incomplete { operation: &'static str, object: String, lacks: &'static str },
@@ -34,6 +34,15 @@ pub enum Error {
     Registry(String),
     #[error("{object} is larger than {bytes_max} bytes")]
     TooLarge { object: String, bytes_max: usize },
+}
+
+/// containerd's words; or, where there is no containerd, why it cannot be reached.
+fn told(status: &tonic::Status) -> String {
+    let mut cause = std::error::Error::source(status);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map_or_else(|| status.message().to_owned(), ToString::to_string)
 }
 
 impl Error {

@@ -44,7 +44,16 @@ impl Containerd {
         let channel = Endpoint::from_static("http://containerd").connect_with_connector_lazy(tower::service_fn(
             move |_: http::Uri| {
                 let path = path.clone();
-                async move { tokio::net::UnixStream::connect(path).await.map(TokioIo::new) }
+                async move {
+                    let connected = tokio::net::UnixStream::connect(&path).await;
+                    connected.map(TokioIo::new).map_err(|error| {
+                        let text = format!(
+                            "cannot connect to {} (--container-runtime-endpoint): {error}; does containerd run?",
+                            path.display()
+                        );
+                        std::io::Error::new(error.kind(), text)
+                    })
+                }
             },
         ));
         Self { channel, snapshotter: snapshotter.to_owned(), turns: Default::default() }
