@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser};
 use ipnet::Ipv4Net;
 
+use crate::node::pressure::Thresholds;
+
 /// keelson-kubelet: runs the pods that are bound to this node.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "keelson-kubelet", about)]
@@ -75,6 +77,9 @@ pub struct Config {
     /// How many files of a log are kept.
     #[arg(long, default_value_t = 5, help_heading = "Runtime")]
     pub container_log_max_files: usize,
+    /// When the node says that it is short of memory or disk, which keeps new pods away: SIGNAL<AMOUNT,...
+    #[arg(long, default_value = crate::node::pressure::DEFAULT, value_name = "THRESHOLDS", help_heading = "Runtime")]
+    pub eviction_hard: Thresholds,
 
     /// The servers that pods' resolv.conf names.
     #[arg(long, value_delimiter = ',', value_name = "IPS", help_heading = "Network")]
@@ -138,5 +143,6 @@ fn seconds(text: &str) -> Result<u64, String> {
         Some(number) => (number, 1),
         None => text.strip_suffix('m').map_or((text, 1), |number| (number, 60)),
     };
-    number.parse::<u64>().map(|number| number * unit).map_err(|_| format!("{text:?} is not a time like 10s"))
+    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    number.ok_or_else(|| format!("{text:?} is not a time like 10s"))
 }

@@ -4,4 +4,5 @@ pub mod facts;
 pub mod lease;
 pub mod network;
 pub mod object;
+pub mod pressure;
 pub mod register;

@@ -23,6 +23,7 @@ use crate::manager::{Handles, Manager};
 use crate::network::{bridge, routes};
 use crate::node::facts::Facts;
 use crate::node::object::{Problems, Wanted, taint};
+use crate::node::pressure::Gauge;
 use crate::node::register::Registrar;
 use crate::node::{lease, network};
 use crate::node_context::{Node, Parts, Settings};
@@ -61,6 +62,8 @@ pub enum RunError {
     LogSize(String),
     #[error(transparent)]
     Network(#[from] crate::network::Error),
+    #[error("cannot keep pods' pipes and secrets in memory")]
+    RunDir(#[from] sys::Error),
 }
 
 /// Runs until `shutdown`.
@@ -80,6 +83,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tasks.spawn(services.run());
     let wanted = wanted(&config, &name, ip)?;
     let node = Arc::new(node(&config, &wanted, cluster)?);
+    crate::run_dir::mount(&node.paths)?;
 
     let (pod_tx, pod_rx) = mpsc::channel(pod_source::EVENTS_MAX);
     let (task_tx, task_rx) = mpsc::channel(EVENTS_MAX);
@@ -190,24 +194,14 @@ fn start_node(
         uid: uid_tx,
         object: object_tx,
         recorder,
+        gauge: Gauge {
+            thresholds: config.eviction_hard,
+            dirs: vec![config.root_dir.clone(), config.pod_log_dir.clone()],
+        },
+        asked: None,
     };
     tasks.spawn(watch_problems(containerd, network_rx, problems_tx));
-    let containerd = node.containerd.clone();
-    tasks.spawn(async move {
-        // The Node names the runtime's version: it registers when containerd answers, or without it after a while.
-        let mut registrar = registrar;
-        for _ in 0..10 {
-            if let Ok(version) = containerd.version().await {
-                registrar.wanted.runtime_version = version;
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        if let Err(error) = containerd.ensure_namespace().await {
-            tracing::warn!(%error, "containerd");
-        }
-        registrar.run().await;
-    });
+    tasks.spawn(registrar.run());
 }
 
 /// What keeps the node from being ready, as one list.

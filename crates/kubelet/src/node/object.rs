@@ -33,6 +33,13 @@ pub struct Wanted {
 /// Why the node is not ready; empty: it is.
 pub type Problems = Vec<String>;
 
+/// What the node is short of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    pub memory: bool,
+    pub disk: bool,
+}
+
 impl Wanted {
     /// The object of a node that registers.
     pub fn node(&self) -> Node {
@@ -69,6 +76,7 @@ impl Wanted {
         &self,
         before: &NodeStatus,
         problems: &Problems,
+        pressure: Pressure,
         images: &[ContainerImage],
         now: Nanos,
     ) -> NodeStatus {
@@ -81,7 +89,7 @@ impl Wanted {
         status.daemon_endpoints = NodeDaemonEndpoints { kubelet_endpoint: DaemonEndpoint { port: self.port.into() } };
         status.node_info = self.system_info();
         status.images = images.to_vec();
-        status.conditions = conditions(before, problems, now);
+        status.conditions = conditions(before, problems, pressure, now);
         status
     }
 
@@ -135,14 +143,22 @@ fn architecture() -> &'static str {
     }
 }
 
-fn conditions(before: &NodeStatus, problems: &Problems, now: Nanos) -> Vec<NodeCondition> {
+fn conditions(before: &NodeStatus, problems: &Problems, pressure: Pressure, now: Nanos) -> Vec<NodeCondition> {
     let ready = match problems.as_slice() {
         [] => ("Ready", "True", "KubeletReady", "kubelet is posting ready status".to_owned()),
         some => ("Ready", "False", "KubeletNotReady", format!("[{}]", some.join(", "))),
     };
+    let memory = match pressure.memory {
+        true => ("True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+        false => ("False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    };
+    let disk = match pressure.disk {
+        true => ("True", "KubeletHasDiskPressure", "kubelet has disk pressure"),
+        false => ("False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    };
     let ours = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available".to_owned()),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned()),
+        ("MemoryPressure", memory.0, memory.1, memory.2.to_owned()),
+        ("DiskPressure", disk.0, disk.1, disk.2.to_owned()),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available".to_owned()),
         ready,
     ];
@@ -193,6 +209,8 @@ pub fn taint(text: &str) -> Option<Taint> {
 mod tests {
     use super::*;
 
+    const NONE: Pressure = Pressure { memory: false, disk: false };
+
     fn wanted() -> Wanted {
         Wanted {
             name: "node-1".into(),
@@ -219,13 +237,25 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_time_until_its_status_changes() {
-        let first = wanted().status(&NodeStatus::default(), &vec!["x".into()], &[], 1_000_000_000);
-        let same = wanted().status(&first, &vec!["y".into()], &[], 2_000_000_000);
-        let other = wanted().status(&same, &Vec::new(), &[], 3_000_000_000);
+        let first = wanted().status(&NodeStatus::default(), &vec!["x".into()], NONE, &[], 1_000_000_000);
+        let same = wanted().status(&first, &vec!["y".into()], NONE, &[], 2_000_000_000);
+        let other = wanted().status(&same, &Vec::new(), NONE, &[], 3_000_000_000);
         let ready = |status: &NodeStatus| status.conditions.iter().find(|one| one.r#type == "Ready").unwrap().clone();
         assert_eq!(ready(&same).last_transition_time.seconds, 1);
         assert_eq!(ready(&other).last_transition_time.seconds, 3);
-        assert!(differs(&first, &same) && !differs(&other, &wanted().status(&other, &Vec::new(), &[], 9_000_000_000)));
+        assert!(
+            differs(&first, &same) && !differs(&other, &wanted().status(&other, &Vec::new(), NONE, &[], 9_000_000_000))
+        );
+    }
+
+    #[test]
+    fn what_the_node_is_short_of_is_a_condition() {
+        let short = Pressure { memory: true, disk: true };
+        let status = wanted().status(&NodeStatus::default(), &Vec::new(), short, &[], 0);
+        let got: Vec<_> = status.conditions.iter().map(|one| (one.r#type.as_str(), one.status.as_str())).collect();
+        let expect =
+            [("MemoryPressure", "True"), ("DiskPressure", "True"), ("PIDPressure", "False"), ("Ready", "True")];
+        assert_eq!(got, expect);
     }
 
     #[test]

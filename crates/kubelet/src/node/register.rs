@@ -7,7 +7,8 @@ use client::Client;
 use proto::core::v1::{ContainerImage, Node as NodeObject};
 use tokio::sync::watch;
 
-use super::object::{Problems, Wanted, differs};
+use super::object::{Pressure, Problems, Wanted, differs};
+use super::pressure::Gauge;
 use crate::node_context::Node;
 use crate::time::{self, MINUTE, Nanos};
 
@@ -30,22 +31,28 @@ pub struct Registrar {
     /// The object as it was last seen.
     pub object: watch::Sender<Option<Arc<NodeObject>>>,
     pub recorder: client::recorder::Recorder,
+    pub gauge: Gauge,
+    /// The problems at the time when containerd told its version.
+    pub asked: Option<Problems>,
 }
 
 impl Registrar {
     /// Runs until cancelled.
     pub async fn run(mut self) {
         let mut reported: Nanos = 0;
-        let mut told_ready = None;
+        let (mut told_ready, mut told_pressure) = (None, Pressure::default());
         loop {
             // Marked before the state is read, so that a change during the write is seen.
             let problems = self.problems.borrow_and_update().clone();
-            let pause = match self.report(&problems, reported).await {
+            let pressure = self.gauge.read();
+            self.ask_runtime(&problems).await;
+            let pause = match self.report(&problems, pressure, reported).await {
                 Ok(written) => {
                     if written {
                         reported = time::now();
                     }
                     self.tell(&problems, &mut told_ready);
+                    self.tell_pressure(pressure, &mut told_pressure);
                     self.period
                 }
                 Err(error) => {
@@ -60,8 +67,26 @@ impl Registrar {
         }
     }
 
+    /// The Node names the runtime's version: asked until it answers, and again when something changed.
+    async fn ask_runtime(&mut self, problems: &Problems) {
+        let changed = self.asked.as_ref() != Some(problems);
+        if !changed && !self.wanted.runtime_version.is_empty() {
+            return;
+        }
+        match self.node.containerd.version().await {
+            Ok(version) => {
+                if let Err(error) = self.node.containerd.ensure_namespace().await {
+                    tracing::warn!(error = crate::images::chain(&error), "containerd");
+                }
+                self.wanted.runtime_version = version;
+                self.asked = Some(problems.clone());
+            }
+            Err(error) => tracing::debug!(error = crate::images::chain(&error), "containerd's version is unknown yet"),
+        }
+    }
+
     /// Writes the status if it is due. Returns whether it was.
-    async fn report(&self, problems: &Problems, reported: Nanos) -> Result<bool, client::Error> {
+    async fn report(&self, problems: &Problems, pressure: Pressure, reported: Nanos) -> Result<bool, client::Error> {
         let api = self.client.api::<NodeObject>();
         let found = api.get_opt("", &self.wanted.name).await?;
         let node = match found {
@@ -78,7 +103,7 @@ impl Registrar {
             uid.clone_from(&node.metadata.uid);
             other
         });
-        let status = self.wanted.status(&node.status, problems, &self.images().await, time::now());
+        let status = self.wanted.status(&node.status, problems, pressure, &self.images().await, time::now());
         let due = reported == 0 || time::now() - reported >= REPORT || differs(&status, &node.status);
         if !due {
             self.object.send_replace(Some(Arc::new(node)));
@@ -92,16 +117,35 @@ impl Registrar {
     }
 
     async fn images(&self) -> Vec<ContainerImage> {
-        let Ok(listed) = self.node.containerd.list_images().await else { return Vec::new() };
-        let mut images = Vec::new();
-        for (name, _) in listed.into_iter().take(IMAGES_MAX) {
-            let Ok(reference) = crate::images::Images::full_name(&name) else { continue };
-            if let Ok(Some(image)) = self.node.images.present(&reference).await {
-                images.push(ContainerImage { names: vec![name], size_bytes: image.size_bytes as i64 });
+        let listed = self.node.images.list().await.unwrap_or_default().into_iter().take(IMAGES_MAX);
+        let image = |(names, size)| ContainerImage { names, size_bytes: i64::try_from(size).unwrap_or(i64::MAX) };
+        listed.map(image).collect()
+    }
+
+    fn tell_pressure(&self, now: Pressure, told: &mut Pressure) {
+        let name = &self.wanted.name;
+        for (was, is, short, enough) in [
+            (told.memory, now.memory, "NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
+            (told.disk, now.disk, "NodeHasDiskPressure", "NodeHasNoDiskPressure"),
+        ] {
+            if was != is {
+                let reason = if is { short } else { enough };
+                tracing::warn!(reason, "the node's condition changed");
+                let text = format!("Node {name} status is now: {reason}");
+                self.recorder.note(self.involved(), "Normal", reason, text);
             }
         }
-        images.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.names.cmp(&b.names)));
-        images
+        *told = now;
+    }
+
+    fn involved(&self) -> proto::core::v1::ObjectReference {
+        let name = &self.wanted.name;
+        proto::core::v1::ObjectReference {
+            kind: "Node".into(),
+            name: name.clone(),
+            uid: name.clone(),
+            ..Default::default()
+        }
     }
 
     fn tell(&self, problems: &Problems, told: &mut Option<bool>) {
@@ -110,12 +154,7 @@ impl Registrar {
             return;
         }
         let name = &self.wanted.name;
-        let involved = proto::core::v1::ObjectReference {
-            kind: "Node".into(),
-            name: name.clone(),
-            uid: name.clone(),
-            ..Default::default()
-        };
+        let involved = self.involved();
         let note = |kind: &'static str, reason: &str, message: String| {
             self.recorder.note(involved.clone(), kind, reason, message);
         };
