@@ -162,7 +162,9 @@ impl Resource {
 
     /// The object breaks rules.
     pub fn invalid(&self, name: &str, causes: Vec<proto::meta::v1::StatusCause>) -> Failure {
-        Failure::invalid(self.row.group, self.row.kind, name, causes)
+        // As upstream: such a refusal speaks of the kind that is stored.
+        let group = self.conversion.as_ref().map_or(self.row.group, |conversion| conversion.stored.group);
+        Failure::invalid(group, self.row.kind, name, causes)
     }
 }
 

@@ -6,17 +6,18 @@ use test_goldens::{cases, facts, json};
 
 use crate::compare::{difference, without_server_parts};
 use crate::harness::{Cluster, Engine};
-use crate::{Tally, report, send};
+use crate::{Tally, on_each_store, report, send};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn defaulted_objects_are_answered_as_recorded() {
-    let cluster = Cluster::start(Engine::Etcd);
+on_each_store! { defaulted_objects_are_answered_as_recorded }
+
+async fn defaulted_objects_are_answered_as_recorded(engine: Engine) {
+    let cluster = Cluster::start(engine);
     let mut tally = Tally::default();
     let single = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16"]).await;
     replay(&cluster, &single, &mut tally, |name| !name.starts_with("dualstack-")).await;
     single.stop().await;
 
-    let cluster = Cluster::start(Engine::Etcd);
+    let cluster = Cluster::start(engine);
     let dual = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112"]).await;
     replay(&cluster, &dual, &mut tally, |name| name.starts_with("dualstack-")).await;
     dual.stop().await;
@@ -34,10 +35,6 @@ async fn replay(
         let (input, output) =
             (json(&format!("defaulting/{name}.in.json")), json(&format!("defaulting/{name}.out.json")));
         let space = output["metadata"]["namespace"].as_str().unwrap_or_default();
-        if let Some((_, reason)) = OPEN.iter().find(|(open, _)| *open == name) {
-            tally.leave_out(reason);
-            continue;
-        }
         let Some(path) = path_of(&input, space) else {
             tally.leave_out("a kind of a later part");
             continue;
@@ -64,9 +61,6 @@ async fn replay(
         }
     }
 }
-
-/// Cases that are not as recorded yet, each with what is missing.
-const OPEN: &[(&str, &str)] = &[("event-events-v1", "open: events.k8s.io/v1 is not served yet")];
 
 /// The objects that had to be there; their paths. `None` where one is of a kind not served.
 async fn prepare(client: &client::Client, name: &str, space: &str) -> Option<Vec<String>> {

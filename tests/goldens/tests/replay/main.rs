@@ -1,6 +1,7 @@
-//! Replays recorded requests over gRPC against the apiserver on an etcd store, and compares the answers.
+//! Replays recorded requests over gRPC against the apiserver, on Debian's etcd and on keelson-store, and compares the
+//! answers.
 //!
-//! Needs Debian's etcd-server. What gRPC cannot say (HTTP methods, headers, malformed query parameters) and what later
+//! Needs etcd-server and `cargo build -p store`, or `KEELSON_PROGRAMS`. What gRPC cannot say (HTTP methods, headers, malformed query parameters) and what later
 //! parts bring (other kinds, server-side apply, users without certificates here) is counted by reason, never hidden.
 
 #[allow(dead_code, reason = "the apiserver's tests use more of it")]
@@ -12,6 +13,25 @@ mod defaulting;
 mod patch;
 mod send;
 mod validation;
+
+/// One test of each store.
+macro_rules! on_each_store {
+    ($name:ident) => {
+        mod etcd {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::harness::Engine::Etcd).await;
+            }
+        }
+        mod keelson {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::harness::Engine::Keelson).await;
+            }
+        }
+    };
+}
+pub(crate) use on_each_store;
 
 /// Says how many cases passed, per kind, and why others were left out; fails when one differs.
 #[track_caller]

@@ -7,11 +7,12 @@ use test_goldens::{cases, json};
 use crate::compare::{difference, refusal, without_server_parts};
 use crate::harness::{Cluster, Engine};
 use crate::validation::{filled, setup};
-use crate::{Tally, report, send};
+use crate::{Tally, on_each_store, report, send};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn patches_do_what_was_recorded() {
-    let cluster = Cluster::start(Engine::Etcd);
+on_each_store! { patches_do_what_was_recorded }
+
+async fn patches_do_what_was_recorded(engine: Engine) {
+    let cluster = Cluster::start(engine);
     let server = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16"]).await;
     let client = cluster.client(&server, "admin");
     let mut tally = Tally::default();

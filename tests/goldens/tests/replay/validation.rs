@@ -6,11 +6,12 @@ use test_goldens::{cases, json};
 
 use crate::compare::refusal;
 use crate::harness::{Cluster, Engine};
-use crate::{Tally, report, send};
+use crate::{Tally, on_each_store, report, send};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusals_are_answered_as_recorded() {
-    let cluster = Cluster::start(Engine::Etcd);
+on_each_store! { refusals_are_answered_as_recorded }
+
+async fn refusals_are_answered_as_recorded(engine: Engine) {
+    let cluster = Cluster::start(engine);
     let server = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16"]).await;
     let client = cluster.client(&server, "admin");
     let mut tally = Tally::default();
@@ -58,11 +59,8 @@ async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option
 }
 
 /// Cases that are not as recorded yet, each with what is missing.
-const OPEN: &[(&str, &str)] = &[
-    ("podsecurity-enforce-baseline-hostpath", "open: the admission plugin PodSecurity (part 3)"),
-    ("event-v1-missing-reporting", "open: events.k8s.io/v1 is not served yet"),
-    ("event-v1-no-eventtime", "open: events.k8s.io/v1 is not served yet"),
-];
+const OPEN: &[(&str, &str)] =
+    &[("podsecurity-enforce-baseline-hostpath", "open: the admission plugin PodSecurity (part 3)")];
 
 /// A request with the fields of earlier answers written in.
 pub fn filled(request: &Value, answers: &[Value]) -> Result<Value, &'static str> {
