@@ -58,8 +58,8 @@ pub struct Global {
     /// The name to expect in the server's certificate
     #[arg(long, global = true, value_name = "NAME")]
     pub tls_server_name: Option<String>,
-    /// Refused: keelctl always verifies the server
-    #[arg(long, global = true, hide = true)]
+    /// Believe any server: what is sent can be read by whoever answers
+    #[arg(long, global = true)]
     pub insecure_skip_tls_verify: bool,
     /// How long a single request may take: 5s, 2m; 0 is unlimited
     #[arg(long, global = true, value_name = "DURATION")]

@@ -38,12 +38,24 @@ pub fn reason(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Refused>()).map(|refused| refused.0.reason.as_str())
 }
 
+/// Whether the refusal names a cause of that type.
+pub fn has_cause(error: &anyhow::Error, cause: &str) -> bool {
+    let refused = error.chain().find_map(|cause| cause.downcast_ref::<Refused>());
+    let details = refused.and_then(|refused| refused.0.details.as_ref());
+    details.is_some_and(|details| details.causes.iter().any(|found| found.reason == cause))
+}
+
 pub fn is_not_found(error: &anyhow::Error) -> bool {
     reason(error) == Some("NotFound")
 }
 
 pub fn is_conflict(error: &anyhow::Error) -> bool {
     reason(error) == Some("Conflict")
+}
+
+/// What was asked for is too old: a watch, or the next page of a list.
+pub fn is_expired(error: &anyhow::Error) -> bool {
+    matches!(reason(error), Some("Expired" | "Gone"))
 }
 
 pub fn is_already_exists(error: &anyhow::Error) -> bool {

@@ -1,16 +1,33 @@
 //! kubeconfig files: found, merged and resolved by kubectl's rules.
 //!
 //! `--kubeconfig`, else every file that KUBECONFIG lists (the first to name a thing wins), else `~/.kube/config`. Paths
-//! within a file are relative to it.
+//! within a file are relative to it. What a file holds beyond what is read here survives a rewrite by `config`.
 
+mod exec;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use client::config::{Credentials, Data};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cli::Global;
+
+/// Where systems keep the certificates of public authorities, in one file.
+const SYSTEM_ROOTS: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Keys that are not read here.
+type Rest = BTreeMap<String, serde_yaml::Value>;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -21,9 +38,19 @@ pub struct Kubeconfig {
     pub kind: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub current_context: String,
+    #[serde(deserialize_with = "or_null")]
     pub clusters: Vec<NamedCluster>,
+    #[serde(deserialize_with = "or_null")]
     pub contexts: Vec<NamedContext>,
+    #[serde(deserialize_with = "or_null")]
     pub users: Vec<NamedUser>,
+    #[serde(flatten)]
+    rest: Rest,
+}
+
+/// A list; null is an empty one.
+fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 fn v1() -> String {
@@ -53,6 +80,10 @@ pub struct Cluster {
     pub insecure_skip_tls_verify: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tls_server_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub proxy_url: String,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -69,6 +100,8 @@ pub struct Context_ {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
     pub user: String,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -94,15 +127,21 @@ pub struct User {
     #[serde(rename = "tokenFile", skip_serializing_if = "String::is_empty")]
     pub token_file: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub exec: Option<serde_yaml::Value>,
+    pub exec: Option<exec::Plugin>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
-/// What a connection needs, all of it read.
-#[derive(Clone, Default)]
+/// What a connection needs.
+#[derive(Clone)]
 pub struct Resolved {
     pub server: String,
-    pub ca: Option<Vec<u8>>,
-    pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+    /// None: any server is believed (insecure-skip-tls-verify), or the server speaks no TLS.
+    pub ca: Option<Data>,
+    pub insecure: bool,
+    /// None, or a client certificate.
+    pub credentials: Credentials,
+    /// Sent beside a certificate where both are given, as kubectl does.
     pub token: Option<String>,
     pub server_name: String,
     pub namespace: String,
@@ -137,6 +176,9 @@ pub fn read(path: &Path) -> anyhow::Result<Kubeconfig> {
         absolute(&mut user.user.client_certificate);
         absolute(&mut user.user.client_key);
         absolute(&mut user.user.token_file);
+        if let Some(plugin) = &mut user.user.exec {
+            plugin.within(&base);
+        }
     }
     Ok(found)
 }
@@ -209,50 +251,128 @@ pub fn resolve(global: &Global) -> anyhow::Result<Resolved> {
         bail!("auth info \"{user_name}\" does not exist in the kubeconfig");
     }
     let user = user.unwrap_or_default();
-    let server = global.server.clone().unwrap_or(cluster.server);
+    let server = global.server.clone().unwrap_or_else(|| cluster.server.clone());
     if server.is_empty() {
+        if let Some(pod) = client::Config::in_cluster() {
+            return within_pod(global, pod);
+        }
         let files = paths(global).iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
         bail!(
             "no server is configured (looked in {files}); set KUBECONFIG or --kubeconfig, for example to .keelson/admin.kubeconfig that `cargo xtask up` writes"
         );
     }
-    if user.exec.is_some() {
+    if !cluster.proxy_url.is_empty() {
         bail!(
-            "user \"{user_name}\" gets its credentials from a program (exec), which keelctl does not run yet; use a certificate or a token"
+            "cluster \"{cluster_name}\" is reached through proxy-url, which keelctl does not support; connect directly"
         );
     }
-    if cluster.insecure_skip_tls_verify || global.insecure_skip_tls_verify {
-        bail!(
-            "keelctl always verifies the server; give its CA by certificate-authority-data or --certificate-authority instead of insecure-skip-tls-verify"
-        );
+    user.supported(user_name)?;
+    let insecure = cluster.insecure_skip_tls_verify || global.insecure_skip_tls_verify;
+    // The flag counts more than the file's authority.
+    let ca = match (&global.certificate_authority, global.insecure_skip_tls_verify) {
+        (Some(_), true) => bail!("specifying a root certificates file with the insecure flag is not allowed"),
+        (Some(file), false) => data("certificate-authority", file, "")?,
+        (None, true) => None,
+        (None, false) => {
+            data("certificate-authority", &cluster.certificate_authority, &cluster.certificate_authority_data)?
+        }
+    };
+    if ca.is_some() && cluster.insecure_skip_tls_verify {
+        bail!("cluster \"{cluster_name}\" has a certificate authority and insecure-skip-tls-verify; keep one of them");
     }
-    let flag = |flag: &Option<String>, file: &str| flag.clone().unwrap_or_else(|| file.to_owned());
-    let ca = bytes(
-        "certificate-authority",
-        &flag(&global.certificate_authority, &cluster.certificate_authority),
-        &cluster.certificate_authority_data,
-    )?;
-    let certificate = bytes(
+    let ca = if ca.is_none() && !insecure && !server.starts_with("http://") {
+        Some(system_roots().with_context(|| format!("the cluster of {server} has no certificate-authority"))?)
+    } else {
+        ca
+    };
+    let (credentials, token) = credentials(global, &user, user_name, &server)?;
+    let server_name = global.tls_server_name.clone().unwrap_or_else(|| cluster.tls_server_name.clone());
+    Ok(Resolved { server, ca, insecure, credentials, token, server_name, namespace: namespace(global, &context) })
+}
+
+/// Who the caller is: by flags, by the file, or by the program that it names.
+fn credentials(
+    global: &Global,
+    user: &User,
+    user_name: &str,
+    server: &str,
+) -> anyhow::Result<(Credentials, Option<String>)> {
+    let part = |what: &str, flag: &Option<String>, file: &str, inline: &str| match flag {
+        Some(flag) => data(what, flag, ""),
+        None => data(what, file, inline),
+    };
+    let cert = part(
         "client-certificate",
-        &flag(&global.client_certificate, &user.client_certificate),
+        &global.client_certificate,
+        &user.client_certificate,
         &user.client_certificate_data,
     )?;
-    let key = bytes("client-key", &flag(&global.client_key, &user.client_key), &user.client_key_data)?;
-    let certificate = match (certificate, key) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
+    let key = part("client-key", &global.client_key, &user.client_key, &user.client_key_data)?;
+    let certificate = match (cert, key) {
+        (Some(cert), Some(key)) => Credentials::Certificate { cert, key },
+        (None, None) => Credentials::Anonymous,
         _ => bail!("user \"{user_name}\" has only one of client certificate and client key; both are needed"),
     };
-    let token = match (&global.token, user.token.as_str(), user.token_file.as_str()) {
+    let token = match (&global.token, user.token_file.as_str(), user.token.as_str()) {
         (Some(token), _, _) => Some(token.clone()),
         (None, "", "") => None,
-        (None, "", file) => Some(
+        (None, "", token) => Some(token.to_owned()),
+        (None, file, _) => Some(
             std::fs::read_to_string(file).with_context(|| format!("reading the token file {file}"))?.trim().to_owned(),
         ),
-        (None, token, _) => Some(token.to_owned()),
     };
-    let server_name = flag(&global.tls_server_name, &cluster.tls_server_name);
-    Ok(Resolved { server, ca, certificate, token, server_name, namespace: namespace(global, &context) })
+    match &user.exec {
+        Some(plugin) if token.is_none() && certificate == Credentials::Anonymous => {
+            plugin.run(server).with_context(|| format!("getting credentials of user \"{user_name}\""))
+        }
+        _ => Ok((certificate, token)),
+    }
+}
+
+/// A pod's own identity, where no kubeconfig names a server.
+fn within_pod(global: &Global, pod: client::Config) -> anyhow::Result<Resolved> {
+    let token = match &pod.credentials {
+        Credentials::Token(token) => Some(String::from_utf8_lossy(&token.read()?).trim().to_owned()),
+        _ => None,
+    };
+    let context = Context_ { namespace: pod.namespace, ..Context_::default() };
+    Ok(Resolved {
+        server: pod.servers.into_iter().next().unwrap_or_default(),
+        ca: pod.ca,
+        insecure: false,
+        credentials: Credentials::Anonymous,
+        token: global.token.clone().or(token),
+        server_name: global.tls_server_name.clone().unwrap_or_default(),
+        namespace: namespace(global, &context),
+    })
+}
+
+impl User {
+    /// Ways to say who one is that are not served: told, not passed over.
+    fn supported(&self, name: &str) -> anyhow::Result<()> {
+        const OTHER: [(&str, &str); 4] = [
+            ("username", "a user name and password"),
+            ("password", "a user name and password"),
+            ("auth-provider", "an auth-provider"),
+            ("as", "impersonation (as)"),
+        ];
+        for (key, what) in OTHER {
+            if self.rest.contains_key(key) {
+                bail!("user \"{name}\" has {what}, which keelctl does not support; use a certificate, a token or exec");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The system's bundle of public authorities; SSL_CERT_FILE names another one.
+fn system_roots() -> anyhow::Result<Data> {
+    let named = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from);
+    let known = SYSTEM_ROOTS.iter().map(PathBuf::from);
+    let found = named.or_else(|| known.into_iter().find(|path| path.is_file()));
+    found.map(Data::File).context(
+        "and the system has no public authorities either (package ca-certificates); add certificate-authority-data to the kubeconfig, or give --certificate-authority",
+    )
 }
 
 /// The namespace by flag, else the context's, else `default`.
@@ -261,17 +381,19 @@ pub fn namespace(global: &Global, context: &Context_) -> String {
     if named.is_empty() { "default".to_owned() } else { named.to_owned() }
 }
 
-fn bytes(what: &str, path: &str, data: &str) -> anyhow::Result<Option<Vec<u8>>> {
-    if !data.is_empty() {
-        let clean: String = data.split_whitespace().collect();
-        return Ok(Some(
-            STANDARD.decode(clean).with_context(|| format!("{what}-data in the kubeconfig is not base64"))?,
-        ));
+/// Data within the file counts more than a path. A file must be there now, and is read again at each connection.
+fn data(what: &str, path: &str, inline: &str) -> anyhow::Result<Option<Data>> {
+    if !inline.is_empty() {
+        let clean: String = inline.split_whitespace().collect();
+        let bytes = STANDARD.decode(clean).with_context(|| format!("{what}-data in the kubeconfig is not base64"))?;
+        return Ok(Some(Data::Inline(bytes)));
     }
     if path.is_empty() {
         return Ok(None);
     }
-    Ok(Some(std::fs::read(path).with_context(|| format!("reading the {what} {path}"))?))
+    let file = Data::File(PathBuf::from(path));
+    std::fs::read(path).with_context(|| format!("reading the {what} {path}"))?;
+    Ok(Some(file))
 }
 
 /// Writes a file in one step, readable by its owner alone.
@@ -315,12 +437,93 @@ mod tests {
             (found.server.as_str(), found.namespace.as_str(), found.token.as_deref()),
             ("https://one:6443", "ns", Some("t1"))
         );
-        assert_eq!(found.ca.as_deref(), Some("CA".as_bytes()));
+        assert_eq!(found.ca.map(|ca| ca.read().unwrap()), Some(b"CA".to_vec()));
         global.namespace = Some("x".into());
         global.server = Some("https://flag".into());
         let found = resolve(&global).unwrap();
         assert_eq!((found.server.as_str(), found.namespace.as_str()), ("https://flag", "x"));
         global.context = Some("aa".into());
         assert!(resolve(&global).err().unwrap().to_string().contains("did you mean \"a\"?"));
+    }
+
+    fn resolved(cluster: &str, user: &str, global: &Global) -> anyhow::Result<Resolved> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let text = format!(
+            "current-context: a\ncontexts:\n- {{name: a, context: {{cluster: c, user: u}}}}\nclusters:\n- {{name: c, cluster: {cluster}}}\nusers:\n- {{name: u, user: {user}}}\npreferences: null\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        resolve(&Global { kubeconfig: Some(path.display().to_string()), ..global.clone() })
+    }
+
+    #[track_caller]
+    fn refused(cluster: &str, user: &str, part: &str) {
+        let error = resolved(cluster, user, &Global::default()).err().unwrap();
+        let error = format!("{error:#}");
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let cluster = "{server: 'http://x'}";
+        refused("{server: 'http://x', proxy-url: 'http://p'}", "{}", "proxy-url");
+        refused(cluster, "{username: me, password: x}", "a user name and password");
+        refused(cluster, "{auth-provider: {name: gcp}}", "an auth-provider");
+        refused(cluster, "{as: other}", "impersonation");
+        refused(cluster, "{client-certificate-data: TQ==}", "only one of client certificate and client key");
+        refused(
+            "{server: 'https://x', insecure-skip-tls-verify: true, certificate-authority-data: TQ==}",
+            "{}",
+            "keep one of them",
+        );
+    }
+
+    #[test]
+    fn without_an_authority_the_systems_are_trusted_unless_all_are() {
+        let found =
+            resolved("{server: 'https://x', insecure-skip-tls-verify: true}", "{}", &Global::default()).unwrap();
+        assert!(found.insecure && found.ca.is_none());
+        let flag = Global { insecure_skip_tls_verify: true, ..Global::default() };
+        let found = resolved("{server: 'https://x', certificate-authority-data: TQ==}", "{}", &flag).unwrap();
+        assert!(found.insecure && found.ca.is_none());
+        match resolved("{server: 'https://x'}", "{}", &Global::default()) {
+            Ok(found) => assert!(matches!(found.ca, Some(Data::File(_))) && !found.insecure),
+            Err(error) => assert!(format!("{error:#}").contains("ca-certificates"), "{error:#}"),
+        }
+    }
+
+    #[test]
+    fn a_program_gives_a_token() {
+        let exec = |script: &str, more: &str| {
+            let script = serde_json::json!(script);
+            format!(
+                "{{exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, {script}], interactiveMode: Never{more}}}}}"
+            )
+        };
+        let answer = r#"{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "'"$T"'"}}"#;
+        let cluster = "{server: 'http://x'}";
+        let user = exec(&format!("echo '{answer}'"), ", env: [{name: T, value: t9}]");
+        let found = resolved(cluster, &user, &Global::default()).unwrap();
+        assert_eq!(found.token.as_deref(), Some("t9"));
+        let flag = Global { token: Some("mine".into()), ..Global::default() };
+        assert_eq!(resolved(cluster, &exec("exit 1", ""), &flag).unwrap().token.as_deref(), Some("mine"));
+        refused(cluster, &exec("exit 3", ""), "exit status: 3");
+        refused(cluster, &exec("echo nothing", ""), "ExecCredential");
+        refused(cluster, &exec("echo '{\"apiVersion\": \"v2\", \"status\": {\"token\": \"x\"}}'", ""), "v2");
+        refused(
+            cluster,
+            "{exec: {apiVersion: client.authentication.k8s.io/v1, command: no-such-program-x, installHint: get it}}",
+            "get it",
+        );
+    }
+
+    #[test]
+    fn a_rewritten_file_keeps_what_was_not_read() {
+        let text = "preferences: {colors: true}\nclusters:\n- name: c\n  cluster: {server: 'https://x', disable-compression: true}\ncontexts: null\nusers:\n- name: u\n  user: {username: me, exec: {apiVersion: v, command: x, extra: 1}}\n";
+        let read: Kubeconfig = serde_yaml::from_str(text).unwrap();
+        let written = serde_yaml::to_string(&read).unwrap();
+        for part in ["colors: true", "disable-compression: true", "username: me", "extra: 1"] {
+            assert!(written.contains(part), "{part} in {written}");
+        }
     }
 }

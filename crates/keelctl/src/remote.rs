@@ -2,9 +2,11 @@
 //!
 //! Built-in kinds travel as protobuf, others as JSON bytes; either way commands see JSON with its resourceVersion.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use client::connect::Connector;
 use futures::{Stream, StreamExt};
 use prost::Message;
 use proto::keelson::api::v1 as rpc;
@@ -17,10 +19,10 @@ use rpc::streams_client::StreamsClient;
 use serde_json::Value;
 use tonic::codegen::InterceptedService;
 use tonic::service::Interceptor;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::cli::Global;
-use crate::error::{Refused, Unreachable};
+use crate::error::{self, Refused, Unreachable};
 use crate::kubeconfig::{self, Resolved};
 use crate::resource::{Catalog, Resource};
 
@@ -29,6 +31,9 @@ const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const JSON_NAME: &str = "keelson.api.v1.Json";
 /// How long the scheduler may take to explain.
 const EXPLAIN_WAIT: Duration = Duration::from_secs(5);
+/// What a stream may have under way; and all of them, so that some which nobody reads stop no other.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Objects a page of a list holds.
 const PAGE_MAX: i64 = 500;
 
@@ -185,32 +190,53 @@ impl Remote {
         from_object(answer.map_err(|status| self.failed(status))?.into_inner())
     }
 
-    /// All objects, page after page.
+    /// All objects, page after page; when the pages expire on the way, all at once.
     pub async fn list(&self, resource: &Resource, namespace: &str, query: &Query) -> anyhow::Result<List> {
         let mut all = List::default();
         let mut next = String::new();
         loop {
-            let request = rpc::ListRequest {
-                r#ref: Some(reference(resource, namespace, "", "")),
-                selectors: Some(query.selectors()),
-                limit: PAGE_MAX,
-                r#continue: next,
-                ..rpc::ListRequest::default()
-            };
-            let answer = self.resources().list(self.request(request)).await;
-            let mut chunks = answer.map_err(|status| self.failed(status))?.into_inner();
-            next = String::new();
-            while let Some(chunk) = chunks.message().await.map_err(|status| self.failed(status))? {
-                all.revision = all.revision.max(chunk.resource_version);
-                for item in chunk.items {
-                    all.items.push(from_object(item)?);
+            let later = !next.is_empty();
+            match self.page(resource, namespace, query, PAGE_MAX, next, &mut all).await {
+                Ok(more) if more.is_empty() => return Ok(all),
+                Ok(more) => next = more,
+                Err(problem) if later && error::is_expired(&problem) => {
+                    all = List::default();
+                    self.page(resource, namespace, query, 0, String::new(), &mut all).await?;
+                    return Ok(all);
                 }
-                next = chunk.r#continue;
-            }
-            if next.is_empty() {
-                return Ok(all);
+                Err(problem) => return Err(problem),
             }
         }
+    }
+
+    /// Adds one page; gives the token of the next one. Limit 0: all that is left.
+    async fn page(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        query: &Query,
+        limit: i64,
+        token: String,
+        all: &mut List,
+    ) -> anyhow::Result<String> {
+        let request = rpc::ListRequest {
+            r#ref: Some(reference(resource, namespace, "", "")),
+            selectors: Some(query.selectors()),
+            limit,
+            r#continue: token,
+            ..rpc::ListRequest::default()
+        };
+        let answer = self.resources().list(self.request(request)).await;
+        let mut chunks = answer.map_err(|status| self.failed(status))?.into_inner();
+        let mut next = String::new();
+        while let Some(chunk) = chunks.message().await.map_err(|status| self.failed(status))? {
+            all.revision = all.revision.max(chunk.resource_version);
+            for item in chunk.items {
+                all.items.push(from_object(item)?);
+            }
+            next = chunk.r#continue;
+        }
+        Ok(next)
     }
 
     /// Changes after a revision; revision 0 begins with the current objects as added.
@@ -356,32 +382,32 @@ impl Write {
     }
 }
 
+/// TLS and dialling are those of the `client` crate.
 fn channel(resolved: &Resolved) -> anyhow::Result<Channel> {
     let server =
         if resolved.server.contains("://") { resolved.server.clone() } else { format!("https://{}", resolved.server) };
-    let mut endpoint = Endpoint::from_shared(server.clone())
-        .with_context(|| format!("the server address {server} is malformed, expected https://HOST:PORT"))?
-        .user_agent(format!("keelctl/{}", env!("CARGO_PKG_VERSION")))?
-        .connect_timeout(Duration::from_secs(10))
+    let malformed = || format!("the server address {server} is malformed, expected https://HOST:PORT");
+    let agent = format!("keelctl/{}", env!("CARGO_PKG_VERSION"));
+    let config = client::Config {
+        servers: vec![server.clone()],
+        ca: resolved.ca.clone(),
+        server_name: Some(resolved.server_name.clone()).filter(|name| !name.is_empty()),
+        insecure: resolved.insecure,
+        credentials: resolved.credentials.clone(),
+        namespace: resolved.namespace.clone(),
+        user_agent: agent.clone(),
+    };
+    let connector = Connector::new(Arc::new(config))?;
+    // TLS is the connector's; tonic is told plain http, and the true origin for the requests' authority.
+    let endpoint = Endpoint::from_shared(server.replacen("https://", "http://", 1))
+        .with_context(malformed)?
+        .user_agent(agent)?
+        .origin(server.parse().with_context(malformed)?)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_while_idle(true);
-    if server.starts_with("https://") {
-        let mut tls = ClientTlsConfig::new();
-        match &resolved.ca {
-            Some(ca) => tls = tls.ca_certificate(Certificate::from_pem(ca)),
-            None => bail!(
-                "the cluster of {server} has no certificate-authority; add certificate-authority-data to the kubeconfig, or give --certificate-authority"
-            ),
-        }
-        if let Some((certificate, key)) = &resolved.certificate {
-            tls = tls.identity(Identity::from_pem(certificate, key));
-        }
-        if !resolved.server_name.is_empty() {
-            tls = tls.domain_name(resolved.server_name.clone());
-        }
-        endpoint = endpoint.tls_config(tls).context("the certificates of the kubeconfig cannot be used")?;
-    }
-    Ok(endpoint.connect_lazy())
+    Ok(endpoint.connect_with_connector_lazy(connector))
 }
 
 pub fn reference(resource: &Resource, namespace: &str, name: &str, subresource: &str) -> rpc::ResourceRef {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
@@ -34,13 +35,15 @@ impl Server {
         server
     }
 
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keelctl"));
+        command.args(args).env("KUBECONFIG", self.cluster.layout().admin_kubeconfig());
+        command
+    }
+
     /// Standard output, standard error and exit code.
     fn run(&self, args: &[&str]) -> (String, String, i32) {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_keelctl"))
-            .args(args)
-            .env("KUBECONFIG", self.cluster.layout().admin_kubeconfig())
-            .output()
-            .unwrap();
+        let output = self.command(args).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
     }
@@ -130,6 +133,9 @@ fn commands_work_against_a_real_server() {
     get(&server);
     changes(&server);
     create(&server);
+    selects(&server);
+    watches(&server);
+    edits(&server);
     refusals(&server);
     nodes(&server);
     delete(&server);
@@ -209,6 +215,9 @@ fn changes(server: &Server) {
     );
     server.refuses(&["rollout", "pause", "deploy/web"], "deployments.apps \"web\" is already paused");
     server.prints(&["rollout", "resume", "deploy/web"], "deployment.apps/web resumed\n");
+    server.prints(&["rollout", "pause", "deploy/web"], "deployment.apps/web paused\n");
+    assert_eq!(server.json(&["get", "deploy/web"])["spec"]["paused"], json!(true));
+    server.prints(&["rollout", "resume", "deploy/web"], "deployment.apps/web resumed\n");
     server.prints(&["rollout", "restart", "deploy/web"], "deployment.apps/web restarted\n");
     server.refuses(&["rollout", "status", "deploy/web", "--timeout=1s"], "timed out waiting for the condition");
 }
@@ -224,6 +233,90 @@ fn create(server: &Server) {
     let (out, _, _) = server.run(&["auth", "whoami"]);
     assert!(out.contains("Username    kubernetes-admin"), "{out}");
     server.prints(&["auth", "can-i", "create", "pods"], "yes\n");
+}
+
+fn selects(server: &Server) {
+    let dir = server.dir.path().join("tree");
+    std::fs::create_dir_all(dir.join("below")).unwrap();
+    let map = |name: &str, app: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: one, labels: {{app: {app}}}}}\n")
+    };
+    std::fs::write(dir.join("a.yaml"), map("tree-a", "x")).unwrap();
+    std::fs::write(dir.join("below/b.yaml"), map("tree-b", "z")).unwrap();
+    let dir = dir.display().to_string();
+    server.prints(&["apply", "-f", &dir], "configmap/tree-a created\n");
+    server.prints(&["apply", "-R", "-f", &dir], "configmap/tree-a unchanged\nconfigmap/tree-b created\n");
+    server.prints(&["apply", "-R", "-f", &dir, "-l", "app notin (x)"], "configmap/tree-b unchanged\n");
+    server.refuses(&["apply", "-R", "-f", &dir, "-l", "app=none"], "no objects passed to apply");
+    server.prints(&["get", "cm", "-n", "one", "-l", "app!=x,app", "-o", "name"], "configmap/tree-b\n");
+    let named = ["get", "cm", "--field-selector", "metadata.name=tree-a", "-o", "name"];
+    server.prints(&[&named[..], &["-n", "one"]].concat(), "configmap/tree-a\n");
+    server.prints(&[&named[..], &["-A"]].concat(), "configmap/tree-a\n");
+    let (out, err, code) = server.run(&["get", "cm", "-A", "--field-selector", "metadata.name=tree-b"]);
+    let lines: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(lines[0], ["NAMESPACE", "NAME", "DATA", "AGE"]);
+    assert_eq!(lines[1][..3], ["one", "tree-b", "0"]);
+    assert_eq!(lines.len(), 2, "{out}");
+    server.refuses(&["get", "cm", "--field-selector", "data.x=1"], "\"data.x\" is not a known field selector");
+    let (out, _, code) = server.run(&["explain", "pod.spec.containers.imagePullPolicy"]);
+    assert!(code == 0 && out.contains("FIELD: imagePullPolicy <string>"), "{out}");
+}
+
+fn watches(server: &Server) {
+    let mut child = server.command(&["get", "cm", "-n", "one", "-w", "-l", "app=z", "-o", "name"]);
+    let mut child = child.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "configmap/tree-b");
+    // The list is printed; what comes now comes from the watch.
+    server.prints(&["-n", "one", "annotate", "cm", "tree-b", "seen=1"], "configmap/tree-b annotated\n");
+    assert_eq!(lines.next().unwrap().unwrap(), "configmap/tree-b");
+    server.prints(&["-n", "one", "label", "cm", "tree-a", "app=z", "--overwrite"], "configmap/tree-a labeled\n");
+    assert_eq!(lines.next().unwrap().unwrap(), "configmap/tree-a");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A run of edit with a shell script as the editor; $1 is the file.
+fn edit(server: &Server, script: &str) -> (String, String, i32) {
+    let editor = server.file("editor.sh", script);
+    let mut command = server.command(&["edit", "-n", "one", "cm", "tree-a"]);
+    let output = command.env("KUBE_EDITOR", format!("sh {editor}")).env("TMPDIR", server.dir.path()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+}
+
+fn edits(server: &Server) {
+    let label = |key: &str| server.json(&["get", "-n", "one", "cm", "tree-a"])["metadata"]["labels"][key].clone();
+    let left = || {
+        let entries = std::fs::read_dir(server.dir.path()).unwrap();
+        entries
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("keelctl-edit-"))
+            .count()
+    };
+    assert_eq!(
+        edit(server, "sed -i 's/app: z/app: edited/' \"$1\""),
+        ("configmap/tree-a edited\n".into(), String::new(), 0)
+    );
+    assert_eq!(label("app"), json!("edited"));
+    let (out, _, code) = edit(server, "true");
+    assert_eq!((out.as_str(), code), ("Edit cancelled, no changes made.\n", 0));
+    let (out, _, code) = edit(server, "echo > \"$1\"");
+    assert_eq!((out.as_str(), code), ("Edit cancelled, saved file was empty.\n", 0));
+    assert_eq!(left(), 0, "files stay behind");
+    // An editor that saves by rename: the second round shows it the error above its own text, and is saved.
+    let script = "if grep -q 'unknown field' \"$1\"; then sed 's/labls/labels/;s/app: .*/app: mended/' \"$1\" > \"$1.new\"; else sed 's/labels/labls/' \"$1\" > \"$1.new\"; fi; mv \"$1.new\" \"$1\"";
+    let (out, err, code) = edit(server, script);
+    assert_eq!((out.as_str(), err.as_str(), code), ("configmap/tree-a edited\n", "", 0));
+    assert_eq!(label("app"), json!("mended"));
+    // Nothing valid is saved: the text stays, and the error says where.
+    let (_, err, code) = edit(server, "sed -i 's/labels/labls/' \"$1\"");
+    assert!(code == 1 && err.contains("no valid changes were saved") && err.contains("unknown field"), "{err}");
+    let path = err.split("has been stored to \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(std::fs::read_to_string(path).unwrap().contains("labls:"), "{err}");
+    std::fs::remove_file(path).unwrap();
+    let (_, err, code) = edit(server, "sed -i 's/mended/lost/' \"$1\"; exit 1");
+    assert!(code == 1 && err.contains("problem with the editor") && err.contains("has been stored to"), "{err}");
 }
 
 fn refusals(server: &Server) {

@@ -4,8 +4,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use futures::{Stream, StreamExt};
@@ -13,6 +14,8 @@ use proto::keelson::api::v1 as rpc;
 use rpc::discovery_server::{Discovery, DiscoveryServer};
 use rpc::resources_server::{Resources, ResourcesServer};
 use rpc::streams_server::{Streams, StreamsServer};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -35,8 +38,13 @@ fn pod() -> Value {
             {"name": "b", "image": "r.example/b:1", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}}]}})
 }
 
-fn object() -> rpc::Object {
-    rpc::Object { resource_version: 7, object: Some(keelctl::remote::to_any(&pod()).unwrap()), warnings: Vec::new() }
+fn service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"app": "x"}, "ports": [{"name": "http", "port": 80, "targetPort": "web"}]}})
+}
+
+fn object(of: &Value) -> rpc::Object {
+    rpc::Object { resource_version: 7, object: Some(keelctl::remote::to_any(of).unwrap()), warnings: Vec::new() }
 }
 
 #[tonic::async_trait]
@@ -49,7 +57,8 @@ impl Discovery for Fake {
             namespaced: true,
             ..rpc::ApiResource::default()
         };
-        Ok(Response::new(rpc::ListResourcesResponse { resources: vec![row("Pod", "pods"), row("Event", "events")] }))
+        let resources = vec![row("Pod", "pods"), row("Event", "events"), row("Service", "services")];
+        Ok(Response::new(rpc::ListResourcesResponse { resources }))
     }
 
     async fn get_version(&self, _: Request<rpc::GetVersionRequest>) -> Answer<rpc::Version> {
@@ -64,16 +73,31 @@ impl Resources for Fake {
 
     async fn get(&self, request: Request<rpc::GetRequest>) -> Answer<rpc::Object> {
         match request.into_inner().r#ref.unwrap_or_default().name.as_str() {
-            "p" => Ok(Response::new(object())),
+            "p" => Ok(Response::new(object(&pod()))),
+            "web" => Ok(Response::new(object(&service()))),
             name => Err(Status::not_found(format!("pods \"{name}\" not found"))),
         }
     }
 
     async fn list(&self, request: Request<rpc::ListRequest>) -> Answer<Self::ListStream> {
-        let pods = request.into_inner().r#ref.unwrap_or_default().resource == "pods";
+        let request = request.into_inner();
+        let what = request.r#ref.unwrap_or_default();
+        // A namespace whose pages expire as soon as the first one was read.
+        let (first, whole) = (request.r#continue.is_empty(), request.limit == 0);
+        if what.namespace == "expires" && !first {
+            let status = proto::meta::v1::Status {
+                code: 410,
+                reason: "Expired".into(),
+                message: "The provided continue parameter is too old".into(),
+                ..Default::default()
+            };
+            return Err(proto::rpc_status::to_tonic(&status));
+        }
+        let more = what.namespace == "expires" && !whole;
         let chunk = rpc::ListChunk {
             resource_version: 7,
-            items: if pods { vec![object()] } else { Vec::new() },
+            items: if what.resource == "pods" { vec![object(&pod()); 1 + usize::from(whole)] } else { Vec::new() },
+            r#continue: if more { "token".into() } else { String::new() },
             ..rpc::ListChunk::default()
         };
         Ok(Response::new(Box::pin(futures::stream::iter([Ok(chunk)]))))
@@ -117,6 +141,11 @@ impl Streams for Fake {
     async fn logs(&self, request: Request<rpc::LogsRequest>) -> Answer<Self::LogsStream> {
         let request = request.into_inner();
         let text = format!("one {}\ntwo", request.container);
+        if request.follow {
+            // A prompt: no line, and nothing after it.
+            let chunk = futures::stream::iter([Ok(rpc::LogsChunk { data: "name? ".into() })]);
+            return Ok(Response::new(Box::pin(chunk.chain(futures::stream::pending()))));
+        }
         self.logs.lock().unwrap().push(request);
         // A line may come in two chunks, and the last one may lack its end.
         let chunks: Vec<_> =
@@ -129,7 +158,8 @@ impl Streams for Fake {
         let Some(rpc::exec_input::Input::Start(start)) = inputs.message().await?.and_then(|input| input.input) else {
             return Err(Status::invalid_argument("the first message starts the command"));
         };
-        Ok(Response::new(Box::pin(ReceiverStream::new(process(start.command, inputs)?))))
+        let outputs = if start.tty { on_terminal(start.command, inputs)? } else { process(start.command, inputs)? };
+        Ok(Response::new(Box::pin(ReceiverStream::new(outputs))))
     }
 
     async fn attach(&self, request: Request<Streaming<rpc::ExecInput>>) -> Answer<Self::AttachStream> {
@@ -199,6 +229,63 @@ fn process(
         tokio::join!(one, other);
         let code = process.wait().await.ok().and_then(|status| status.code()).unwrap_or(-1);
         let _ = send(Output::ExitCode(code)).await;
+    });
+    Ok(received)
+}
+
+/// A terminal of this machine: our side of it, and the program's.
+fn terminal(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
+    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    rustix::pty::grantpt(&ours).unwrap();
+    rustix::pty::unlockpt(&ours).unwrap();
+    resize(&ours, columns, rows);
+    let theirs =
+        rustix::pty::ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    (ours, theirs)
+}
+
+fn resize(terminal: &OwnedFd, columns: u16, rows: u16) {
+    let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size).unwrap();
+}
+
+/// A command that has a terminal as its standard streams, which is its controlling terminal too.
+fn with_terminal(program: &str, theirs: OwnedFd) -> Command {
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", program]);
+    command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
+    command
+}
+
+/// A command of this machine on a terminal, as a node runs it.
+fn on_terminal(
+    command: Vec<String>,
+    mut inputs: Streaming<rpc::ExecInput>,
+) -> Result<mpsc::Receiver<Result<rpc::ExecOutput, Status>>, Status> {
+    use rpc::exec_input::Input;
+    use rpc::exec_output::Output;
+    let (ours, theirs) = terminal(1, 1);
+    let mut process = with_terminal(&command[0], theirs).args(&command[1..]).spawn()?;
+    let (mut writer, mut reader) = (std::fs::File::from(ours.try_clone()?), std::fs::File::from(ours.try_clone()?));
+    tokio::spawn(async move {
+        while let Ok(Some(input)) = inputs.message().await {
+            match input.input {
+                Some(Input::Stdin(data)) => writer.write_all(&data).unwrap(),
+                Some(Input::Resize(size)) => resize(&ours, size.width as u16, size.height as u16),
+                _ => {}
+            }
+        }
+    });
+    let (outputs, received) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        let send = |output| outputs.blocking_send(Ok(rpc::ExecOutput { output: Some(output) }));
+        let mut buffer = [0; 4096];
+        // The last process that has the terminal open ends it: reading fails then.
+        while let Ok(read @ 1..) = reader.read(&mut buffer) {
+            let _ = send(Output::Stdout(buffer[..read].to_vec().into()));
+        }
+        let code = process.wait().ok().and_then(|status| status.code()).unwrap_or(-1);
+        let _ = send(Output::ExitCode(code));
     });
     Ok(received)
 }
@@ -311,28 +398,152 @@ fn files_and_folders_are_copied_both_ways() {
 }
 
 #[test]
-fn a_forwarded_port_carries_bytes_both_ways() {
+fn links_are_copied_as_links_that_stay_inside() {
     let session = Session::new();
-    let mut child = session.command(&["port-forward", "pod/p", ":web", "--address", "127.0.0.1"]).spawn().unwrap();
-    let mut line = Vec::new();
-    let mut stdout = child.stdout.take().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::create_dir_all(path("src")).unwrap();
+    std::fs::write(path("src/file"), "x").unwrap();
+    std::os::unix::fs::symlink("file", path("src/link")).unwrap();
+    std::fs::create_dir_all(path("pod")).unwrap();
+    let (_, err, code) = session.run(&["cp", "-c", "a", &path("src"), &format!("p:{}", path("pod"))], b"");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(std::fs::read_link(path("pod/src/link")).unwrap().to_str(), Some("file"));
+    // On the way back links could lead out of the folder: they are left behind, with a word.
+    let (_, err, code) = session.run(&["cp", "-c", "a", &format!("p:{}", path("pod/src")), &path("back")], b"");
+    assert!(code == 0 && err.contains("link"), "{err}");
+    assert_eq!(std::fs::read_to_string(path("back/file")).unwrap(), "x");
+}
+
+/// Reads until a text was seen; gives all that was read. Panics when the other side ends before.
+#[track_caller]
+fn read_until(from: &mut impl Read, text: &str) -> String {
+    let mut found = String::new();
     let mut byte = [0];
-    while byte[0] != b'\n' && stdout.read(&mut byte).unwrap() > 0 {
-        line.push(byte[0]);
+    while !found.ends_with(text) {
+        match from.read(&mut byte) {
+            Ok(1) => found.push(char::from(byte[0])),
+            other => panic!("{other:?} instead of {text:?} after {found:?}"),
+        }
     }
-    let line = String::from_utf8(line).unwrap();
+    found
+}
+
+/// Ends a child when the test ends, however it does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn exec_on_a_terminal_is_a_terminal_at_the_other_end() {
+    let session = Session::new();
+    let (ours, theirs) = terminal(91, 33);
+    let mut command = with_terminal(env!("CARGO_BIN_EXE_keelctl"), theirs);
+    command.args(["--server", &session.server, "exec", "-it", "p", "-c", "a", "--"]);
+    command.args([
+        "sh",
+        "-c",
+        "trap 'int=1; echo got-int' INT; tty; echo ready; while read -r line; do eval \"$line\"; done",
+    ]);
+    let mut child = Running(command.env("KUBECONFIG", "/nonexistent").spawn().unwrap());
+    drop(command);
+    let mut screen = std::fs::File::from(ours.try_clone().unwrap());
+    let mut keys = std::fs::File::from(ours.try_clone().unwrap());
+    let text = read_until(&mut screen, "ready\r\n");
+    assert!(text.starts_with("/dev/pts/"), "{text:?}");
+    // The size came with the session, and changes with the window. It travels beside the keys: asked until it is there.
+    let size_becomes = |screen: &mut std::fs::File, keys: &mut std::fs::File, want: &str| {
+        let ask = format!("until [ \"$(stty size)\" = '{want}' ]; do sleep 0.05; done; echo \"[$(stty size)]\"\n");
+        keys.write_all(ask.as_bytes()).unwrap();
+        read_until(screen, &format!("\r\n[{want}]\r\n"));
+    };
+    size_becomes(&mut screen, &mut keys, "33 91");
+    resize(&ours, 120, 40);
+    size_becomes(&mut screen, &mut keys, "40 120");
+    // Ctrl-C is a key for the command, not the end of keelctl.
+    // It is pressed while the shell runs something, since a shell that just begins to read may hear of it late.
+    keys.write_all(b"echo wait\"ing\"; until [ \"$int\" ]; do sleep 0.05; done\n").unwrap();
+    read_until(&mut screen, "\r\nwaiting\r\n");
+    keys.write_all(b"\x03").unwrap();
+    read_until(&mut screen, "got-int\r\n");
+    keys.write_all(b"exit 7\n").unwrap();
+    read_until(&mut screen, "command terminated with exit code 7");
+    assert_eq!(child.0.wait().unwrap().code(), Some(7));
+    // The terminal is as it was: lines, echo and signals.
+    let after = rustix::termios::tcgetattr(&ours).unwrap().local_modes;
+    use rustix::termios::LocalModes;
+    assert!(after.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG), "{after:?}");
+}
+
+#[test]
+fn a_prompt_is_seen_before_its_line_ends() {
+    let session = Session::new();
+    let mut child = Running(session.command(&["logs", "-f", "p", "-c", "a"]).spawn().unwrap());
+    read_until(child.0.stdout.as_mut().unwrap(), "name? ");
+}
+
+#[test]
+fn a_list_whose_pages_expire_is_read_at_once() {
+    let session = Session::new();
+    let (out, err, code) = session.run(&["get", "pods", "-n", "expires", "-o", "name"], b"");
+    assert_eq!((out.as_str(), err.as_str(), code), ("pod/p\npod/p\n", "", 0));
+}
+
+/// A forward that runs, and the local address it listens on.
+fn forward(session: &Session, args: &[&str]) -> (Running, String) {
+    let mut child =
+        Running(session.command(&[&["port-forward", "--address", "127.0.0.1"], args].concat()).spawn().unwrap());
+    let line = read_until(child.0.stdout.as_mut().unwrap(), "\n");
     let (from, to) = line.trim().strip_prefix("Forwarding from ").unwrap().split_once(" -> ").unwrap();
     assert_eq!(to, "8080");
-    for text in ["hello", "again"] {
-        let mut stream = TcpStream::connect(from).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert_eq!(answer, text);
+    (child, from.to_owned())
+}
+
+#[track_caller]
+fn echoes(address: &str, text: &str) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, text);
+}
+
+#[test]
+fn a_forwarded_port_carries_bytes_both_ways() {
+    let session = Session::new();
+    let (_child, address) = forward(&session, &["pod/p", ":web"]);
+    echoes(&address, "hello");
+    echoes(&address, "again");
+}
+
+#[test]
+fn a_services_port_leads_to_the_port_of_its_pod() {
+    let session = Session::new();
+    let (_child, address) = forward(&session, &["service/web", ":80"]);
+    echoes(&address, "through the service");
+}
+
+#[test]
+fn a_connection_that_nobody_reads_holds_up_no_other() {
+    let session = Session::new();
+    let (_child, address) = forward(&session, &["pod/p", ":8080"]);
+    let mut stalled = TcpStream::connect(&address).unwrap();
+    stalled.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    // The echo comes back until every buffer on the way is full.
+    let chunk = vec![7; 1 << 20];
+    let mut sent = 0;
+    while let Ok(written @ 1..) = stalled.write(&chunk) {
+        sent += written;
+        assert!(sent < 256 << 20, "nothing on the way holds anything up");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    echoes(&address, "others go on");
 }
 
 #[test]

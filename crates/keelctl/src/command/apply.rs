@@ -1,8 +1,7 @@
 //! `keelctl apply`: the manifests are checked as a whole, then made true one after the other.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, bail};
+use api::selector::labels::Selector;
 use serde_json::{Value, json};
 
 use super::target::{namespace_of, resource_of};
@@ -60,7 +59,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let format = Format::parse(args.output.as_deref())?;
     let documents = args.files.read()?;
     judge(&documents, &args.validate)?;
-    let documents = select(documents, args.selector.as_deref());
+    let documents = select(documents, args.selector.as_deref())?;
     if documents.is_empty() {
         bail!("no objects passed to apply");
     }
@@ -119,26 +118,16 @@ pub fn judge(documents: &[Document], validate: &str) -> anyhow::Result<()> {
     }
 }
 
-fn select(documents: Vec<Document>, selector: Option<&str>) -> Vec<Document> {
-    let Some(selector) = selector else { return documents };
-    let wanted: BTreeMap<&str, Option<&str>> = selector
-        .split(',')
-        .map(|part| match part.split_once('=') {
-            Some((key, value)) => (key.trim(), Some(value.trim_start_matches('=').trim())),
-            None => (part.trim(), None),
-        })
-        .collect();
-    let holds = |document: &Document| {
-        let labels = document.value.pointer("/metadata/labels");
-        wanted.iter().all(|(key, value)| {
-            let label = labels.and_then(|labels| labels.get(*key)).and_then(Value::as_str);
-            match value {
-                Some(value) => label == Some(*value),
-                None => label.is_some(),
-            }
-        })
-    };
-    documents.into_iter().filter(holds).collect()
+/// The documents whose labels a selector holds for.
+fn select(mut documents: Vec<Document>, selector: Option<&str>) -> anyhow::Result<Vec<Document>> {
+    let Some(selector) = selector else { return Ok(documents) };
+    let selector = Selector::parse(selector).with_context(|| format!("--selector \"{selector}\""))?;
+    documents.retain(|document| {
+        let labels = document.value.pointer("/metadata/labels").and_then(Value::as_object);
+        let labels = labels.into_iter().flatten();
+        selector.matches(&labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
+    });
+    Ok(documents)
 }
 
 struct Run<'a> {
@@ -263,5 +252,29 @@ impl Run<'_> {
                 .context("the old object is still there")?;
         }
         self.remote.create(resource, namespace, modified, &self.write()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(selector: &str, want: &[&str]) {
+        let text = "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {app: x, tier: one}}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: b, labels: {app: z}}}\n---\n{apiVersion: v1, kind: Pod, metadata: {name: c}}";
+        let documents = select(manifest::source::parse("x", text).unwrap(), Some(selector)).unwrap();
+        let names: Vec<&str> = documents.iter().filter_map(|found| found.value["metadata"]["name"].as_str()).collect();
+        assert_eq!(names, want, "{selector}");
+    }
+
+    #[test]
+    fn a_selector_means_what_it_means_to_the_server() {
+        check("app", &["a", "b"]);
+        check("app=x", &["a"]);
+        check("app==z", &["b"]);
+        check("app!=x", &["b", "c"]);
+        check("app in (x,z),!tier", &["b"]);
+        check("app notin (x)", &["b", "c"]);
+        assert!(select(Vec::new(), Some("a in b")).is_err());
     }
 }

@@ -175,10 +175,17 @@ async fn remove(remote: &Remote, resource: &Resource, pod: &Value, args: &Args) 
         match done {
             Ok(()) => break,
             Err(problem) if error::is_not_found(&problem) => return Ok(()),
-            Err(problem) if matches!(error::reason(&problem), Some("TooManyRequests" | "Forbidden")) => {
+            Err(problem) if may_succeed_later(&problem) => {
                 let text = error::text(&problem);
                 let text = text.split_once("): ").map_or(text.as_str(), |(_, text)| text);
-                eprintln!("error when evicting pods/\"{name}\" -n \"{namespace}\" (will retry after 5s): {text}");
+                match error::reason(&problem) {
+                    Some("Forbidden") => eprintln!(
+                        "error when evicting pod \"{name}\" from terminating namespace \"{namespace}\" (will retry after 5s): {text}"
+                    ),
+                    _ => eprintln!(
+                        "error when evicting pods/\"{name}\" -n \"{namespace}\" (will retry after 5s): {text}"
+                    ),
+                }
                 tokio::time::sleep(AGAIN).await;
             }
             Err(problem) => return Err(problem),
@@ -193,9 +200,34 @@ async fn remove(remote: &Remote, resource: &Resource, pod: &Value, args: &Args) 
     Ok(())
 }
 
+/// A budget may allow it again; a namespace that ends takes the pod with it. Who may not evict, may not later either.
+fn may_succeed_later(problem: &anyhow::Error) -> bool {
+    match error::reason(problem) {
+        Some("TooManyRequests") => true,
+        Some("Forbidden") => error::has_cause(problem, "NamespaceTerminating"),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proto::meta::v1::{Status, StatusCause, StatusDetails};
+
     use super::*;
+
+    #[test]
+    fn only_refusals_that_pass_are_tried_again() {
+        let refused = |reason: &str, cause: &str| {
+            let causes = vec![StatusCause { reason: cause.into(), ..StatusCause::default() }];
+            let details = Some(StatusDetails { causes, ..StatusDetails::default() });
+            let status = Status { reason: reason.into(), details, ..Status::default() };
+            anyhow::Error::new(error::Refused(Box::new(status)))
+        };
+        assert!(may_succeed_later(&refused("TooManyRequests", "DisruptionBudget")));
+        assert!(may_succeed_later(&refused("Forbidden", "NamespaceTerminating")));
+        assert!(!may_succeed_later(&refused("Forbidden", "")));
+        assert!(!may_succeed_later(&anyhow::anyhow!("other")));
+    }
 
     fn args() -> Args {
         Args {

@@ -1,6 +1,5 @@
 //! `keelctl edit`: objects in the user's editor, then the difference as a patch.
 
-use std::io::Write as _;
 use std::process::Command;
 
 use anyhow::{Context, bail};
@@ -47,20 +46,21 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
     let mut before = target.object.clone();
     hide_managed_fields(&mut before);
     let original = to_yaml(&before);
-    let mut file =
-        tempfile::Builder::new().prefix("keelctl-edit-").suffix(".yaml").tempfile().context("making a file to edit")?;
+    let file = tempfile::Builder::new().prefix("keelctl-edit-").suffix(".yaml").tempfile();
+    let file = file.context("making a file to edit")?.into_temp_path();
     let mut body = original.clone();
     let mut failure: Option<String> = None;
     loop {
         let notes: String = failure.iter().flat_map(|text| text.lines()).map(|line| format!("# {line}\n")).collect();
-        file.as_file_mut().set_len(0)?;
-        std::io::Seek::rewind(file.as_file_mut())?;
-        file.write_all(format!("{HEAD}{notes}{body}").as_bytes())?;
-        file.flush()?;
-        open(file.path())?;
-        let text = std::fs::read_to_string(file.path()).context("reading the edited file")?;
+        // By its name each time: an editor may have put a new file in its place.
+        std::fs::write(&file, format!("{HEAD}{notes}{body}")).context("writing the file to edit")?;
+        let opened = open(&file);
+        let text = std::fs::read_to_string(&file).context("reading the edited file")?;
         let edited: String =
             text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        if let Err(problem) = opened {
+            return Err(if edited == original { problem } else { kept(file, problem) });
+        }
         if edited.trim().is_empty() {
             println!("Edit cancelled, saved file was empty.");
             return Ok(());
@@ -69,8 +69,8 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
             println!("Edit cancelled, no changes made.");
             return Ok(());
         }
-        if failure.is_some() && edited == body {
-            bail!("Edit cancelled, no valid changes were saved: {}", failure.unwrap_or_default());
+        if let Some(failure) = failure.filter(|_| edited == body) {
+            return Err(kept(file, anyhow::anyhow!("Edit cancelled, no valid changes were saved: {failure}")));
         }
         body = edited;
         match save(remote, target, &before, &body).await {
@@ -85,6 +85,14 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
             // Shown in the editor, above what was written.
             Err(problem) => failure = Some(error::text(&problem)),
         }
+    }
+}
+
+/// What was written is not lost with the command: it stays in its file, and the error says where.
+fn kept(file: tempfile::TempPath, problem: anyhow::Error) -> anyhow::Error {
+    match file.keep() {
+        Ok(path) => anyhow::anyhow!("{problem:#}\nA copy of your changes has been stored to \"{}\"", path.display()),
+        Err(_) => problem,
     }
 }
 

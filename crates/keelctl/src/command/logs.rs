@@ -103,11 +103,13 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             args.max_log_requests
         );
     }
+    // One log alone is shown as it comes, prompts too; several must not mix within a line.
+    let alone = sources.len() == 1;
     let out = Mutex::new(());
     let one = |source: Source| {
         let (remote, args, out) = (&remote, &args, &out);
         async move {
-            match stream(remote, args, &source, out).await {
+            match stream(remote, args, &source, alone, out).await {
                 Err(problem) if args.ignore_errors => {
                     eprintln!("{}", crate::error::text(&problem));
                     Ok(())
@@ -243,7 +245,7 @@ pub fn pod_ref(pod: &Value) -> PodRef {
     PodRef { namespace: text("/metadata/namespace"), name: text("/metadata/name"), uid: String::new() }
 }
 
-async fn stream(remote: &Remote, args: &Args, source: &Source, out: &Mutex<()>) -> anyhow::Result<()> {
+async fn stream(remote: &Remote, args: &Args, source: &Source, alone: bool, out: &Mutex<()>) -> anyhow::Result<()> {
     let since = args.since.as_deref().map(duration::parse).transpose().context("--since")?;
     let tail = args.tail.or_else(|| args.selector.is_some().then_some(SELECTED_TAIL)).filter(|tail| *tail >= 0);
     let request = LogsRequest {
@@ -263,32 +265,62 @@ async fn stream(remote: &Remote, args: &Args, source: &Source, out: &Mutex<()>) 
         String::new()
     };
     let mut chunks = remote.streams().logs(request).await.map_err(|status| remote.failed(status))?.into_inner();
-    let mut rest = Vec::new();
+    let mut text = Lines { prefix, alone, rest: Vec::new(), within: false };
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|status| remote.failed(status))?;
-        // Whole lines only, so that several containers do not mix within one.
-        rest.extend_from_slice(&chunk.data);
-        let Some(end) = rest.iter().rposition(|byte| *byte == b'\n') else { continue };
-        let lines: Vec<u8> = rest.drain(..=end).collect();
-        write(&lines, &prefix, out).await?;
+        write(&text.add(&chunk.data), out).await?;
     }
-    write(&rest, &prefix, out).await
+    write(&text.end(), out).await
 }
 
-async fn write(lines: &[u8], prefix: &str, out: &Mutex<()>) -> anyhow::Result<()> {
-    if lines.is_empty() {
+/// One log as it is shown: a prefix before each line.
+struct Lines {
+    prefix: String,
+    /// Nothing else is shown beside it.
+    alone: bool,
+    /// A line whose end has not come.
+    rest: Vec<u8>,
+    /// The last line that was shown has no end yet.
+    within: bool,
+}
+
+impl Lines {
+    /// What of it can be shown now.
+    fn add(&mut self, data: &[u8]) -> Vec<u8> {
+        if self.alone {
+            return self.prefixed(data);
+        }
+        self.rest.extend_from_slice(data);
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+        let lines: Vec<u8> = self.rest.drain(..=end).collect();
+        self.prefixed(&lines)
+    }
+
+    fn end(&mut self) -> Vec<u8> {
+        let rest = std::mem::take(&mut self.rest);
+        self.prefixed(&rest)
+    }
+
+    fn prefixed(&mut self, data: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(data.len() + self.prefix.len());
+        for line in data.split_inclusive(|byte| *byte == b'\n') {
+            if !self.within {
+                out.extend_from_slice(self.prefix.as_bytes());
+            }
+            out.extend_from_slice(line);
+            self.within = !line.ends_with(b"\n");
+        }
+        out
+    }
+}
+
+async fn write(text: &[u8], out: &Mutex<()>) -> anyhow::Result<()> {
+    if text.is_empty() {
         return Ok(());
     }
     let _turn = out.lock().await;
     let mut stdout = std::io::stdout().lock();
-    if prefix.is_empty() {
-        stdout.write_all(lines)?;
-    } else {
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            stdout.write_all(prefix.as_bytes())?;
-            stdout.write_all(line)?;
-        }
-    }
+    stdout.write_all(text)?;
     stdout.flush()?;
     Ok(())
 }
@@ -298,6 +330,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[track_caller]
+    fn shown(alone: bool, chunks: &[&str], want: &[&str]) {
+        let mut lines = Lines { prefix: "> ".into(), alone, rest: Vec::new(), within: false };
+        let mut found: Vec<_> = chunks.iter().map(|chunk| lines.add(chunk.as_bytes())).collect();
+        found.push(lines.end());
+        let found: Vec<_> = found.iter().map(|text| String::from_utf8_lossy(text)).collect();
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn a_log_alone_shows_prompts_at_once_and_several_keep_lines_whole() {
+        shown(true, &["na", "me? ", "x\ny"], &["> na", "me? ", "x\n> y", ""]);
+        shown(false, &["na", "me? ", "x\ny"], &["", "", "> name? x\n", "> y"]);
+    }
 
     #[test]
     fn a_wrong_container_is_told_the_right_ones() {

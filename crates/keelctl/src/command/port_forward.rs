@@ -1,6 +1,5 @@
 //! `keelctl port-forward`: local ports lead to a pod's.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,8 +10,9 @@ use proto::keelson::api::v1::{
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::logs::{pod_ref, pods_of};
@@ -80,14 +80,15 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             }
         }
     }
-    let forward = Arc::new(Forward::open(&remote, pod_ref(&pod)).await?);
+    let (lost, mut ended) = mpsc::channel(1);
+    let forward = Arc::new(Forward { remote, pod: pod_ref(&pod), next: AtomicU32::new(1), lost });
     let mut tasks = tokio::task::JoinSet::new();
     for (listener, port) in listeners {
         tasks.spawn(accept(listener, port, Arc::clone(&forward)));
     }
     let mut interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        ended = forward.ended() => bail!("lost connection to pod: {ended}"),
+        Some(ended) = ended.recv() => bail!("lost connection to pod: {ended}"),
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = interrupted.recv() => Ok(()),
         Some(done) = tasks.join_next() => done.context("listening")?,
@@ -181,99 +182,82 @@ fn named(pod: &Value, name: &str) -> Option<u16> {
     u16::try_from(describe::int_at(port, "/containerPort")).ok()
 }
 
-/// One call that carries every connection.
+/// Connections to one pod. Each is a call of its own, so that one whose reader stalls holds up no other.
 struct Forward {
-    frames: mpsc::Sender<PortForwardFrame>,
-    connections: Connections,
+    remote: Remote,
     pod: PodRef,
     next: AtomicU32,
-    end: Mutex<mpsc::Receiver<String>>,
+    lost: mpsc::Sender<String>,
 }
 
-type Connections = Arc<Mutex<HashMap<u32, mpsc::Sender<Vec<u8>>>>>;
-
 impl Forward {
-    async fn open(remote: &Remote, pod: PodRef) -> anyhow::Result<Self> {
-        let (frames, queue) = mpsc::channel(FRAMES_MAX);
-        let (ended, end) = mpsc::channel(1);
-        let connections: Connections = Arc::default();
-        let mut streams = remote.streams();
-        let (remote, known) = (remote.clone(), Arc::clone(&connections));
-        // The call answers once its first frame is there, so it runs beside the listeners.
-        tokio::spawn(async move {
-            let reason = match streams.port_forward(ReceiverStream::new(queue)).await {
-                Err(status) => crate::error::text(&remote.failed(status)),
-                Ok(answer) => receive(answer.into_inner(), &known, &remote).await,
-            };
-            let _ = ended.send(reason).await;
-        });
-        Ok(Self { frames, connections, pod, next: AtomicU32::new(1), end: Mutex::new(end) })
-    }
-
-    async fn ended(&self) -> String {
-        self.end.lock().await.recv().await.unwrap_or_default()
-    }
-
-    async fn send(&self, frame: port_forward_frame::Frame) -> bool {
-        self.frames.send(PortForwardFrame { frame: Some(frame) }).await.is_ok()
-    }
-
     async fn carry(&self, stream: TcpStream, port: u16) {
         println!("Handling connection for {port}");
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
-        let (data, mut incoming) = mpsc::channel::<Vec<u8>>(FRAMES_MAX);
-        self.connections.lock().await.insert(connection, data);
+        let (frames, queue) = mpsc::channel(FRAMES_MAX);
         let open = PortForwardOpen { pod: Some(self.pod.clone()), connection, port: port.into() };
-        if !self.send(port_forward_frame::Frame::Open(open)).await {
-            return;
-        }
-        let (mut reader, mut writer) = stream.into_split();
+        // The queue is empty, so this waits for nothing.
+        let _ = frames.send(frame(port_forward_frame::Frame::Open(open))).await;
+        let (reader, writer) = stream.into_split();
         let up = async {
-            let mut buffer = vec![0; FRAME_BYTES];
-            while let Ok(read) = reader.read(&mut buffer).await {
-                if read == 0 {
-                    break;
-                }
-                let data = PortForwardData { connection, data: buffer[..read].to_vec().into() };
-                if !self.send(port_forward_frame::Frame::Data(data)).await {
-                    break;
-                }
-            }
-            self.send(port_forward_frame::Frame::Close(PortForwardClose { connection, error: String::new() })).await;
+            send(reader, &frames, connection).await;
+            // The other side may still answer.
+            std::future::pending::<()>().await;
         };
-        let down = async {
-            while let Some(data) = incoming.recv().await {
-                if writer.write_all(&data).await.is_err() {
-                    break;
-                }
-            }
-            let _ = writer.shutdown().await;
+        let ended = tokio::select! {
+            ended = receive(&self.remote, queue, writer, port) => ended,
+            () = up => Ok(()),
         };
-        tokio::join!(up, down);
-        self.connections.lock().await.remove(&connection);
+        if let Err(problem) = ended {
+            let _ = self.lost.try_send(crate::error::text(&problem));
+        }
     }
 }
 
-async fn receive(mut frames: tonic::Streaming<PortForwardFrame>, connections: &Connections, remote: &Remote) -> String {
-    while let Some(frame) = frames.next().await {
-        match frame.map(|frame| frame.frame) {
-            Ok(Some(port_forward_frame::Frame::Data(data))) => {
-                let target = connections.lock().await.get(&data.connection).cloned();
-                if let Some(target) = target {
-                    let _ = target.send(data.data.to_vec()).await;
-                }
-            }
-            Ok(Some(port_forward_frame::Frame::Close(close))) => {
-                if !close.error.is_empty() {
-                    eprintln!("an error occurred forwarding: {}", close.error);
-                }
-                connections.lock().await.remove(&close.connection);
-            }
-            Ok(_) => {}
-            Err(status) => return crate::error::text(&remote.failed(status)),
+fn frame(frame: port_forward_frame::Frame) -> PortForwardFrame {
+    PortForwardFrame { frame: Some(frame) }
+}
+
+/// What the local side says, until it has said all.
+async fn send(mut reader: OwnedReadHalf, frames: &mpsc::Sender<PortForwardFrame>, connection: u32) {
+    let mut buffer = vec![0; FRAME_BYTES];
+    while let Ok(read @ 1..) = reader.read(&mut buffer).await {
+        let data = PortForwardData { connection, data: buffer[..read].to_vec().into() };
+        if frames.send(frame(port_forward_frame::Frame::Data(data))).await.is_err() {
+            return;
         }
     }
-    "the server ended the connection".to_owned()
+    let close = PortForwardClose { connection, error: String::new() };
+    let _ = frames.send(frame(port_forward_frame::Frame::Close(close))).await;
+}
+
+/// What the pod says, until it has said all or nobody listens. An error: the pod cannot be reached any more.
+async fn receive(
+    remote: &Remote,
+    queue: mpsc::Receiver<PortForwardFrame>,
+    mut writer: OwnedWriteHalf,
+    port: u16,
+) -> anyhow::Result<()> {
+    let answer = remote.streams().port_forward(ReceiverStream::new(queue)).await;
+    let mut frames = answer.map_err(|status| remote.failed(status))?.into_inner();
+    while let Some(frame) = frames.next().await {
+        match frame.map_err(|status| remote.failed(status))?.frame {
+            Some(port_forward_frame::Frame::Data(data)) => {
+                if writer.write_all(&data.data).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Some(port_forward_frame::Frame::Close(close)) => {
+                if !close.error.is_empty() {
+                    eprintln!("an error occurred forwarding {port}: {}", close.error);
+                }
+                break;
+            }
+            _ => {}
+        }
+    }
+    let _ = writer.shutdown().await;
+    Ok(())
 }
 
 async fn accept(listener: TcpListener, port: u16, forward: Arc<Forward>) -> anyhow::Result<()> {
