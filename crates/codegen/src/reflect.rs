@@ -65,7 +65,8 @@ fn is_hand_written(message: &MessageDescriptor) -> bool {
 fn info_text(text: &mut String, message: &MessageDescriptor) -> Result<()> {
     let ident = ident(message);
     writeln!(text, "pub static {ident}_INFO: MessageInfo = MessageInfo {{")?;
-    writeln!(text, "    name: {:?}, form: Form::{},", message.full_name(), form(message))?;
+    let doc = comment(&message.parent_file(), message.path());
+    writeln!(text, "    name: {:?}, form: Form::{}, doc: {doc:?},", message.full_name(), form(message))?;
     if flag_of_message(message) {
         let (group, version) = group_version(message)?;
         let api_version = api_version(&group, &version);
@@ -86,6 +87,10 @@ fn field_text(text: &mut String, message: &MessageDescriptor, field: &FieldDescr
     write!(text, "        FieldInfo {{ name: {json:?}, key: {:?}, number: {}", format!("{json:?}:"), field.number())?;
     let (label, value) = label_and_value(field)?;
     write!(text, ", label: Label::{label}, value: {value}")?;
+    let doc = comment(&field.parent_file(), field.path());
+    if !doc.is_empty() {
+        write!(text, ", doc: {doc:?}")?;
+    }
     if field.field_descriptor_proto().options.as_ref().is_some_and(|options| options.deprecated()) {
         text.push_str(", deprecated: true");
     }
@@ -122,6 +127,14 @@ fn field_text(text: &mut String, message: &MessageDescriptor, field: &FieldDescr
     }
     text.push_str(", ..FieldInfo::PLAIN },\n");
     Ok(())
+}
+
+/// The comment above a message or field, in one line.
+fn comment(file: &FileDescriptor, path: &[i32]) -> String {
+    let locations = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
+    let found =
+        locations.filter(|location| location.path == path).find_map(|location| location.leading_comments.as_deref());
+    found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A kind listed inside a spec (a StatefulSet's volume claims) says its kind in each item.

@@ -9,6 +9,8 @@ pub struct MessageInfo {
     /// Full protobuf name: `k8s.io.api.core.v1.Pod`.
     pub name: &'static str,
     pub form: Form,
+    /// What the message is, in a sentence or two; empty: not told yet.
+    pub doc: &'static str,
     /// Set where the message stands alone: its JSON begins with kind and apiVersion.
     pub kind: Option<KindName>,
     /// In upstream's order of declaration, which is the order in JSON.
@@ -117,6 +119,8 @@ pub struct FieldInfo {
     pub name: &'static str,
     /// The JSON name in quotes and a colon, ready to be written.
     pub key: &'static str,
+    /// What the field means, in a sentence or two; empty: not told yet.
+    pub doc: &'static str,
     /// Protobuf field number.
     pub number: u32,
     pub label: Label,
@@ -161,6 +165,7 @@ impl FieldInfo {
     pub const PLAIN: Self = Self {
         name: "",
         key: "",
+        doc: "",
         number: 0,
         label: Label::Single,
         value: ValueType::Bool,
