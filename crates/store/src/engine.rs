@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use crate::env::{Disk, File, Sizes, read_exact_at};
+use crate::env::{Disk, File, Sizes, is_full, read_exact_at};
 use crate::mvcc::{Loc, Values, Version};
 use crate::raft::types::LogId;
 use crate::state::Effect;
@@ -69,6 +69,15 @@ pub struct Position {
 #[derive(Clone, Default)]
 pub struct View {
     files: Arc<BTreeMap<u32, Arc<dyn File>>>,
+    /// What could not be written for lack of room.
+    waiting: Option<Waiting>,
+}
+
+/// Frames that wait for room: they lie in memory, and in the log.
+#[derive(Clone)]
+struct Waiting {
+    at: Position,
+    bytes: Bytes,
 }
 
 impl View {
@@ -78,6 +87,14 @@ impl View {
             return Ok(Bytes::new());
         }
         let damaged = || io::Error::from(EngineError::Damaged { segment: loc.segment, offset: loc.offset });
+        if let Some(waiting) = &self.waiting
+            && waiting.at.segment == loc.segment
+            && u64::from(loc.offset) >= waiting.at.offset
+        {
+            let at = (u64::from(loc.offset) - waiting.at.offset) as usize;
+            let found = waiting.bytes.get(at..at + loc.len as usize + frame::VALUE_HEADER_LEN);
+            return found.and_then(|bytes| frame::checked_value(bytes.to_vec())).ok_or_else(damaged);
+        }
         let file = self.files.get(&loc.segment).ok_or_else(damaged)?;
         let mut bytes = vec![0; loc.len as usize + frame::VALUE_HEADER_LEN];
         read_exact_at(&**file, u64::from(loc.offset), &mut bytes)?;
@@ -148,12 +165,24 @@ pub struct Writer {
     /// Segments with writes that are not synced.
     unsynced: Vec<Arc<dyn File>>,
     dir_dirty: bool,
+    /// The buffer's frames wait for room on the disk.
+    waits: bool,
 }
 
 impl Writer {
     fn new(engine: Arc<Engine>, segment: u32, file: Arc<dyn File>, written: u64) -> Self {
         let unsynced = vec![file.clone()];
-        Self { engine, segment, file, written, buffer: Vec::new(), frame_at: None, unsynced, dir_dirty: true }
+        Self {
+            engine,
+            segment,
+            file,
+            written,
+            buffer: Vec::new(),
+            frame_at: None,
+            unsynced,
+            dir_dirty: true,
+            waits: false,
+        }
     }
 
     /// Creates segment `number` and a writer at its beginning.
@@ -176,10 +205,17 @@ impl Writer {
         if self.written + self.buffer.len() as u64 > self.engine.limits.engine_segment {
             self.flush()?;
             let next = self.segment + 1;
-            let file = create_segment(&self.engine, next)?;
-            self.unsynced.push(file.clone());
-            (self.segment, self.file, self.written) = (next, file, frame::SEGMENT_HEADER_LEN);
-            self.dir_dirty = true;
+            // Without room the old segment grows beyond its bound, in memory.
+            match create_segment(&self.engine, next) {
+                _ if self.waits => {}
+                Err(error) if is_full(&error) => {}
+                created => {
+                    let file = created?;
+                    self.unsynced.push(file.clone());
+                    (self.segment, self.file, self.written) = (next, file, frame::SEGMENT_HEADER_LEN);
+                    self.dir_dirty = true;
+                }
+            }
         }
         self.frame_at = Some(self.buffer.len());
         frame::begin(&mut self.buffer, applied);
@@ -209,12 +245,32 @@ impl Writer {
         }
     }
 
-    /// Writes finished frames to the file, not to the disk.
+    /// Whether frames wait for room on the disk; [`Writer::flush`] tries again.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
+    /// Writes finished frames to the file, not to the disk. On a full disk they stay in memory, where readers find them:
+    /// they are in the log, which is not cut before they are written.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.file.write_at(self.written, &self.buffer)?;
+        match self.file.write_at(self.written, &self.buffer) {
+            Err(error) if is_full(&error) => {
+                let waiting = Waiting { at: self.position(), bytes: Bytes::copy_from_slice(&self.buffer) };
+                self.engine.view.write().waiting = Some(waiting);
+                if !std::mem::replace(&mut self.waits, true) {
+                    tracing::error!("the disk of --data-dir is full: what is applied stays in memory and in the log");
+                }
+                return Ok(());
+            }
+            result => result?,
+        }
+        if std::mem::take(&mut self.waits) {
+            self.engine.view.write().waiting = None;
+            tracing::info!("there is room on the disk of --data-dir again: the engine goes on");
+        }
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         if self.buffer.capacity() > 4 << 20 {

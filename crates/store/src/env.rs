@@ -24,8 +24,23 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &str, create: bool) -> io::Result<Arc<dyn File>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, path: &str) -> io::Result<()>;
+    /// Room on the file system.
+    fn space(&self) -> io::Result<Space>;
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
+}
+
+/// Room on the file system of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write.
+    pub free: u64,
+    pub total: u64,
+}
+
+/// Whether an error says that there is no room.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// One open file; writes are durable only after [`File::sync`].
@@ -74,6 +89,23 @@ pub struct Sizes {
     pub checkpoint_tail: u64,
 }
 
+/// Segments are this part of the file system, at most.
+const SEGMENT_PART: u64 = 32;
+const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+
+impl Sizes {
+    /// On a small file system segments are small, so that the space of dead ones comes back.
+    pub fn of(space: Space) -> Self {
+        let largest = Self::default();
+        let segment = (space.total / SEGMENT_PART).max(SEGMENT_BYTES_MIN);
+        Self {
+            wal_segment: largest.wal_segment.min(segment),
+            engine_segment: largest.engine_segment.min(segment),
+            checkpoint_tail: largest.checkpoint_tail.min(segment / 2),
+        }
+    }
+}
+
 impl Default for Sizes {
     fn default() -> Self {
         Self { wal_segment: 64 << 20, engine_segment: 64 << 20, checkpoint_tail: 32 << 20 }
@@ -83,11 +115,8 @@ impl Default for Sizes {
 impl Env {
     /// The real world, with the data folder as root of the disk.
     pub fn os(data_dir: &std::path::Path) -> io::Result<Self> {
-        Ok(Self {
-            disk: Arc::new(os::OsDisk::new(data_dir)?),
-            random: Arc::new(os::OsRandom),
-            threads: true,
-            sizes: Sizes::default(),
-        })
+        let disk = Arc::new(os::OsDisk::new(data_dir)?);
+        let sizes = Sizes::of(disk.space()?);
+        Ok(Self { disk, random: Arc::new(os::OsRandom), threads: true, sizes })
     }
 }

@@ -20,6 +20,7 @@ pub mod raft;
 pub mod read_index;
 pub mod refused;
 pub mod reply;
+pub mod room;
 pub mod run;
 pub mod serve;
 pub mod shared;

@@ -19,6 +19,7 @@ use crate::raft::types::{Membership, Raft};
 use crate::read_index::Reads;
 use crate::refused::Refused;
 use crate::reply::{Answer, Outcome};
+use crate::room::Room;
 use crate::shared::{ReadError, Shared};
 use crate::wal::{Owner, Wal};
 
@@ -48,6 +49,7 @@ pub struct Member {
     pub reads: Reads,
     pub deadlines: Arc<Deadlines>,
     pub limits: Limits,
+    pub room: Room,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -102,6 +104,7 @@ impl Member {
                 // Without a quorum, or while the disk hangs, it may stay in the log for long.
                 match tokio::time::timeout_at(deadline, self.proposer.propose(command.clone())).await {
                     Ok(result) => result,
+                    Err(_) if self.wal.is_stalled() => return Err(Refused::DiskStalled),
                     Err(_) => return Err(Refused::Timeout),
                 }
             } else {
@@ -278,8 +281,25 @@ impl Member {
         }
     }
 
-    /// Refuses writes over the quota; deletes and compactions are always let through.
+    /// Refuses what another member asks for, as it would be refused here.
+    pub fn check_forwarded(&self, command: &Command) -> Result<(), Refused> {
+        match &command.request {
+            Some(Request::Put(_) | Request::LeaseGrant(_)) => self.check_space(),
+            Some(Request::Txn(req)) if check::puts(req) => self.check_space(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the disk has too little room for more data.
+    pub fn is_disk_full(&self) -> bool {
+        self.wal.is_stalled() || self.room.is_low()
+    }
+
+    /// Refuses writes over the quota or on a full disk; deletes and compactions are always let through.
     fn check_space(&self) -> Result<(), Refused> {
+        if self.is_disk_full() {
+            return Err(Refused::DiskFull);
+        }
         let quota = self.limits.quota_bytes;
         let held = self.shared.held.read();
         if (quota > 0 && held.state.index.live_bytes() > quota) || held.state.alarms.iter().any(|held| held.1 == 1) {
@@ -291,6 +311,5 @@ impl Member {
 
 /// The refusal for an error that means a full disk.
 fn no_space(error: &std::io::Error) -> Option<Refused> {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-        .then_some(Refused::NoSpace)
+    crate::env::is_full(error).then_some(Refused::DiskFull)
 }

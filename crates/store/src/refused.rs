@@ -52,6 +52,9 @@ refusals! {
     Compacted = OutOfRange, "etcdserver: mvcc: required revision has been compacted";
     FutureRevision = OutOfRange, "etcdserver: mvcc: required revision is a future revision";
     NoSpace = ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    /// The file system of the data folder, not the quota.
+    DiskFull = ResourceExhausted, "etcdserver: no room on the disk of --data-dir: make some there; reads and deletes go on, and writes as soon as there is room";
+    DiskStalled = Unavailable, "etcdserver: request timed out: no room on the disk of --data-dir; make some there, the request may still be done then";
     LeaseNotFound = NotFound, "etcdserver: requested lease not found";
     LeaseExists = FailedPrecondition, "etcdserver: lease already exists";
     LeaseTtlTooLarge = OutOfRange, "etcdserver: too large lease TTL";

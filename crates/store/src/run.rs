@@ -36,13 +36,16 @@ use crate::propose::{Batching, Proposer};
 use crate::raft::machine::Machine;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::read_index::{Reads, Rounds};
+use crate::room::Room;
 use crate::serve;
 use crate::shared::Shared;
 use crate::snapshot::SnapshotData;
 use crate::wal::{self, Owner, Wal, WalError};
 
-/// Bytes of log after which it is cut, whatever the number of entries.
-const LOG_BYTES_MAX: u64 = 256 << 20;
+/// Segments' worth of log after which it is cut, whatever the number of entries.
+const LOG_SEGMENTS_MAX: u64 = 4;
+/// How often the disk is looked after.
+const TEND_INTERVAL: Duration = Duration::from_secs(2);
 /// Room in a gRPC message beside the request itself.
 const MESSAGE_SLACK: usize = 512 << 10;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,6 +131,7 @@ where
     let (proposer, batching) = Proposer::new(raft.clone());
     let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
     let deadlines = Arc::new(Deadlines::default());
+    let disk = env.disk.clone();
     let member = Arc::new(Member {
         env,
         owner,
@@ -140,6 +144,7 @@ where
         reads,
         deadlines,
         limits,
+        room: Room::new(disk),
         stopping: CancellationToken::new(),
     });
     let expiry = Expiry { member: member.clone() };
@@ -224,7 +229,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tasks.spawn(built.batching.run());
     tasks.spawn(built.rounds.run());
     tasks.spawn(built.expiry.run());
-    tasks.spawn(cut_log(member.clone()));
+    tasks.spawn(tend_disk(member.clone()));
     tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
     if let Some(gates) = &config.feature_gates {
         tracing::info!(gates, "--feature-gates has no effect here");
@@ -283,13 +288,25 @@ async fn introduce(member: Arc<Member>, name: String, client_urls: Vec<String>) 
     }
 }
 
-/// Cuts the log by bytes; openraft does it by entries.
-async fn cut_log(member: Arc<Member>) {
+/// Cuts the log by bytes, and on a nearly full disk; openraft does it by entries. Has the engine try again to write what
+/// waits for room.
+async fn tend_disk(member: Arc<Member>) {
+    let log_bytes_max = LOG_SEGMENTS_MAX * member.env.sizes.wal_segment;
     loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        if member.wal.bytes() > LOG_BYTES_MAX
-            && let Err(error) = member.raft.trigger().snapshot().await
-        {
+        tokio::time::sleep(TEND_INTERVAL).await;
+        if member.shared.writer.lock().waits() && member.maintenance.send(maintain::Job::Wake).await.is_err() {
+            return;
+        }
+        let short = member.room.is_low() && member.wal.segments() > 1;
+        if !short && member.wal.bytes() <= log_bytes_max {
+            continue;
+        }
+        let trigger = member.raft.trigger();
+        let mut cut = trigger.snapshot().await;
+        if let (true, Ok(()), Some(applied)) = (short, &cut, member.shared.applied()) {
+            cut = trigger.purge_log(applied.index).await;
+        }
+        if let Err(error) = cut {
             tracing::debug!(%error, "the log was not cut");
         }
     }

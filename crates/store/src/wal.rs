@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
@@ -33,7 +34,7 @@ pub use open::{Found, owner, read};
 /// Folder of the segments below the data folder.
 pub const DIR: &str = "wal";
 /// Entries that stay in memory for replication and apply.
-const CACHE_BYTES_MAX: usize = 16 << 20;
+const CACHE_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
@@ -194,6 +195,7 @@ pub enum Job {
 pub struct Wal {
     memory: Arc<Mutex<Memory>>,
     writer: WorkerHandle<Job>,
+    stalled: Arc<AtomicBool>,
 }
 
 impl Wal {
@@ -202,10 +204,11 @@ impl Wal {
         let owner = found.owner;
         let (memory, files) = found.finish(env).map_err(|error| WalError::Io("opening the wal", error))?;
         let memory = Arc::new(Mutex::new(memory));
-        let writer = writer::Writer::new(env, owner, memory.clone(), files)?;
+        let stalled = Arc::new(AtomicBool::new(false));
+        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone())?;
         let writer =
             WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
-        Ok(Self { memory, writer })
+        Ok(Self { memory, writer, stalled })
     }
 
     pub fn vote(&self) -> Option<Vote> {
@@ -225,6 +228,16 @@ impl Wal {
     pub fn state(&self) -> (Option<LogId>, Option<LogId>) {
         let memory = self.memory.lock();
         (memory.purged, memory.last_log_id())
+    }
+
+    /// Whether entries wait for room on the disk.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Segments on disk.
+    pub fn segments(&self) -> usize {
+        self.memory.lock().segments.len()
     }
 
     /// Bytes on disk.

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use crate::mvcc::{Event, Interval};
 
 /// Bytes of recent changes that stay in memory.
-const LOG_BYTES_MAX: usize = 16 << 20;
+const LOG_BYTES_MAX: usize = 8 << 20;
 /// Recent changes that stay in memory.
 const LOG_LEN_MAX: usize = 50_000;
 /// Events that an outbox holds before its watchers fall behind.

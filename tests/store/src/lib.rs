@@ -1,6 +1,7 @@
 //! Members of the store as processes of their own, on loopback and in folders of their own.
 //!
-//! The binary is the `keelson-store` beside the test executable (`cargo build -p store` makes it).
+//! The binary is the `keelson-store` of the folder `KEELSON_PROGRAMS`, or else the one beside the test executable
+//! (`cargo build -p store` makes it).
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,11 @@ use tonic::transport::{Channel, Endpoint};
 /// How long a member may take until it serves.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The store's binary, beside the test executable.
+/// The store's binary.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("KEELSON_PROGRAMS") {
+        return Ok(PathBuf::from(folder).join("keelson-store"));
+    }
     let test = std::env::current_exe()?;
     for folder in test.ancestors().skip(1).take(3) {
         let found = folder.join("keelson-store");
@@ -57,6 +61,20 @@ pub struct Spec {
     pub peer: u16,
     pub folder: PathBuf,
     pub cluster: String,
+    /// http or https, on both ports.
+    pub scheme: &'static str,
+    /// Further flags.
+    pub args: Vec<String>,
+}
+
+impl Spec {
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    fn url(&self, port: u16) -> String {
+        format!("{}://127.0.0.1:{port}", self.scheme)
+    }
 }
 
 /// Specs of a cluster of `count` members below `folder`.
@@ -70,6 +88,8 @@ pub fn specs(folder: &Path, count: usize) -> Result<Vec<Spec>> {
             client: free_port()?,
             peer: free_port()?,
             cluster: String::new(),
+            scheme: "http",
+            args: Vec::new(),
         });
     }
     let members: Vec<String> =
@@ -89,14 +109,15 @@ impl Member {
     pub fn start(spec: &Spec) -> Result<Self> {
         std::fs::create_dir_all(&spec.folder)?;
         let log = std::fs::File::options().create(true).append(true).open(spec.folder.join("log"))?;
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let url = |port: u16| spec.url(port);
         let child = Command::new(binary()?)
             .args(["--name", &spec.name])
             .arg("--data-dir")
-            .arg(spec.folder.join("data"))
+            .arg(spec.data_dir())
             .args(["--listen-client-urls", &url(spec.client), "--advertise-client-urls", &url(spec.client)])
             .args(["--listen-peer-urls", &url(spec.peer), "--initial-advertise-peer-urls", &url(spec.peer)])
             .args(["--initial-cluster", &spec.cluster, "--initial-cluster-state", "new"])
+            .args(&spec.args)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

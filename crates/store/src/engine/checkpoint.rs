@@ -97,6 +97,12 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Removes a draft that could not be written: a full disk wants the room.
+    pub fn discard(engine: &Engine) {
+        // There may be none.
+        drop(engine.disk.remove(&format!("{}/{TEMPORARY}", engine.dir)));
+    }
+
     fn close_block(&mut self) -> io::Result<()> {
         let mut out = Vec::with_capacity(self.block.len() + 8);
         write_block(&mut out, &self.block);

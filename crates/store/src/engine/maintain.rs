@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::checkpoint::{self, Draft};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Writer};
 use crate::env::Worker;
 use crate::mvcc::{Loc, Version};
 use crate::shared::{Held, Shared};
@@ -53,6 +53,7 @@ impl Maintainer {
         let unsynced = {
             let mut writer = self.shared.writer.lock();
             self.shared.check()?;
+            written(&mut writer)?;
             writer.take_unsynced()
         };
         unsynced.sync().inspect_err(|error| self.shared.break_down(error))
@@ -80,9 +81,13 @@ impl Maintainer {
         if self.untrimmed {
             self.trim();
         }
-        let engine = self.shared.held.read().engine.clone();
+        let engine = {
+            let mut writer = self.shared.writer.lock();
+            written(&mut writer)?;
+            writer.engine().clone()
+        };
         if self.is_checkpoint_due(&engine) {
-            self.checkpoint(&engine)?;
+            self.checkpoint(&engine).inspect_err(|_| Draft::discard(&engine))?;
         }
         while let Some(segment) = self.sparse_segment(&engine) {
             self.copy_out(&engine, segment)?;
@@ -252,6 +257,12 @@ impl Maintainer {
             }
         }
     }
+}
+
+/// What is applied must be in the files before anything else is written to a disk that may be full.
+fn written(writer: &mut Writer) -> io::Result<()> {
+    writer.flush()?;
+    if writer.waits() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
 fn copy(result: &io::Result<()>) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rand::RngCore;
 
-use super::{Disk, File, Random};
+use super::{Disk, File, Random, Space};
 
 /// A folder of the file system.
 pub struct OsDisk {
@@ -51,6 +51,12 @@ impl Disk for OsDisk {
     fn remove(&self, path: &str) -> io::Result<()> {
         let path = self.root.join(path);
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        let found = nix::sys::statvfs::statvfs(&self.root)?;
+        let block = found.fragment_size() as u64;
+        Ok(Space { free: found.blocks_available() as u64 * block, total: found.blocks() as u64 * block })
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Disk, File, Random};
+use super::{Disk, File, Random, Space};
 
 /// splitmix64: small, seeded, the same everywhere.
 pub fn mix(state: &mut u64) -> u64 {
@@ -47,6 +47,8 @@ struct State {
     crashed: bool,
     /// The next sync of a file whose name ends so fails, once, and drops what was not synced before it.
     fail_sync: Option<&'static str>,
+    /// Bytes that the files may have together.
+    capacity: Option<u64>,
     /// Hash over every write and sync, in order.
     trace: u64,
 }
@@ -104,6 +106,11 @@ impl SimDisk {
         let inode = &mut state.inodes[inode];
         inode.seen[offset] ^= 1;
         inode.durable = inode.seen.clone();
+    }
+
+    /// Lets the files have so many bytes together, or any number.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state.lock().capacity = bytes;
     }
 
     /// Lets the next sync of a file whose name ends so fail, as a disk does that loses pages: it says so once.
@@ -250,6 +257,14 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn space(&self) -> io::Result<Space> {
+        let state = self.state.lock();
+        state.reading()?;
+        let used: u64 = state.inodes.iter().map(|inode| inode.seen.len() as u64).sum();
+        let total = state.capacity.unwrap_or(1 << 40);
+        Ok(Space { free: total.saturating_sub(used), total })
+    }
+
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         state.change(4)?;
@@ -270,6 +285,11 @@ impl File for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock();
         state.change(u64::from(crc32c::crc32c(bytes)) ^ (offset << 20))?;
+        let used: u64 = state.inodes.iter().map(|inode| inode.seen.len() as u64).sum();
+        let grows = (offset + bytes.len() as u64).saturating_sub(state.inodes[self.inode].seen.len() as u64);
+        if state.capacity.is_some_and(|capacity| grows > 0 && used + grows > capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let inode = &mut state.inodes[self.inode];
         write(&mut inode.seen, offset, bytes);
         inode.pending.push(Change::Write(offset, bytes.to_vec()));

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use openraft::EntryPayload;
@@ -12,7 +13,7 @@ use super::types::{Batch, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeC
 use crate::apply::apply;
 use crate::engine::Writer;
 use crate::engine::maintain::Job;
-use crate::env::{Env, WorkerHandle};
+use crate::env::{Env, WorkerHandle, is_full};
 use crate::shared::Shared;
 use crate::snapshot::{self, SnapshotData};
 use crate::state::{Effect, State};
@@ -22,6 +23,8 @@ type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotDat
 
 /// Entries applied under one lock.
 const APPLY_LEN_MAX: usize = 64;
+/// Rest before a sync is tried again on a full disk.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
 /// Entries between two looks at the engine's chores.
 const WAKE_ENTRIES: u64 = 256;
 
@@ -40,9 +43,15 @@ impl Machine {
 
     /// Makes everything applied so far durable in the engine.
     async fn sync(&self) -> io::Result<()> {
-        let (tx, rx) = oneshot::channel();
-        self.maintenance.send(Job::Sync(tx)).await?;
-        rx.await.map_err(|_| io::Error::other("the engine's maintenance has stopped"))?
+        loop {
+            let (tx, rx) = oneshot::channel();
+            self.maintenance.send(Job::Sync(tx)).await?;
+            match rx.await.map_err(|_| io::Error::other("the engine's maintenance has stopped"))? {
+                // The log stays until there is room.
+                Err(error) if is_full(&error) => tokio::time::sleep(FULL_PAUSE).await,
+                result => return result,
+            }
+        }
     }
 
     /// Applies entries in one go: one write to the engine, one publication, then the answers.

@@ -66,6 +66,9 @@ impl Maintenance for MaintenanceService {
         if standing.leader.is_none() {
             errors.push(Refused::NoLeader.text().to_owned());
         }
+        if member.is_disk_full() {
+            errors.push(Refused::DiskFull.text().to_owned());
+        }
         for (member_id, alarm) in alarms {
             let name = etcd::AlarmType::try_from(alarm).map_or("UNKNOWN", |alarm| alarm.as_str_name());
             errors.push(format!("memberID:{member_id} alarm:{name} "));

@@ -187,6 +187,9 @@ impl Raft for RaftService {
         let req = req.into_inner();
         self.check(req.target)?;
         let command = req.command.ok_or_else(|| malformed("a forwarded request without a command"))?;
+        if let Err(refused) = self.member.check_forwarded(&command) {
+            return Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(Err(refused))) }));
+        }
         match self.member.proposer.propose(command).await {
             Ok(outcome) => Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(outcome)) })),
             Err(Unproposed::NotLeader) => Err(Refused::NotLeader.into()),

@@ -1,8 +1,13 @@
 //! The log's writer: everything that waits becomes one write and one sync.
+//!
+//! On a full disk it waits for room: nothing of what waits was acknowledged, and nothing is lost. A failed sync is another
+//! matter: what is on disk is unknown then, and the member ends.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
@@ -13,9 +18,12 @@ use tokio::sync::oneshot;
 use super::open::{Segment, name};
 use super::record::{self, HEADER_LEN, Kind};
 use super::{DIR, Job, Memory, Owner, Place, WalError};
-use crate::env::{Disk, Env, Worker};
+use crate::env::{Disk, Env, File, Worker, is_full};
 use crate::raft::codec;
 use crate::raft::types::{LogId, TypeConfig};
+
+/// Rest before a write is tried again on a full disk.
+const FULL_PAUSE: Duration = Duration::from_millis(250);
 
 /// Owns the segments. After a failed write or sync it answers every job with that error: what is on disk is unknown.
 pub struct Writer {
@@ -30,6 +38,10 @@ pub struct Writer {
     placed: Vec<Placed>,
     committed: u64,
     failed: Option<(io::ErrorKind, String)>,
+    /// Set while it waits for room.
+    stalled: Arc<AtomicBool>,
+    /// Whether it may wait: not in a simulation, where it would hold up the only thread.
+    patient: bool,
 }
 
 /// An entry in the buffer, and where its payload will lie.
@@ -56,7 +68,13 @@ impl Done {
 }
 
 impl Writer {
-    pub fn new(env: &Env, owner: Owner, memory: Arc<Mutex<Memory>>, segments: Vec<Segment>) -> Result<Self, WalError> {
+    pub fn new(
+        env: &Env,
+        owner: Owner,
+        memory: Arc<Mutex<Memory>>,
+        segments: Vec<Segment>,
+        stalled: Arc<AtomicBool>,
+    ) -> Result<Self, WalError> {
         let mut writer = Self {
             disk: env.disk.clone(),
             segment_bytes: env.sizes.wal_segment,
@@ -67,6 +85,8 @@ impl Writer {
             placed: Vec::new(),
             committed: 0,
             failed: None,
+            stalled,
+            patient: env.threads,
         };
         // After an unclean stop the tail may have been written but not synced: what was read back must stay.
         match writer.segments.back() {
@@ -85,7 +105,7 @@ impl Writer {
         let end = self.active().end + self.buffer.len() as u64 + len;
         if end > self.segment_bytes && self.active().end > self.active().begin {
             self.flush()?;
-            self.rotate()?;
+            self.insist(Self::rotate)?;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         let segment = self.active();
@@ -94,14 +114,32 @@ impl Writer {
         Ok(())
     }
 
+    /// Does what can be done again from its beginning, until there is room for it.
+    fn insist(&mut self, mut work: impl FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        loop {
+            let result = work(self);
+            let full = result.as_ref().is_err_and(is_full);
+            if full != self.stalled.swap(full, Ordering::Relaxed) {
+                match full {
+                    true => tracing::error!("the disk of --data-dir is full: writes wait until there is room on it"),
+                    false => tracing::info!("there is room on the disk of --data-dir again: writes go on"),
+                }
+            }
+            if !full || !self.patient {
+                return result;
+            }
+            std::thread::sleep(FULL_PAUSE);
+        }
+    }
+
     fn write_buffer(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         let buffer = std::mem::take(&mut self.buffer);
-        let segment = self.active();
-        segment.file.write_at(segment.end, &buffer)?;
-        segment.end += buffer.len() as u64;
+        let (file, end) = (self.active().file.clone(), self.active().end);
+        self.insist(|_| file.write_at(end, &buffer))?;
+        self.active().end += buffer.len() as u64;
         self.buffer = buffer;
         self.buffer.clear();
         if self.buffer.capacity() > 4 << 20 {
@@ -130,12 +168,23 @@ impl Writer {
         Ok(())
     }
 
+    /// Reserves a segment's room where there is plenty: a nearly full disk has better use for it.
+    fn allocate(&self, file: &dyn File) -> io::Result<()> {
+        if self.disk.space()?.free / 4 < self.segment_bytes {
+            return Ok(());
+        }
+        match file.allocate(self.segment_bytes) {
+            Err(error) if is_full(&error) || error.kind() == io::ErrorKind::Unsupported => Ok(()),
+            result => result,
+        }
+    }
+
     /// Begins a new segment; everything before is synced by then.
     fn rotate(&mut self) -> io::Result<()> {
         let number = self.segments.back().map_or(1, |segment| segment.number + 1);
         let file = self.disk.open(&name(number), true)?;
         file.set_size(0)?;
-        file.allocate(self.segment_bytes)?;
+        self.allocate(&*file)?;
         let (vote, purged, next_index) = {
             let memory = self.memory.lock();
             (memory.vote, memory.purged, memory.first_index())
