@@ -162,6 +162,8 @@ fn kind_update(errors: &mut Vec<FieldError>, new: &dyn Any, old: &dyn Any) {
         simple::ip_address_update(errors, new, old);
     } else if let (Some(new), Some(old)) = both::<EndpointSlice>(new, old) {
         endpoint::slice_update(errors, new, old);
+    } else if let (Some(new), Some(old)) = both::<proto::events::v1::Event>(new, old) {
+        event::update(errors, new, old);
     } else {
         kind_create(errors, new);
     }

@@ -23,8 +23,10 @@ use tonic::transport::Channel;
 
 pub use error::StorageError;
 
-/// Largest message exchanged with the store.
+/// Largest message of a watch: all changes that came at once.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Largest page of a range; one that would be larger is asked for again with fewer keys.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Keys asked for in the first page of a range; later pages adapt to the size of the values.
 const PAGE_LEN: i64 = 500;
 /// Where paging aims to keep one answer.
@@ -97,16 +99,23 @@ impl Store {
         Ok(self.range_request(request).await?.revision)
     }
 
-    /// Keys from `start` up to the end of `prefix`, at most `limit` (0: all), at `revision` (0: the newest).
+    /// Keys from `start` up to the end of `prefix`, at most `limit`, at `revision` (0: the newest). Fewer where so many
+    /// do not fit into one message.
     pub async fn page(&self, prefix: &str, start: &str, limit: i64, revision: i64) -> Result<Page, StorageError> {
-        let request = RangeRequest {
-            key: key_bytes(start),
-            range_end: prefix_end(prefix),
-            limit,
-            revision,
-            ..Default::default()
-        };
-        self.range_request(request).await
+        let mut limit = limit;
+        loop {
+            let request = RangeRequest {
+                key: key_bytes(start),
+                range_end: prefix_end(prefix),
+                limit,
+                revision,
+                ..Default::default()
+            };
+            match self.range_request(request).await {
+                Err(StorageError::TooLarge { .. }) if limit > 1 => limit /= 2,
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The highest revision among the keys below `prefix`; 0 where there are none.
@@ -219,7 +228,7 @@ impl Store {
 }
 
 fn kv(channel: Channel) -> KvClient<Channel> {
-    KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+    KvClient::new(channel).max_decoding_message_size(PAGE_BYTES_MAX).max_encoding_message_size(PAGE_BYTES_MAX)
 }
 
 fn record(kv: KeyValue) -> Record {

@@ -75,6 +75,7 @@ fn nothing_is_created_in_an_ending_namespace() {
 }
 
 #[test]
+#[allow(deprecated)] // clients still read the older field
 fn every_pod_has_an_account_and_its_token() {
     let pod = admit_in(&cluster(), "pods", "default", pod()).expect("admitted");
     assert_eq!((pod.spec.service_account_name.as_str(), pod.spec.service_account.as_str()), ("default", "default"));

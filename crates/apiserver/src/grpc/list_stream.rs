@@ -1,4 +1,5 @@
-//! A list as a stream of chunks; memory does not grow with its size beyond the objects, which the cache has anyway.
+//! A list as a stream of chunks; memory does not grow with its size: its objects are the cache's, or are read from the
+//! store a page at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use futures::Stream;
 use proto::dynamic::KindInfo;
 use proto::keelson::api::v1::ListChunk;
 
-use super::encode;
-use crate::verbs::list::Listed;
+use super::{encode, status};
+use crate::status::Failure;
+use crate::verbs::list::{Listed, Rest};
 use crate::watch_cache::Entry;
 
 /// Objects in one chunk, in bytes; one larger object is a chunk of its own.
@@ -16,30 +18,48 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 
 /// The chunks: the first carries the revision, the last the token.
 pub fn chunks(kind: &'static KindInfo, listed: Listed) -> impl Stream<Item = Result<ListChunk, tonic::Status>> {
-    let Listed { revision, entries, token, remaining } = listed;
-    let rest: VecDeque<Arc<Entry>> = entries.into();
-    futures::stream::unfold(Some((rest, true)), move |state| {
-        let token = token.clone();
-        async move {
-            let (mut rest, first) = state?;
-            let mut chunk = ListChunk { resource_version: if first { revision } else { 0 }, ..Default::default() };
-            let mut bytes = 0;
-            while let Some(next) = rest.front() {
+    let Listed { revision, entries, token, remaining, rest } = listed;
+    let lister = Lister { waiting: entries.into(), rest, revision: Some(revision), token, remaining };
+    futures::stream::unfold(Some(lister), move |lister| async move {
+        let mut lister = lister?;
+        match lister.chunk(kind).await {
+            Ok((chunk, true)) => Some((Ok(chunk), None)),
+            Ok((chunk, false)) => Some((Ok(chunk), Some(lister))),
+            Err(failure) => Some((Err(status::of(failure)), None)),
+        }
+    })
+}
+
+struct Lister {
+    waiting: VecDeque<Arc<Entry>>,
+    rest: Option<Rest>,
+    /// Until the first chunk has told it.
+    revision: Option<i64>,
+    token: String,
+    remaining: Option<i64>,
+}
+
+impl Lister {
+    /// The next chunk, and whether it is the last.
+    async fn chunk(&mut self, kind: &'static KindInfo) -> Result<(ListChunk, bool), Failure> {
+        let mut chunk = ListChunk { resource_version: self.revision.take().unwrap_or_default(), ..Default::default() };
+        let mut bytes = 0;
+        loop {
+            while let Some(next) = self.waiting.front() {
                 if !chunk.items.is_empty() && bytes + next.bytes.len() > CHUNK_BYTES_MAX {
-                    break;
+                    return Ok((chunk, false));
                 }
                 bytes += next.bytes.len();
                 chunk.items.push(encode::entry(kind, next, next.rev));
-                rest.pop_front();
+                self.waiting.pop_front();
             }
-            let next = if rest.is_empty() {
-                chunk.r#continue = token;
-                chunk.remaining_item_count = remaining;
-                None
-            } else {
-                Some((rest, false))
+            let Some(rest) = self.rest.take() else {
+                chunk.r#continue = std::mem::take(&mut self.token);
+                chunk.remaining_item_count = self.remaining;
+                return Ok((chunk, true));
             };
-            Some((Ok(chunk), next))
+            let (entries, rest) = rest.page().await?;
+            (self.waiting, self.rest) = (entries.into(), rest);
         }
-    })
+    }
 }

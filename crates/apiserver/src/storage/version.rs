@@ -55,7 +55,12 @@ impl Store {
                 Err(status) => tracing::warn!(server, %status, "store endpoint does not tell its version"),
             }
         }
-        self.ordered_progress.store(answered && ordered, Ordering::Relaxed);
+        self.trust_progress(answered && ordered);
+    }
+
+    /// Says whether progress notifications are trusted.
+    pub(crate) fn trust_progress(&self, trusted: bool) {
+        self.ordered_progress.store(trusted, Ordering::Relaxed);
     }
 }
 

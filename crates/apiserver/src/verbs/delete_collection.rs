@@ -1,5 +1,7 @@
 //! Deleting every object that a selector matches.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 
 use super::Target;
@@ -8,6 +10,7 @@ use super::list::{ListOptions, list};
 use super::options::DeleteOptions;
 use crate::server::Server;
 use crate::status::Result;
+use crate::watch_cache::Entry;
 
 /// Deletions under way at once.
 const CONCURRENT_MAX: usize = 32;
@@ -21,8 +24,24 @@ pub async fn delete_collection(
     options: &DeleteOptions,
 ) -> Result<i64> {
     let selection = ListOptions { labels: labels.to_owned(), fields: fields.to_owned(), ..Default::default() };
-    let listed = list(server, target, &selection).await?;
-    let mut deletions = futures::stream::iter(listed.entries)
+    let mut listed = list(server, target, &selection).await?;
+    let mut count = delete_all(server, target, options, std::mem::take(&mut listed.entries)).await?;
+    let mut rest = listed.rest;
+    while let Some(more) = rest {
+        let (entries, further) = more.page().await?;
+        count += delete_all(server, target, options, entries).await?;
+        rest = further;
+    }
+    Ok(count)
+}
+
+async fn delete_all(
+    server: &Server,
+    target: &Target,
+    options: &DeleteOptions,
+    entries: Vec<Arc<Entry>>,
+) -> Result<i64> {
+    let mut deletions = futures::stream::iter(entries)
         .map(|entry| async move {
             let target = target.named(entry.namespace(), entry.name());
             match delete(server, &target, options).await {

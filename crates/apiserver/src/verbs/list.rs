@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::Target;
 use super::options::{filter, parse_version};
 use super::page_token::{NEWEST, PageToken};
+use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
+use crate::storage::{Record, Store};
 use crate::watch_cache::{Entry, Filter};
 
 /// Objects read from the store at once.
@@ -45,6 +47,50 @@ pub struct Listed {
     pub token: String,
     /// How many objects follow, where known.
     pub remaining: Option<i64>,
+    /// What is still to be read of it.
+    pub rest: Option<Rest>,
+}
+
+/// The part of a list that is still in the store: read while the list is answered, so that memory does not grow with it.
+#[derive(Debug)]
+pub struct Rest {
+    store: Arc<Store>,
+    resource: Arc<Resource>,
+    wanted: Filter,
+    prefix: String,
+    at: String,
+    /// 0 until the first page was read.
+    revision: i64,
+}
+
+impl Rest {
+    /// The next page, and what follows it.
+    pub async fn page(self) -> Result<(Vec<Arc<Entry>>, Option<Self>)> {
+        self.first().await.map(|(_, entries, rest)| (entries, rest))
+    }
+
+    /// With the revision of the whole list.
+    async fn first(mut self) -> Result<(i64, Vec<Arc<Entry>>, Option<Self>)> {
+        let page = self.store.page(&self.prefix, &self.at, PAGE_LEN, self.revision).await?;
+        if self.revision == 0 {
+            self.revision = page.revision;
+        }
+        let readable = page.records.iter().filter_map(|record| readable(&self.resource, record));
+        let entries = readable.filter(|entry| self.wanted.matches(entry)).map(Arc::new).collect();
+        let revision = self.revision;
+        let more =
+            page.records.last().filter(|_| page.more).map(|last| String::from_utf8_lossy(&last.key).into_owned());
+        let rest = more.map(|last| Self { at: format!("{last}\0"), ..self });
+        Ok((revision, entries, rest))
+    }
+}
+
+/// As in the cache: one damaged object does not hide all others.
+fn readable(resource: &Resource, record: &Record) -> Option<Entry> {
+    resource
+        .entry(record)
+        .inspect_err(|error| tracing::error!(%error, "an object in the store is unreadable and is not listed"))
+        .ok()
 }
 
 /// Where a list is read.
@@ -124,13 +170,13 @@ fn from_cache(target: &Target, wanted: &Filter, limit: i64) -> Listed {
     let (mut entries, revision) = target.resource.cache.list(wanted);
     let limit = usize::try_from(limit).unwrap_or(0);
     if limit == 0 || entries.len() <= limit {
-        return Listed { revision, entries, token: String::new(), remaining: None };
+        return Listed { revision, entries, token: String::new(), remaining: None, rest: None };
     }
     let beyond = entries.len() - limit;
     entries.truncate(limit);
     let token = token_after(&entries, revision, wanted);
     let remaining = wanted.is_plain().then_some(beyond as i64);
-    Listed { revision, entries, token, remaining }
+    Listed { revision, entries, token, remaining, rest: None }
 }
 
 async fn from_store(
@@ -150,28 +196,29 @@ async fn from_store(
     let mut at = format!("{prefix}{start}");
     let (mut revision, mut entries) = (revision, Vec::new());
     let limit = usize::try_from(limit).unwrap_or(0);
+    if limit == 0 {
+        let (store, resource, wanted) = (Arc::clone(&server.store), Arc::clone(resource), wanted.clone());
+        let rest = Rest { store, resource, wanted, prefix, at, revision };
+        let (revision, entries, rest) = rest.first().await?;
+        return Ok(Listed { revision, entries, token: String::new(), remaining: None, rest });
+    }
     loop {
-        let ask = if limit > 0 && wanted.is_plain() { (limit - entries.len()) as i64 } else { PAGE_LEN };
+        let ask = if wanted.is_plain() { (limit - entries.len()) as i64 } else { PAGE_LEN };
         let page = server.store.page(&prefix, &at, ask, revision).await?;
         if revision == 0 {
             revision = page.revision;
         }
         let read = page.records.len() as i64;
         for (seen, record) in page.records.iter().enumerate() {
-            match resource.entry(record) {
-                Ok(entry) if wanted.matches(&entry) => entries.push(Arc::new(entry)),
-                Ok(_) => {}
-                // As in the cache: one damaged object does not hide all others.
-                Err(error) => tracing::error!(%error, "an object in the store is unreadable and is not listed"),
-            }
-            if limit > 0 && entries.len() == limit {
+            entries.extend(readable(resource, record).filter(|entry| wanted.matches(entry)).map(Arc::new));
+            if entries.len() == limit {
                 let follow = page.count - seen as i64 - 1;
                 return Ok(cut(entries, revision, follow, wanted));
             }
         }
         match page.records.last() {
             Some(last) if page.more && read > 0 => at = format!("{}\0", String::from_utf8_lossy(&last.key)),
-            _ => return Ok(Listed { revision, entries, token: String::new(), remaining: None }),
+            _ => return Ok(Listed { revision, entries, token: String::new(), remaining: None, rest: None }),
         }
     }
 }
@@ -179,11 +226,11 @@ async fn from_store(
 /// A page that ends where the limit was reached, with `follow` keys behind it.
 fn cut(entries: Vec<Arc<Entry>>, revision: i64, follow: i64, wanted: &Filter) -> Listed {
     if follow <= 0 {
-        return Listed { revision, entries, token: String::new(), remaining: None };
+        return Listed { revision, entries, token: String::new(), remaining: None, rest: None };
     }
     let token = token_after(&entries, revision, wanted);
     let remaining = wanted.is_plain().then_some(follow);
-    Listed { revision, entries, token, remaining }
+    Listed { revision, entries, token, remaining, rest: None }
 }
 
 /// The token of the page after these; it is relative to what is listed: one namespace, or all.

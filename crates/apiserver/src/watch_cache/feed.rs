@@ -129,3 +129,50 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+    use crate::storage::endpoint::EndpointConfig;
+
+    #[tokio::test]
+    async fn progress_of_old_stores_is_not_believed() {
+        let config = EndpointConfig { servers: vec!["http://127.0.0.1:1".into()], identity: None };
+        let store = Arc::new(Store::new(&config).expect("nothing is dialled yet"));
+        let registry = Registry::new();
+        let resource = Arc::clone(registry.core("configmaps").expect("a core resource"));
+        let feed = Feed { store: Arc::clone(&store), resource: Arc::clone(&resource), stop: CancellationToken::new() };
+        resource.cache.replace(Vec::new(), 10);
+        // It came ahead of an event at 15, which a cache at 20 would never see, nor its watchers.
+        feed.take(Fed::Progress(20));
+        assert_eq!(resource.cache.revision(), 10);
+        store.trust_progress(true);
+        feed.take(Fed::Progress(20));
+        assert_eq!(resource.cache.revision(), 20);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_value_hides_neither_its_last_version_nor_others() {
+        let config = EndpointConfig { servers: vec!["http://127.0.0.1:1".into()], identity: None };
+        let store = Arc::new(Store::new(&config).expect("nothing is dialled yet"));
+        let registry = Registry::new();
+        let resource = Arc::clone(registry.core("configmaps").expect("a core resource"));
+        let feed = Feed { store, resource: Arc::clone(&resource), stop: CancellationToken::new() };
+        resource.cache.replace(Vec::new(), 1);
+        let change = |name: &str, rev: i64, value: Option<&[u8]>| crate::storage::watch::Change {
+            key: format!("/registry/configmaps/default/{name}").into(),
+            value: value.map(bytes::Bytes::copy_from_slice),
+            rev,
+        };
+        let mut map = proto::core::v1::ConfigMap::default();
+        map.metadata.name = "a".into();
+        let good = proto::envelope::encode_kind(&map);
+        feed.take(Fed::Changes(vec![change("a", 2, Some(&good))]));
+        feed.take(Fed::Changes(vec![change("a", 3, Some(b"broken")), change("b", 4, Some(&good))]));
+        assert_eq!(resource.cache.get("default/a").map(|entry| entry.rev), Some(2));
+        assert_eq!(resource.cache.get("default/b").map(|entry| entry.rev), Some(4));
+        feed.take(Fed::Changes(vec![change("a", 5, None)]));
+        assert!(resource.cache.get("default/a").is_none());
+    }
+}

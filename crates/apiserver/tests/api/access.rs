@@ -17,6 +17,7 @@ on_each_store! {
     tokens_name_their_account_and_end_with_their_pod
     tokens_end_with_the_secret_or_node_they_are_bound_to
     rest_answers_health_and_version_and_says_that_the_rest_comes_later
+    reflection_lists_the_api_to_callers_with_a_certificate
 }
 
 async fn identities_may_do_what_their_role_says(engine: Engine) {
@@ -171,4 +172,60 @@ async fn rest_answers_health_and_version_and_says_that_the_rest_comes_later(engi
     });
     assert!(counted, "{metrics}");
     server.stop().await;
+}
+
+async fn reflection_lists_the_api_to_callers_with_a_certificate(engine: Engine) {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let ask = |question: MessageRequest, who: Option<&str>| {
+        let pair = who.map(|who| (cluster.pki.certificate(who), cluster.pki.key(who)));
+        let identity = ClientIdentity::load(cluster.pki.authority(Authority::Cluster), pair).expect("good files");
+        let channel = identity.channel(&format!("https://{}", server.address), None).expect("a channel");
+        let request =
+            tonic_reflection::pb::v1::ServerReflectionRequest { message_request: Some(question), ..Default::default() };
+        async move {
+            let mut client = ServerReflectionClient::new(channel).max_decoding_message_size(64 << 20);
+            let mut answers = client.server_reflection_info(futures::stream::iter([request])).await?.into_inner();
+            answers.message().await
+        }
+    };
+    let list = MessageRequest::ListServices(String::new());
+    let answer = ask(list.clone(), Some("admin")).await.expect("answered").expect("one").message_response;
+    let Some(MessageResponse::ListServicesResponse(services)) = answer else { panic!("{answer:?}") };
+    let names: Vec<String> = services.service.into_iter().map(|service| service.name).collect();
+    for name in apiserver::grpc::SERVICES.iter().chain(&["grpc.health.v1.Health"]) {
+        assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
+    }
+    let symbol = MessageRequest::FileContainingSymbol("k8s.io.api.core.v1.Pod".into());
+    let answer = ask(symbol, Some("admin")).await.expect("answered").expect("one").message_response;
+    assert!(matches!(answer, Some(MessageResponse::FileDescriptorResponse(_))), "objects are described, too");
+    let refused = ask(list, None).await.expect_err("anonymous callers are told of health only");
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated, "{refused}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_and_bad_files_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = taken.local_addr().expect("bound").port();
+    let start = |certificate: &str| {
+        let flags = format!(
+            "keelson-apiserver --etcd-servers=http://127.0.0.1:1 --bind-address=127.0.0.1 --secure-port={} \
+             --tls-cert-file={} --tls-private-key-file=none.key",
+            if certificate.is_empty() { port } else { 0 },
+            folder.path().join(certificate).display()
+        );
+        let config = clap::Parser::try_parse_from(flags.split_whitespace()).expect("good flags");
+        apiserver::run::run(config, daemon::shutdown::Shutdown::default())
+    };
+    let refused = format!("{:#}", start("").await.expect_err("taken"));
+    for part in [&format!("127.0.0.1:{port}"), "in use", "--secure-port"] {
+        assert!(refused.contains(part), "{part:?} in {refused:?}");
+    }
+    let refused = format!("{:#}", start("gone.crt").await.expect_err("no such file"));
+    assert!(refused.contains("gone.crt"), "{refused}");
 }

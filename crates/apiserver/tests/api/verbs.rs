@@ -9,7 +9,7 @@ use proto::policy::v1::{Eviction, PodDisruptionBudget};
 use proto::scheduling::v1::PriorityClass;
 use serde_json::json;
 
-use crate::harness::{Cluster, Engine, config_map, pod, service_account};
+use crate::harness::{Cluster, Engine, config_map, pod, service_account, until};
 use crate::on_each_store;
 
 on_each_store! {
@@ -24,6 +24,7 @@ on_each_store! {
     options_of_writes_are_heeded
     events_are_the_same_in_both_groups
     too_large_is_said_with_the_limit
+    many_large_objects_are_listed
 }
 
 async fn objects_live_through_every_verb(engine: Engine) {
@@ -490,5 +491,32 @@ async fn too_large_is_said_with_the_limit(engine: Engine) {
     let long = "n".repeat(100_000);
     let refused = deployments.get("default", &long).await.expect_err("no such object");
     assert!(refused.is_not_found(), "{refused}");
+    server.stop().await;
+}
+
+async fn many_large_objects_are_listed(engine: Engine) {
+    const COUNT: usize = 16;
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let maps = cluster.client(&server, "admin").api::<ConfigMap>();
+    let large = "x".repeat(1_200_000 - 64);
+    for number in 0..COUNT {
+        // More together than one message between the apiserver and its store may have. Data has 1 MiB at most.
+        let mut map = config_map("default", &format!("m{number:02}"), &[("k", &large[..1_000_000])]);
+        map.metadata.annotations.insert("example.com/more".into(), large[..200_000].into());
+        maps.create(&map).await.expect("created");
+    }
+    server.stop().await;
+    // Its caches are filled anew.
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let maps = client.api::<ConfigMap>();
+    for version in ["", "0"] {
+        let params = ListParams { resource_version: version.into(), ..ListParams::in_namespace("default") };
+        let listed = until("a filled cache", || async { maps.list(&params).await.ok() }).await;
+        assert_eq!(listed.items.len(), COUNT, "{version:?}");
+    }
+    let deleted = maps.delete_collection(&ListParams::in_namespace("default"), &DeleteParams::default()).await;
+    assert_eq!(deleted.expect("deleted"), COUNT as i64);
     server.stop().await;
 }
