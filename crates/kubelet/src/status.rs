@@ -23,7 +23,7 @@ pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, 
     let phase = view.phase();
     let mut status = PodStatus {
         observed_generation: pod.metadata.generation,
-        phase: view.shown_phase(phase).into(),
+        phase: view.shown_phase(view.last_phase()).into(),
         host_ip: host.to_string(),
         host_ips: vec![HostIp { ip: host.to_string() }],
         start_time: observed.started_at.map(time::to_meta),
@@ -100,10 +100,16 @@ impl View<'_> {
         if all_exited && (is_complete(self.pod, self.observed) || self.desired.ending.is_some()) {
             return over(success());
         }
-        if self.observed.torn_down {
-            return Phase::Failed;
-        }
         if main().all(begun) { Phase::Running } else { Phase::Pending }
+    }
+
+    /// A pod that was taken away before its containers had ended, or begun, has failed; its conditions still say what it
+    /// waited for.
+    fn last_phase(&self) -> Phase {
+        match self.phase() {
+            phase if phase.is_over() || !self.observed.torn_down => phase,
+            _ => Phase::Failed,
+        }
     }
 
     /// A pod is over for others only when nothing of it is left on the node.

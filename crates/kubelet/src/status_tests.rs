@@ -116,6 +116,16 @@ fn an_end_is_a_phase_only_when_nothing_is_left_on_the_node() {
 }
 
 #[test]
+fn a_pod_that_was_deleted_before_it_was_initialized_fails_and_still_says_what_it_waited_for() {
+    let mut pod = desired("Always", &["i"], &["c"]);
+    pod.ending = Some(Ending { since: 0, grace_seconds: 2, cause: EndingCause::Deleted });
+    let mut ended = observed(&[("i", exit(9))]);
+    (ended.torn_down, ended.sandbox) = (true, Sandbox::Absent);
+    let expect = "Failed Start=False Initialized=False(ContainersNotInitialized) Ready=False(ContainersNotReady) ContainersReady=False(ContainersNotReady)";
+    assert_eq!(told(&pod, &ended), expect);
+}
+
+#[test]
 fn a_deadline_shows_its_reason_when_the_phase_is_failed_and_not_before() {
     let mut pod = desired("Always", &[], &["c"]);
     let cause = EndingCause::Stopped { reason: "DeadlineExceeded".into(), message: String::new() };
