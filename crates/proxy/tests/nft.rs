@@ -204,36 +204,3 @@ async fn a_restart_cuts_no_connection() {
         "no request fails while the tables are reconciled"
     );
 }
-
-/// Prints how long the installed `nft` takes: `cargo test -p proxy --test nft -- --ignored scale --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "prints figures, takes a while"]
-async fn scale_figures() {
-    for services in [1000usize, 3000] {
-        let net = Net::node_only("scale");
-        let kernel = kernel(&net);
-        let mut script = String::new();
-        for index in 0..services {
-            script += &format!("service n/s{index} 10.97.{}.{}\nport - tcp 80\n", index / 250, index % 250 + 1);
-            for endpoint in 0..4 {
-                let (high, low) = ((index * 4 + endpoint) / 250, (index * 4 + endpoint) % 250 + 1);
-                script += &format!("endpoint n/s{index} - tcp 10.244.{high}.{low}:80 node-1\n");
-            }
-        }
-        let mut now = rules(&script);
-        let started = std::time::Instant::now();
-        kernel.apply(&now.build()).await.unwrap();
-        let cold = started.elapsed();
-        let started = std::time::Instant::now();
-        let found = kernel.read().await.unwrap();
-        let listed = started.elapsed();
-        let started = std::time::Instant::now();
-        kernel.apply(&reconcile(&found, &now)).await.unwrap();
-        let restart = listed + started.elapsed();
-        let changed = rules("service n/s7 10.97.0.8\nport - tcp 80\nendpoint n/s7 - tcp 10.250.0.1:80 node-1\n");
-        let name = ServiceName::new("n", "s7");
-        let started = std::time::Instant::now();
-        kernel.apply(&now.replace(&name, changed.part(&name).cloned())).await.unwrap();
-        println!("{services} services: cold {cold:?}, restart {restart:?}, one change {:?}", started.elapsed());
-    }
-}

@@ -1,5 +1,7 @@
-//! `cargo xtask bench podstart | idle`: JSON lines and a table, measured on a running cluster (`cargo xtask up`).
+//! `cargo xtask bench podstart | idle | scheduler | proxy`: JSON lines and a table. The first two are measured on a running
+//! cluster (`cargo xtask up`), the others need none.
 
+mod alone;
 mod floor;
 mod idle;
 mod podstart;
@@ -39,11 +41,21 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Decisions a second of the scheduler's core, over 1000 and 5000 nodes in memory.
+    Scheduler,
+    /// Seconds that the proxy's tables take through nft: all at once, at a restart, one change.
+    Proxy,
 }
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
+    if let What::Scheduler = options.what {
+        return alone::run("scheduler");
+    }
     host::require_root()?;
+    if let What::Proxy = options.what {
+        return alone::run("proxy");
+    }
     let dir = workspace::state(options.dir.as_deref())?;
     let Some(cluster) = Cluster::open(&dir)? else { bail!("no cluster lies in {}: run cargo xtask up", dir.display()) };
     if let Some(process) = cluster.status().iter().find(|process| process.pid.is_none()) {
@@ -51,6 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     match &options.what {
         What::Podstart { pods } => podstart::run(&cluster, pods),
+        What::Scheduler | What::Proxy => Ok(()),
         What::Idle { seconds } => idle::run(&cluster, Duration::from_secs(*seconds)),
     }
 }

@@ -37,7 +37,7 @@ enum Command {
     Test(test::Options),
     /// Throw damaged input at every parser of outside bytes, for long.
     Fuzz(test::FuzzOptions),
-    /// Measure a running cluster: podstart, idle.
+    /// Measure a running cluster (podstart, idle) or a daemon's core alone (scheduler, proxy).
     Bench(bench::Options),
     /// Check format, lints, documentation and the crates' arrows; writes nothing.
     Verify,
