@@ -3,13 +3,15 @@
 //! A scenario is a file of `kubernetes-api/behaviour`: objects, what the client did to them, and every state that a watch
 //! showed. [`Tracks`] reduces such states to what must come out the same here: for each object the order of its phases,
 //! of each container's states and of each condition. A state that a slower watcher may miss (a container that ran for a
-//! moment before it ended) is left out on both sides.
+//! moment before it ended) is left out on both sides. Which recordings are replayed stands in [`lists`].
+
+pub mod lists;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 
 /// One recorded scenario.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct Scenario {
     pub actions: Vec<Action>,
     sequence: Vec<Seen>,
     events: BTreeSet<Told>,
+    /// What containers wrote, by pod.
+    said: Vec<(String, String)>,
 }
 
 /// Something the client did.
@@ -51,7 +55,29 @@ struct Seen {
     at_s: f64,
     object: Value,
     kind: String,
+    /// The object's last state.
+    is_end: bool,
 }
+
+/// Times are recorded in tenths of a second.
+const ROUNDING_S: f64 = 0.1;
+
+/// Marks of lines that another node, or another day, would have written otherwise.
+const OF_THE_NODE: &[&str] = &[
+    "<",
+    "nameserver ",
+    "search ",
+    "LC=",
+    "LM=",
+    "NODE=",
+    "PATH=",
+    " DATE ",
+    "total ",
+    " type ",
+    "config.source",
+    "a cm:",
+    "uid=",
+];
 
 /// An event's kind of object, type and reason.
 pub type Told = (String, String, String);
@@ -77,10 +103,17 @@ impl Scenario {
             at_s: event["at_s"].as_f64().unwrap_or_default(),
             kind: text_of(&event["kind"]),
             object: named(event),
+            is_end: event["type"] == "DELETED",
         };
         let sequence = list(&file["sequence"]).iter().map(seen).collect();
         let events = list(&file["events"]).iter().filter_map(told).collect();
-        Ok(Self { name: name.to_owned(), objects, actions, sequence, events })
+        let said = file["log"].as_object().into_iter().flatten().map(|(of, text)| {
+            // Where there is one pod, the container is named.
+            let pod = if of == "c" { "p" } else { of };
+            (pod.to_owned(), text_of(text))
+        });
+        let said = said.collect();
+        Ok(Self { name: name.to_owned(), objects, actions, sequence, events, said })
     }
 
     /// The kinds whose states were recorded and are compared.
@@ -89,12 +122,40 @@ impl Scenario {
         self.sequence.iter().map(|seen| &seen.kind).filter(compared).cloned().collect()
     }
 
-    /// What had been seen `until` then.
-    pub fn tracks(&self, until: f64) -> Tracks {
-        let mut tracks = Tracks::default();
-        for seen in self.sequence.iter().filter(|seen| seen.at_s <= until) {
-            tracks.see(&seen.kind, &seen.object);
+    /// All that was seen.
+    pub fn tracks(&self) -> Tracks {
+        Self::tracks_of(self.sequence.iter())
+    }
+
+    /// What the client had seen before it acted: all before the first state that shows what it did; where none does, all
+    /// that was seen a moment before.
+    pub fn tracks_before(&self, action: &Action) -> Tracks {
+        let about = match &action.deed {
+            Deed::Patch { object, .. } | Deed::Delete { object, .. } => object.as_str(),
+            _ => "",
+        };
+        let mut about = about.split('/');
+        let (kind, name) = (about.next().unwrap_or_default(), about.next().unwrap_or_default());
+        let mut generation = None;
+        let effect = self.sequence.iter().position(|seen| {
+            if seen.kind != kind || text_of(&seen.object["metadata"]["name"]) != name {
+                return false;
+            }
+            let meta = &seen.object["metadata"];
+            let before = generation.replace(meta["generation"].clone());
+            let changed = before.is_some_and(|before| before != meta["generation"]);
+            let shows = changed || meta["deletionTimestamp"].is_string() || seen.is_end;
+            shows && seen.at_s >= action.at_s - ROUNDING_S
+        });
+        match effect {
+            Some(effect) => Self::tracks_of(self.sequence[..effect].iter()),
+            None => Self::tracks_of(self.sequence.iter().filter(|seen| seen.at_s < action.at_s - ROUNDING_S / 2.0)),
         }
+    }
+
+    fn tracks_of<'a>(states: impl Iterator<Item = &'a Seen>) -> Tracks {
+        let mut tracks = Tracks::default();
+        states.for_each(|seen| tracks.see(&seen.kind, &seen.object));
         tracks
     }
 
@@ -106,6 +167,15 @@ impl Scenario {
     pub fn events(&self) -> &BTreeSet<Told> {
         &self.events
     }
+
+    /// The lines that pods wrote, by pod, as far as they do not depend on the node, the time or chance.
+    pub fn said(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let lines = |text: &str| {
+            let lines = text.lines().filter_map(|line| line.split_once(" stdout F ").map(|(_, said)| said.to_owned()));
+            lines.filter(|said| !OF_THE_NODE.iter().any(|mark| said.contains(mark))).collect()
+        };
+        self.said.iter().map(|(pod, text)| (pod.clone(), lines(text))).collect()
+    }
 }
 
 /// An action's deed; one that creates takes its object out of those created at the start.
@@ -115,8 +185,15 @@ fn deed(value: &Value, objects: &mut Vec<Value>) -> Result<Deed> {
             let is_it = |object: &Value| {
                 format!("{}/{}", text_of(&object["kind"]), text_of(&object["metadata"]["name"])) == which
             };
-            let at = objects.iter().position(is_it).with_context(|| format!("{which} is among the objects"))?;
-            return Ok(Deed::Create(objects.remove(at)));
+            let object = match (objects.iter().position(is_it), which.strip_prefix("ConfigMap/")) {
+                (Some(at), _) => objects.remove(at),
+                // The recordings do not hold it; that it exists is all that matters.
+                (None, Some(name)) => {
+                    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": "v"}})
+                }
+                (None, None) => bail!("{which} is not among the objects"),
+            };
+            return Ok(Deed::Create(object));
         }
         if let Some(which) = text.strip_prefix("kubectl rollout undo ") {
             return Ok(Deed::Undo(which.to_owned()));
@@ -146,9 +223,16 @@ pub fn told(event: &Value) -> Option<Told> {
         .then(|| (kind, text_of(&event["type"]), text_of(&event["reason"])))
 }
 
-/// The order of states, by object and aspect: `Pod p: container c` -> `waiting ContainerCreating #0`, ...
+/// What was seen.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tracks(BTreeMap<String, Vec<String>>);
+pub struct Tracks {
+    /// The order of states, by object and aspect: `Pod p: container c` -> `waiting ContainerCreating #0`, ...
+    orders: BTreeMap<String, Vec<String>>,
+    /// What is only compared at the end, since it changes to and fro: the other conditions of pods.
+    last: BTreeMap<String, String>,
+    /// The newest state of ReplicaSets, whose names are made up: revision and replicas.
+    sets: BTreeMap<String, String>,
+}
 
 impl Tracks {
     /// Adds what a state of an object shows.
@@ -160,6 +244,13 @@ impl Tracks {
                 object,
                 &["Progressing"],
             ),
+            "ReplicaSet" => {
+                let revision = &object["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+                let count = |field: &str| object["status"][field].as_u64().unwrap_or(0);
+                let counts = ["replicas", "readyReplicas", "availableReplicas"].map(|field| count(field).to_string());
+                let state = format!("revision {}: {}", text_of(revision), counts.join("/"));
+                self.sets.insert(text_of(&object["metadata"]["name"]), state);
+            }
             _ => {}
         }
     }
@@ -173,14 +264,25 @@ impl Tracks {
         let status = &pod["status"];
         let phase = [&status["phase"], &status["reason"]].map(text_of).join(" ");
         self.add(format!("Pod {name}: phase"), phase.trim().to_owned());
-        for list_name in ["initContainerStatuses", "containerStatuses"] {
+        for list_name in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
             for container in list(&status[list_name]) {
                 let track = format!("Pod {name}: container {}", text_of(&container["name"]));
-                self.add(track, format!("{} #{}", container_state(&container["state"]), container["restartCount"]));
+                let mut state = container_state(&container["state"]);
+                if container["lastState"]["terminated"].is_object() {
+                    state.push_str(&format!(" after {}", container_state(&container["lastState"])));
+                }
+                self.add(track, format!("{state} #{}", container["restartCount"]));
             }
         }
-        // Other conditions follow from containers' states, or change and change back between two looks.
         self.see_conditions(&format!("Pod {name}"), pod, &["PodScheduled", "Initialized"]);
+        // The others change and change back between two looks.
+        for condition in list(&status["conditions"]) {
+            let kind = text_of(&condition["type"]);
+            if matches!(kind.as_str(), "Ready" | "ContainersReady" | "PodReadyToStartContainers") {
+                let state = [&condition["status"], &condition["reason"]].map(text_of).join(" ");
+                self.last.insert(format!("Pod {name}: condition {kind}"), state.trim().to_owned());
+            }
+        }
     }
 
     fn see_conditions(&mut self, object_name: &str, object: &Value, types: &[&str]) {
@@ -194,14 +296,14 @@ impl Tracks {
     }
 
     fn add(&mut self, track: String, state: String) {
-        let states = self.0.entry(track).or_default();
+        let states = self.orders.entry(track).or_default();
         if states.last() != Some(&state) {
             states.push(state);
         }
     }
 
-    /// Without the states that a slower watcher may miss.
-    fn sturdy(&self) -> Self {
+    /// The orders without the states that a slower watcher may miss.
+    fn sturdy(&self) -> BTreeMap<String, Vec<String>> {
         let sturdy = |states: &Vec<String>| {
             let passing = |at: usize| states.get(at + 1).is_some_and(|next| is_passing(&states[at], next));
             let mut kept: Vec<String> =
@@ -209,33 +311,71 @@ impl Tracks {
             kept.dedup();
             kept
         };
-        Self(self.0.iter().map(|(track, states)| (track.clone(), sturdy(states))).collect())
+        self.orders.iter().map(|(track, states)| (track.clone(), sturdy(states))).collect()
+    }
+
+    /// Without the ends between two runs that the recording passes over: there the next run was begun in the same breath.
+    fn without_ends_unseen_in(&self, recorded: &Self) -> Self {
+        let mut all = self.clone();
+        for (track, states) in &mut all.orders {
+            let there = recorded.orders.get(track).map(Vec::as_slice).unwrap_or_default();
+            let shows_end =
+                |run: usize| there.iter().any(|state| state.starts_with("terminated") && run_of(state) == Some(run));
+            // It ran, and then was in another state.
+            let went_on = |run: usize| {
+                let ran = |state: &String| state.starts_with("running") && run_of(state) == Some(run);
+                there.iter().rev().skip(1).any(ran)
+            };
+            let unseen = |run: usize| went_on(run) && !shows_end(run);
+            states.retain(|state| !(state.starts_with("terminated") && run_of(state).is_some_and(unseen)));
+            states.dedup();
+        }
+        all
     }
 
     /// Whether every track begins as the recorded one; `Err` says where they part.
     pub fn agree_with(&self, recorded: &Self) -> Result<()> {
-        let (here, there) = (self.sturdy(), recorded.sturdy());
-        for (track, expect) in &there.0 {
-            let found = here.0.get(track).map(Vec::as_slice).unwrap_or_default();
+        let (here, there) = (self.without_ends_unseen_in(recorded).sturdy(), recorded.sturdy());
+        for (track, expect) in &there {
+            let found = here.get(track).map(Vec::as_slice).unwrap_or_default();
             let begins = found.len() >= expect.len() && found[..expect.len()] == expect[..];
             ensure!(begins, "{track}\n  recorded: {}\n  here:     {}", expect.join(" -> "), found.join(" -> "));
         }
-        for track in here.0.keys() {
-            ensure!(
-                there.0.contains_key(track),
-                "{track} was not there in the recording: {}",
-                here.0[track].join(" -> ")
-            );
+        for track in here.keys() {
+            ensure!(there.contains_key(track), "{track} was not there in the recording: {}", here[track].join(" -> "));
         }
+        Ok(())
+    }
+
+    /// Whether all ends as it was recorded.
+    pub fn ends_as(&self, recorded: &Self) -> Result<()> {
+        self.agree_with(recorded)?;
+        for (what, expect) in &recorded.last {
+            let found = self.last.get(what).map(String::as_str).unwrap_or_default();
+            ensure!(found == expect, "{what} at the end\n  recorded: {expect}\n  here:     {found}");
+        }
+        let sets = |tracks: &Self| {
+            let mut sets: Vec<String> = tracks.sets.values().cloned().collect();
+            sets.sort();
+            sets.join(", ")
+        };
+        let (here, there) = (sets(self), sets(recorded));
+        ensure!(here == there, "ReplicaSets at the end\n  recorded: {there}\n  here:     {here}");
         Ok(())
     }
 }
 
-/// A container that ran and ended, or a pod that ran before it ended, may do so between two looks.
+/// A container that ran and ended, or a pod that ran before it ended, may do so between two looks. And where it takes long
+/// to find out that there is no registry, another image may be there before the next pull is put off.
 fn is_passing(state: &str, next: &str) -> bool {
-    let run_of = |text: &str| text.rsplit_once(" #").map(|(_, run)| run.to_owned());
     let ran = state.starts_with("running") && next.starts_with("terminated") && run_of(state) == run_of(next);
-    ran || (state == "Running" && (next.starts_with("Succeeded") || next.starts_with("Failed")))
+    let put_off = state.starts_with("waiting ImagePullBackOff") && !next.starts_with("waiting");
+    ran || put_off || (state == "Running" && (next.starts_with("Succeeded") || next.starts_with("Failed")))
+}
+
+/// Which run of a container a state is about.
+fn run_of(state: &str) -> Option<usize> {
+    state.rsplit_once(" #")?.1.parse().ok()
 }
 
 fn container_state(state: &Value) -> String {
@@ -297,6 +437,30 @@ mod tests {
         tracks(&[pod("Running", ended(1), 0), pod("Running", json!({"running": {}}), 2)])
             .agree_with(&recorded)
             .unwrap_err();
+    }
+
+    #[test]
+    fn an_end_that_the_recording_passes_over_may_be_shown_here_and_no_other() {
+        let recorded = tracks(&[pod("Running", json!({"running": {}}), 0), pod("Running", json!({"running": {}}), 1)]);
+        let here = [
+            pod("Running", json!({"running": {}}), 0),
+            pod("Running", ended(137), 0),
+            pod("Running", json!({"running": {}}), 1),
+        ];
+        tracks(&here).agree_with(&recorded).unwrap();
+        recorded.agree_with(&tracks(&here)).unwrap_err();
+    }
+
+    #[test]
+    fn the_last_conditions_are_compared_at_the_end_only() {
+        let ready = |is: &str| {
+            let conditions = json!([{"type": "Ready", "status": is}]);
+            json!({"metadata": {"name": "p"}, "status": {"phase": "Running", "conditions": conditions}})
+        };
+        let recorded = tracks(&[ready("False"), ready("True")]);
+        tracks(&[ready("False")]).agree_with(&recorded).unwrap();
+        tracks(&[ready("False")]).ends_as(&recorded).unwrap_err();
+        tracks(&[ready("True")]).ends_as(&recorded).unwrap();
     }
 
     #[test]
