@@ -21,7 +21,8 @@ pub struct Scenario {
     pub objects: Vec<Value>,
     pub actions: Vec<Action>,
     sequence: Vec<Seen>,
-    events: BTreeSet<Told>,
+    /// With the time at which each was first seen.
+    events: Vec<(f64, Told)>,
     /// What containers wrote, by pod.
     said: Vec<(String, String)>,
 }
@@ -106,7 +107,8 @@ impl Scenario {
             is_end: event["type"] == "DELETED",
         };
         let sequence = list(&file["sequence"]).iter().map(seen).collect();
-        let events = list(&file["events"]).iter().filter_map(told).collect();
+        let first = |event: &Value| event["first_at_s"].as_f64().unwrap_or_default();
+        let events = list(&file["events"]).iter().filter_map(|event| Some((first(event), told(event)?))).collect();
         let said = file["log"].as_object().into_iter().flatten().map(|(of, text)| {
             // Where there is one pod, the container is named.
             let pod = if of == "c" { "p" } else { of };
@@ -164,8 +166,9 @@ impl Scenario {
         self.sequence.last().map_or(0.0, |seen| seen.at_s)
     }
 
-    pub fn events(&self) -> &BTreeSet<Told> {
-        &self.events
+    /// What was told before then.
+    pub fn events_before(&self, at_s: f64) -> BTreeSet<Told> {
+        self.events.iter().filter(|(first, _)| *first < at_s).map(|(_, told)| told.clone()).collect()
     }
 
     /// The lines that pods wrote, by pod, as far as they do not depend on the node, the time or chance.

@@ -24,6 +24,9 @@ const AT_ONCE: usize = 6;
 /// How much longer than the recording a busy machine may take.
 const SLACK: Duration = Duration::from_secs(45);
 
+/// How long before an action an event must have been recorded for the action to wait for it.
+const EVENTS_TAKE_S: f64 = 0.5;
+
 /// How long the watching command may take to start.
 const WATCH_BEGINS: Duration = Duration::from_secs(2);
 
@@ -112,6 +115,7 @@ fn replay(world: &World, scenario: &Scenario) -> Result<()> {
             Duration::from_secs_f64(action.at_s) + SLACK,
             &format!("before {:?}", action.deed),
         )?;
+        wait_for_events(&space, &scenario.events_before(action.at_s - EVENTS_TAKE_S))?;
         let due = Duration::from_secs_f64(action.at_s);
         wait::pause(due.saturating_sub(began.elapsed()));
         act(world, &space, action)?;
@@ -121,7 +125,7 @@ fn replay(world: &World, scenario: &Scenario) -> Result<()> {
     wait_until_seen(&tracks, &all, limit, "at the end")?;
     let ends = || tracks.lock().expect("no watch panics with the lock").ends_as(&all);
     wait::until("the recorded end", SLACK, || Ok(ends().is_ok().then_some(()))).or_else(|_| ends())?;
-    compare_events(&space, scenario)?;
+    wait_for_events(&space, &scenario.events_before(f64::INFINITY))?;
     compare_logs(&space, scenario)
 }
 
@@ -142,12 +146,12 @@ fn wait_until_seen(tracks: &Mutex<Tracks>, recorded: &Tracks, limit: Duration, w
         .with_context(|| when.to_owned())
 }
 
-fn compare_events(space: &Space<'_>, scenario: &Scenario) -> Result<()> {
+fn wait_for_events(space: &Space<'_>, expected: &BTreeSet<Told>) -> Result<()> {
     let mut missing: BTreeSet<Told> = BTreeSet::new();
     let found = wait::until("the recorded events", SLACK, || {
         let list = space.get_list("events")?;
         let here: BTreeSet<Told> = list.iter().filter_map(told).collect();
-        missing = scenario.events().difference(&here).cloned().collect();
+        missing = expected.difference(&here).cloned().collect();
         Ok(missing.is_empty().then_some(()))
     });
     found.with_context(|| format!("events missing: {missing:?}"))
