@@ -27,6 +27,10 @@ use crate::watch_cache::{Entry, WatchCache};
 use convert::Conversion;
 use strategy::Strategy;
 
+type Labels = BTreeMap<String, String>;
+/// What field selectors can ask for, beyond name and namespace.
+type Fields = Vec<(&'static str, String)>;
+
 /// One resource.
 #[derive(Debug)]
 pub struct Resource {
@@ -114,10 +118,7 @@ impl Resource {
         Ok(Entry::new(key, record.rev, bytes, labels, fields))
     }
 
-    fn attributes(
-        &self,
-        bytes: &[u8],
-    ) -> std::result::Result<(BTreeMap<String, String>, Vec<(&'static str, String)>), prost::DecodeError> {
+    fn attributes(&self, bytes: &[u8]) -> std::result::Result<(Labels, Fields), prost::DecodeError> {
         let beyond: Vec<&'static str> =
             self.row.selectable_fields.iter().copied().filter(|field| !field.starts_with("metadata.")).collect();
         if beyond.is_empty() {

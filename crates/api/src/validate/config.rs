@@ -75,16 +75,14 @@ pub fn secret(errors: &mut Errors, secret: &Secret) {
         }
         "kubernetes.io/dockercfg" => docker(errors, &secret.data, ".dockercfg"),
         "kubernetes.io/dockerconfigjson" => docker(errors, &secret.data, ".dockerconfigjson"),
-        "kubernetes.io/basic-auth" => {
-            // One of the two is enough.
-            if !secret.data.contains_key("username") && !secret.data.contains_key("password") {
-                must_have(&["username", "password"]);
-            }
+        // One of the two is enough.
+        "kubernetes.io/basic-auth"
+            if !secret.data.contains_key("username") && !secret.data.contains_key("password") =>
+        {
+            must_have(&["username", "password"]);
         }
-        "kubernetes.io/ssh-auth" => {
-            if secret.data.get("ssh-privatekey").is_none_or(Vec::is_empty) {
-                errors.push(FieldError::required(DATA.key("ssh-privatekey"), ""));
-            }
+        "kubernetes.io/ssh-auth" if secret.data.get("ssh-privatekey").is_none_or(Vec::is_empty) => {
+            errors.push(FieldError::required(DATA.key("ssh-privatekey"), ""));
         }
         "kubernetes.io/tls" => must_have(&["tls.crt", "tls.key"]),
         _ => {}

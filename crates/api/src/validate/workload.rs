@@ -155,10 +155,10 @@ fn collisions(errors: &mut Errors, new: Option<i32>, old: Option<i32>) {
     if let Some(count) = new {
         not_negative(errors, path, i64::from(count));
     }
-    if let Some(old) = old {
-        if new.is_none_or(|new| new < old) {
-            errors.push(FieldError::invalid(path, new.unwrap_or_default(), "cannot be decremented"));
-        }
+    if let Some(old) = old
+        && new.is_none_or(|new| new < old)
+    {
+        errors.push(FieldError::invalid(path, new.unwrap_or_default(), "cannot be decremented"));
     }
 }
 

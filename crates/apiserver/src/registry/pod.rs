@@ -117,7 +117,7 @@ mod tests {
 
     fn container(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> Container {
         let list = |pairs: &[(&str, &str)]| {
-            let quantity = |text: &str| Quantity { string: text.to_owned(), ..Default::default() };
+            let quantity = |text: &str| Quantity { string: text.to_owned() };
             pairs.iter().map(|(name, value)| ((*name).to_owned(), quantity(value))).collect()
         };
         let mut container = Container::default();

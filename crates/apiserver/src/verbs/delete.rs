@@ -83,12 +83,10 @@ fn decide(resource: &Resource, options: &DeleteOptions, object: Box<dyn DynObjec
         None if first => mark(object.metadata_mut(), now, 0),
         None => {}
     }
-    if held {
-        if let Some(namespace) = object.downcast_mut::<Namespace>() {
-            namespace.status.phase = "Terminating".to_owned();
-            // A namespace is not waited for by the second.
-            namespace.metadata.deletion_grace_period_seconds = None;
-        }
+    if held && let Some(namespace) = object.downcast_mut::<Namespace>() {
+        namespace.status.phase = "Terminating".to_owned();
+        // A namespace is not waited for by the second.
+        namespace.metadata.deletion_grace_period_seconds = None;
     }
     Decision::Write(object)
 }

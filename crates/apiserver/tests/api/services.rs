@@ -57,7 +57,7 @@ async fn addresses_follow_their_services(engine: Engine) {
 
     let made = services.create(&service("s", "ClusterIP")).await.expect("created");
     let ip = made.spec.cluster_ip.clone();
-    assert_eq!(made.spec.cluster_ips, [ip.clone()]);
+    assert_eq!(made.spec.cluster_ips, std::slice::from_ref(&ip));
     let object = addresses.get("", &ip).await.expect("recorded");
     assert_eq!(object.spec.parent_ref.map(|parent| parent.name), Some("s".to_owned()));
 
