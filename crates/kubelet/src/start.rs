@@ -388,7 +388,8 @@ impl Starter<'_> {
             mounts.push(spec::Mount {
                 source,
                 target: mount.mount_path.clone(),
-                read_only: mount.read_only,
+                // What is made of objects is the API's to change.
+                read_only: mount.read_only || crate::volume::prepare::is_made_of_objects(volume),
                 propagation: match mount.mount_propagation.as_deref() {
                     Some("HostToContainer") => "rslave",
                     Some("Bidirectional") => "rshared",

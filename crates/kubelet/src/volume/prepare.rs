@@ -62,6 +62,15 @@ pub struct Source<'a> {
     pub tokens: &'a Tokens,
 }
 
+/// Whether the volume's content comes from the API: such volumes are kept current, and read-only.
+pub fn is_made_of_objects(volume: &Volume) -> bool {
+    let source = &volume.volume_source;
+    source.config_map.is_some()
+        || source.secret.is_some()
+        || source.projected.is_some()
+        || source.downward_api.is_some()
+}
+
 /// Where a volume is on the node.
 pub fn location(paths: &PodPaths, volume: &Volume) -> PathBuf {
     let source = &volume.volume_source;

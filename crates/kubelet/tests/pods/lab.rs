@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use daemon::tls::Peer;
 use futures::FutureExt;
 use kubelet::cluster::{Cluster, Error, Event, Token, TokenFor};
 use kubelet::logs;
@@ -18,10 +19,16 @@ use kubelet::observed::State;
 use kubelet::paths::Paths;
 use kubelet::runtime::spec::Process;
 use kubelet::runtime::{Containerd, events};
+use kubelet::serve::NodeService;
 use proto::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use proto::keelson::api::v1::{LogsRequest, PodRef};
+use proto::keelson::node::v1::node_client::NodeClient;
+use proto::keelson::node::v1::node_server::NodeServer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use tonic::transport::Channel;
 
 pub const IMAGE: &str = "lab.example/busybox:1";
 /// User "me", password "secret".
@@ -33,6 +40,11 @@ const WAIT: Duration = Duration::from_secs(20);
 static TURN: Mutex<()> = Mutex::new(());
 
 pub fn on_lab(test: impl AsyncFn(&Lab)) {
+    on_lab_with(None, test);
+}
+
+/// A lab whose containerd keeps its things on a disk of its own, of so many bytes.
+pub fn on_lab_with(disk_bytes: Option<u64>, test: impl AsyncFn(&Lab)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // The runtime's threads and everything they start are born in the namespace of this thread.
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).expect("needs root (CAP_SYS_ADMIN)");
@@ -41,7 +53,7 @@ pub fn on_lab(test: impl AsyncFn(&Lab)) {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let lab = Lab::start().await;
+        let lab = Lab::start(disk_bytes).await;
         let result = AssertUnwindSafe(test(&lab)).catch_unwind().await;
         if result.is_err() {
             lab.tell_all();
@@ -70,6 +82,8 @@ struct MapState {
     /// The reason of the event at which the kubelet is made to panic, once.
     panic_at: Option<&'static str>,
     version: u64,
+    /// How many were given.
+    tokens: u64,
     tx: Option<mpsc::Sender<PodEvent>>,
 }
 
@@ -106,6 +120,10 @@ impl Map {
         let mut secret = Secret::default();
         secret.data.insert(key.into(), value.as_bytes().to_vec());
         self.state.lock().unwrap().secrets.insert(name.into(), secret);
+    }
+
+    pub fn remove_secret(&self, name: &str) {
+        self.state.lock().unwrap().secrets.remove(name);
     }
 
     /// Stores the pod under the next version and returns what to tell whom.
@@ -146,8 +164,11 @@ impl Cluster for Map {
         Err(Error::NotFound(name.into()))
     }
 
-    async fn token(&self, _: &Pod, _: &TokenFor) -> Result<Token, Error> {
-        Ok(Token { token: "token".into(), expires_at: kubelet::time::now() + kubelet::time::HOUR })
+    async fn token(&self, _: &Pod, wanted: &TokenFor) -> Result<Token, Error> {
+        let mut state = self.state.lock().unwrap();
+        state.tokens += 1;
+        let expires_at = kubelet::time::now() + wanted.expiration_seconds * kubelet::time::SECOND;
+        Ok(Token { token: format!("token-{}", state.tokens), expires_at })
     }
 
     async fn services(&self, _: &str) -> Vec<Arc<Service>> {
@@ -218,7 +239,7 @@ struct Kubelet {
 }
 
 impl Lab {
-    async fn start() -> Self {
+    async fn start(disk_bytes: Option<u64>) -> Self {
         let dir = tempfile::Builder::new().prefix("kl").tempdir_in("/tmp").unwrap();
         let root = dir.path().canonicalize().unwrap();
         kubelet::network::bridge::loopback_only(&kubelet::network::bridge::open().unwrap()).await.unwrap();
@@ -227,6 +248,9 @@ impl Lab {
             root.display()
         );
         std::fs::write(root.join("config.toml"), config).unwrap();
+        if disk_bytes.is_some() {
+            sys::mount::tmpfs(&root.join("c"), disk_bytes, 0o755).unwrap();
+        }
         let process = Mutex::new(start_containerd(&root));
         let containerd = Containerd::new(&root.join("c.sock"), "overlayfs");
         let lab = Self {
@@ -398,6 +422,75 @@ impl Lab {
     pub async fn start_containerd(&self) {
         *self.process.lock().unwrap() = start_containerd(&self.root);
         self.wait_containerd().await;
+    }
+
+    /// Makes the disk of containerd larger (see [`on_lab_with`]).
+    pub fn grow_disk(&self, bytes: u64) {
+        let options = format!("remount,size={bytes}");
+        let mounted = Command::new("mount").args(["-o", &options]).arg(self.root.join("c")).status().unwrap();
+        assert!(mounted.success());
+    }
+
+    /// What the API server calls, as the API server.
+    pub async fn client(&self) -> NodeClient<Channel> {
+        let (node, handles) = {
+            let kubelet = self.kubelet.lock().unwrap();
+            let kubelet = kubelet.as_ref().unwrap();
+            (kubelet.node.clone(), kubelet.handles.clone())
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = Peer { common_name: "kube-apiserver-kubelet-client".into(), organizations: Vec::new() };
+        let service = NodeServer::with_interceptor(NodeService::new(node, handles), move |mut request: Request<()>| {
+            request.extensions_mut().insert(peer.clone());
+            Ok(request)
+        });
+        tokio::spawn(
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener)),
+        );
+        NodeClient::connect(format!("http://{address}")).await.unwrap()
+    }
+
+    /// `logs` of a container.
+    pub async fn logs(&self, mut request: LogsRequest, pod: &Pod) -> Result<String, tonic::Status> {
+        request.pod = Some(Self::reference(pod));
+        let mut stream = self.client().await.logs(request).await?.into_inner();
+        let mut text = Vec::new();
+        while let Some(chunk) = stream.message().await? {
+            text.extend_from_slice(&chunk.data);
+        }
+        Ok(String::from_utf8(text).unwrap())
+    }
+
+    pub fn reference(pod: &Pod) -> PodRef {
+        let meta = &pod.metadata;
+        PodRef { namespace: meta.namespace.clone(), name: meta.name.clone(), uid: meta.uid.clone() }
+    }
+
+    /// A value of the pod's, or of another cgroup below the lab's.
+    pub fn cgroup(&self, controller: &str, group: &str, file: &str) -> i64 {
+        let path = format!("/sys/fs/cgroup/{controller}{}/{group}/{file}", self.cgroup_root);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error} (cgroup v1)"));
+        text.trim().parse().unwrap()
+    }
+
+    /// Puts an image into the registry (see [`Self::registry`]).
+    pub fn push(&self, image: &testkit::image::Image, port: u16, name: &str) {
+        let archive = self.root.join("push.tar");
+        image.write_archive("lab.example/pushed:1", &archive).unwrap();
+        let copied = Command::new("skopeo")
+            .args(["copy", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds", "me:secret"])
+            .arg(format!("oci-archive:{}", archive.display()))
+            .arg(format!("docker://127.0.0.1:{port}/{name}"))
+            .output()
+            .expect("needs skopeo");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     fn node(&self) -> Arc<Node> {

@@ -4,6 +4,9 @@
 
 mod lab;
 mod lives;
+mod pulls;
+mod spec;
+mod streams;
 
 use std::time::Duration;
 
@@ -72,9 +75,11 @@ fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
         assert!(running.status.pod_ip.starts_with("10.77.0."), "{}", running.status.pod_ip);
         let answer = lab.http_get(&running.status.pod_ip, 8080).await;
         assert!(answer.ends_with("page\n"), "{answer}");
-        // The same by a port of the node.
-        let answer = lab.http_get("10.77.0.1", 18080).await;
-        assert!(answer.ends_with("page\n"), "{answer}");
+        // The same by a port of the node, on its address and on its loopback.
+        for node in ["10.77.0.1", "127.0.0.1"] {
+            let answer = lab.http_get(node, 18080).await;
+            assert!(answer.ends_with("page\n"), "{answer}");
+        }
         let (code, out) = lab.exec(&running, "c", &["sh", "-c", "echo $A; cat /v/key; hostname; cat /etc/hosts"]).await;
         assert_eq!(code, 0);
         assert!(out.starts_with("1\nvalueweb\n") && out.contains(&running.status.pod_ip), "{out}");
