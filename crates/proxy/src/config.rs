@@ -1,7 +1,8 @@
 //! Flags of `keelson-proxy`, with upstream's names.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
@@ -41,11 +42,11 @@ pub struct Config {
     )]
     pub nodeport_addresses: Vec<String>,
     /// Only nftables is there.
-    #[arg(long, default_value = "nftables", value_parser = ["nftables"], help_heading = "Rules")]
+    #[arg(long, alias = "mode", default_value = "nftables", value_parser = ["nftables"], help_heading = "Rules")]
     pub proxy_mode: String,
-    /// Seconds after which the tables are compared with the kernel's and mended; 0: never.
-    #[arg(long, default_value_t = 60, help_heading = "Rules")]
-    pub nftables_sync_period_seconds: u64,
+    /// How often the tables are compared with the kernel's and mended: 30s, 1m; 0: never.
+    #[arg(long, value_name = "DURATION", default_value = "60s", alias = "nftables-sync-period-seconds", value_parser = duration, help_heading = "Rules")]
+    pub nftables_sync_period: Duration,
 
     /// Where /healthz is served; empty: nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10256", help_heading = "Serving")]
@@ -57,6 +58,86 @@ pub struct Config {
     /// Remove our tables and end.
     #[arg(long, help_heading = "Process")]
     pub cleanup: bool,
+
+    #[command(flatten)]
+    pub taken: Taken,
+}
+
+/// Settings of upstream's command lines and files that change nothing here, each for the reason that it says.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Taken for upstream's command lines")]
+pub struct Taken {
+    /// The addresses of ports are named one by one
+    #[arg(long, value_name = "IP")]
+    pub bind_address: Option<IpAddr>,
+    /// An address that cannot be had ends the process
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false")]
+    pub bind_address_hard_fail: Option<bool>,
+    /// Informers follow changes, and need no period
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub config_sync_period: Option<Duration>,
+    /// What is local is told by --cluster-cidr
+    #[arg(long, value_name = "MODE", value_parser = ["ClusterCIDR"])]
+    pub detect_local_mode: Option<String>,
+    /// Changes that come together share a transaction anyhow
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub nftables_min_sync_period: Option<Duration>,
+    /// There is no iptables mode
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub iptables_sync_period: Option<Duration>,
+    /// There is no iptables mode
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub iptables_min_sync_period: Option<Duration>,
+    /// Limits of conntrack are the machine's
+    #[arg(long, value_name = "N")]
+    pub conntrack_max_per_core: Option<u32>,
+    /// Limits of conntrack are the machine's
+    #[arg(long, value_name = "N")]
+    pub conntrack_min: Option<u32>,
+    /// Limits of conntrack are the machine's
+    #[arg(long, alias = "conntrack-tcp-established-timeout", value_name = "DURATION", value_parser = duration)]
+    pub conntrack_tcp_timeout_established: Option<Duration>,
+    /// Limits of conntrack are the machine's
+    #[arg(long, alias = "conntrack-tcp-close-wait-timeout", value_name = "DURATION", value_parser = duration)]
+    pub conntrack_tcp_timeout_close_wait: Option<Duration>,
+    /// The machine's manager of services sets it
+    #[arg(long, allow_hyphen_values = true, value_name = "SCORE")]
+    pub oom_score_adj: Option<i32>,
+    /// One connection, few calls
+    #[arg(long, value_name = "RATE")]
+    pub kube_api_qps: Option<f32>,
+    /// One connection, few calls
+    #[arg(long, value_name = "N")]
+    pub kube_api_burst: Option<i32>,
+    /// The API is spoken to by gRPC
+    #[arg(long, value_name = "TYPE")]
+    pub kube_api_content_type: Option<String>,
+}
+
+/// Go's durations (`30s`, `1m30s`, `500ms`), or bare seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration; write 30s, 1m30s or 500ms");
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let seconds = match &rest[..unit] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[unit..];
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(total) }
 }
 
 impl daemon::cli::Flags for Config {
@@ -112,6 +193,57 @@ mod tests {
     fn flags_are_consistent() {
         use clap::CommandFactory;
         Config::command().debug_assert();
+    }
+
+    /// As upstream's tools write it, with every key.
+    const UPSTREAMS: &str = "\
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection: {acceptContentTypes: \"\", burst: 10, contentType: \"\", kubeconfig: /etc/proxy.conf, qps: 5}
+clusterCIDR: 10.244.0.0/16
+configSyncPeriod: 15m0s
+conntrack: {maxPerCore: 32768, min: null, tcpBeLiberal: false, tcpCloseWaitTimeout: 1h0m0s, tcpEstablishedTimeout: 24h0m0s,
+  udpStreamTimeout: 0s, udpTimeout: 0s}
+detectLocal: {bridgeInterface: \"\", interfaceNamePrefix: \"\"}
+detectLocalMode: \"\"
+enableProfiling: false
+healthzBindAddress: \"\"
+hostnameOverride: node-1
+iptables: {localhostNodePorts: null, masqueradeAll: false, masqueradeBit: 14, minSyncPeriod: 1s, syncPeriod: 30s}
+ipvs: {excludeCIDRs: null, minSyncPeriod: 0s, scheduler: \"\", strictARP: false, syncPeriod: 0s, tcpTimeout: 0s}
+kind: KubeProxyConfiguration
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: \"0\"}, text: {infoBufferSize: \"0\"}}, verbosity: 0}
+metricsBindAddress: \"\"
+mode: nftables
+nftables: {masqueradeAll: true, masqueradeBit: 15, minSyncPeriod: 1s, syncPeriod: 90s}
+nodePortAddresses: null
+oomScoreAdj: -999
+portRange: \"\"
+showHiddenMetricsForVersion: \"\"
+winkernel: {enableDSR: false, networkName: \"\", sourceVip: \"\"}
+";
+
+    #[test]
+    fn upstreams_file_is_read() {
+        let path = std::env::temp_dir().join(format!("keelson-proxy-{}.yaml", std::process::id()));
+        std::fs::write(&path, UPSTREAMS).unwrap();
+        let args = ["x".into(), format!("--config={}", path.display()).into()];
+        let config = daemon::cli::parse_from::<Config>(args.into()).unwrap_or_else(|error| panic!("{error}"));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(config.kubeconfig, Some(PathBuf::from("/etc/proxy.conf")));
+        assert_eq!((config.node_name().as_str(), config.iptables_masquerade_bit), ("node-1", 15));
+        assert!(config.masquerade_all);
+        assert_eq!(config.nftables_sync_period, Duration::from_secs(90));
+        assert_eq!(config.healthz_bind_address, "0.0.0.0:10256", "empty is the default there");
+    }
+
+    #[test]
+    fn durations_are_gos_or_seconds() {
+        for (text, ms) in [("30s", 30_000), ("1m30s", 90_000), ("0", 0), ("60", 60_000), ("500ms", 500)] {
+            assert_eq!(duration(text).unwrap().as_millis(), ms, "{text}");
+        }
+        assert!(["", "x", "5x", "s"].iter().all(|text| duration(text).is_err()));
     }
 
     #[test]

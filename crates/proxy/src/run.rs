@@ -100,8 +100,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         synced: health.flag("sync", Scope::Ready, "the tables are not written yet"),
         fixed_node_ports: node_ports.is_some(),
         next_full: Some(Instant::now()),
-        period: (config.nftables_sync_period_seconds > 0)
-            .then(|| Duration::from_secs(config.nftables_sync_period_seconds)),
+        period: Some(config.nftables_sync_period).filter(|period| !period.is_zero()),
         pause: RETRY_FIRST,
         conntrack: vec!["conntrack".to_owned()],
         stale: Vec::new(),

@@ -61,6 +61,9 @@ pub fn arguments(
             }
             return Err(unknown(command, path, text, &key));
         };
+        if upstreams && is_default(&value) {
+            continue;
+        }
         let names = argv::longs(arg);
         let Some(long) = names.first() else { continue };
         if names.iter().any(|name| given(name)) {
@@ -71,6 +74,8 @@ pub fn arguments(
         if matches!(arg.get_action(), ArgAction::Append) {
             arguments.extend(values.iter().map(|value| format!("--{long}={value}")));
         } else if !values.is_empty() {
+            // Upstream has some settings once for iptables and once for nftables; the later, nftables', counts.
+            arguments.retain(|earlier: &String| !earlier.starts_with(&format!("--{long}=")));
             arguments.push(format!("--{long}={}", values.join(",")));
         }
     }
@@ -118,6 +123,11 @@ fn find<'a>(command: &'a Command, path: &str) -> Option<&'a Arg> {
     let prefixed =
         || PREFIXES.iter().find_map(|(group, prefix)| named(&format!("{prefix}{}", path.strip_prefix(group)?)));
     named(&path.replace('.', "-")).or_else(prefixed)
+}
+
+/// In upstream's files an empty text and no time at all stand for the default.
+fn is_default(value: &Value) -> bool {
+    matches!(value, Value::String(text) if matches!(text.as_str(), "" | "0s"))
 }
 
 /// A zero in Go's sense, as tools write out what nobody set.
