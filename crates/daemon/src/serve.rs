@@ -120,6 +120,7 @@ pub struct Server {
     metrics: Metrics,
     open_metrics: bool,
     descriptors: Option<(&'static [u8], &'static [&'static str])>,
+    version: Option<&'static str>,
     limits: Limits,
 }
 
@@ -134,6 +135,7 @@ impl Server {
             metrics,
             open_metrics: false,
             descriptors: None,
+            version: None,
             limits: Limits::default(),
         }
     }
@@ -182,6 +184,12 @@ impl Server {
     /// Shows /metrics to callers without a certificate, too. Otherwise, where callers have certificates, one is needed.
     pub fn open_metrics(mut self) -> Self {
         self.open_metrics = true;
+        self
+    }
+
+    /// Answers /version with this JSON instead of our own.
+    pub fn version(mut self, json: &'static str) -> Self {
+        self.version = Some(json);
         self
     }
 

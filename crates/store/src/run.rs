@@ -362,10 +362,12 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
     let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
     let limits = ServeLimits { streams_max: config.max_concurrent_streams, ..Default::default() };
     let probed = member.clone();
-    let plain = Server::new(health.clone(), metrics.clone()).limits(limits).fallback_fn(move |request| {
-        let member = probed.clone();
-        async move { serve::http::answer(&member, &request).await }
-    });
+    let plain = Server::new(health.clone(), metrics.clone()).limits(limits).version(serve::http::VERSION).fallback_fn(
+        move |request| {
+            let member = probed.clone();
+            async move { serve::http::answer(&member, &request).await }
+        },
+    );
     let clients = plain
         .clone()
         .grpc(client_routes(member, config, message_bytes))

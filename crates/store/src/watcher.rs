@@ -357,9 +357,14 @@ impl WatchStream {
         Some((inner.revision, self.outbox.take()))
     }
 
-    /// The watchers that are behind.
-    pub fn behind(&self) -> Vec<Behind> {
+    /// What waits, and the watchers that are behind: taken at once, so that everything of a watcher that waits comes
+    /// before what it has missed.
+    pub fn take(&self) -> (VecDeque<Item>, Vec<Behind>) {
         let inner = self.hub.inner.lock();
+        (self.outbox.take(), self.behind(&inner))
+    }
+
+    fn behind(&self, inner: &Inner) -> Vec<Behind> {
         let Some(stream) = inner.streams.get(&self.id) else { return Vec::new() };
         let behind = |(id, watcher): (&i64, &Watcher)| {
             Some(Behind { watch_id: *id, spec: watcher.spec.clone(), next: watcher.behind? })

@@ -152,17 +152,106 @@ async fn watches_see_every_event_once_whenever_they_begin() -> Result<()> {
     drop((past, old));
     let mut wide = Stream::open(&connect(spec.client).await?).await?;
     wide.create(etcd::WatchCreateRequest { fragment: true, ..prefix(0) }).await?;
+    wide.create(etcd::WatchCreateRequest { watch_id: 7, fragment: true, prev_kv: true, ..prefix(0) }).await?;
     for at in 0..3 {
         kv.put(put(&format!("k/large{at}"), &"x".repeat(1_000_000))).await?;
     }
-    wide.events(3).await?;
+    let mut puts = 0;
+    while puts < 6 {
+        puts += wide.next().await?.events.len();
+    }
+    // The deletion carries the three values for the one that asked for them: more than a message takes.
     let all = etcd::DeleteRangeRequest { key: "k/large".into(), range_end: "k/largf".into(), ..Default::default() };
     kv.delete_range(all).await?;
-    ensure!(wide.events(3).await?.len() == 3);
+    let (mut whole, mut pieces) = (0, Vec::new());
+    while whole < 3 || pieces.iter().map(|(_, events)| events).sum::<usize>() < 3 {
+        let answer = wide.next().await?;
+        match answer.watch_id {
+            7 => pieces.push((answer.fragment, answer.events.len())),
+            _ => whole += answer.events.len(),
+        }
+    }
+    ensure!(pieces.len() >= 2, "{pieces:?}");
+    let (last, before) = pieces.split_last().context("a piece")?;
+    ensure!(!last.0 && before.iter().all(|(fragment, _)| *fragment), "{pieces:?}");
     let mut later = Stream::open(&channel).await?;
     ensure!(
         later.create(etcd::WatchCreateRequest { start_revision: 99, ..prefix(0) }).await?.created,
         "the future is allowed"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn quiet_watchers_are_told_progress_and_filters_hold_back() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut spec = specs(folder.path(), 1)?.remove(0);
+    spec.args.push("--watch-progress-notify-interval=300ms".to_owned());
+    let member = Member::start(&spec)?;
+    member.ready().await?;
+    let channel = connect(spec.client).await?;
+    let mut kv = KvClient::new(channel.clone());
+    let mut stream = Stream::open(&channel).await?;
+    let filters = vec![FilterType::Nodelete as i32];
+    stream.create(etcd::WatchCreateRequest { filters, watch_id: 5, ..prefix(0) }).await?;
+    stream.create(etcd::WatchCreateRequest { progress_notify: true, watch_id: 6, ..prefix(0) }).await?;
+    kv.put(put("k", "1")).await?;
+    kv.delete_range(etcd::DeleteRangeRequest { key: "k".into(), ..Default::default() }).await?;
+    kv.put(put("other", "1")).await?;
+    let mut filtered = Vec::new();
+    // Only the watcher that asked for it is told, with the store's revision, when it has been quiet.
+    loop {
+        let answer = stream.next().await?;
+        match answer.watch_id {
+            5 => {
+                ensure!(!answer.events.is_empty(), "this watcher did not ask for progress");
+                filtered.extend(answer.events);
+            }
+            _ if answer.events.is_empty() => {
+                ensure!(answer.watch_id == 6, "{answer:?}");
+                if answer.header.context("a header")?.revision == 4 {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    same(&filtered, &[(2, Some("1"))]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nobody_up() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let spec = specs(folder.path(), 1)?.remove(0);
+    let member = Member::start(&spec)?;
+    member.ready().await?;
+    // Connections of their own: the windows of one that nobody reads fill up.
+    let mut slow = Stream::open(&connect(spec.client).await?).await?;
+    slow.create(prefix(0)).await?;
+    let mut live = Stream::open(&connect(spec.client).await?).await?;
+    live.create(prefix(0)).await?;
+    let writers: Vec<_> = (0..10)
+        .map(|writer| {
+            let port = spec.client;
+            tokio::spawn(async move {
+                let mut kv = KvClient::new(connect(port).await?);
+                for count in 0..1000 {
+                    kv.put(put(&format!("k/{writer}"), &format!("{count} {}", "x".repeat(1000)))).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    ensure!(live.events(10_000).await?.len() == 10_000, "who reads gets all while the other does not");
+    for writer in writers {
+        writer.await??;
+    }
+    let late = slow.events(10_000).await?;
+    let revisions: Vec<i64> = late.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).collect();
+    ensure!(
+        revisions == (2..10_002).collect::<Vec<i64>>(),
+        "the slow one gets every event once, in order, when it reads"
     );
     Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Builtin {
     pub metrics: Metrics,
     /// Metrics only for callers with a certificate.
     pub guarded_metrics: bool,
+    /// What /version answers instead of our own.
+    pub version: Option<&'static str>,
 }
 
 impl Builtin {
@@ -38,7 +40,10 @@ impl Builtin {
         }
         Some(match known {
             Some((probe, only)) => self.probe(request, probe, only).await,
-            None if path == "/version" => json(&version::info()),
+            None if path == "/version" => match self.version {
+                Some(version) => typed(StatusCode::OK, "application/json", version),
+                None => json(&version::info()),
+            },
             None => self.metrics(request),
         })
     }

@@ -37,7 +37,12 @@ impl Router {
         let routes = routes.add_service(v1).add_service(v1alpha).prepare();
         let knows_clients = server.identity.is_some_and(|identity| identity.knows_clients());
         let guarded_metrics = !server.open_metrics && knows_clients;
-        let builtin = builtin::Builtin { health: server.health, metrics: server.metrics, guarded_metrics };
+        let builtin = builtin::Builtin {
+            health: server.health,
+            metrics: server.metrics,
+            guarded_metrics,
+            version: server.version,
+        };
         Self { routes, fallback: server.fallback, builtin, guarded: knows_clients }
     }
 

@@ -5,6 +5,9 @@ use http::{Request, Response, StatusCode};
 
 use crate::member::Member;
 
+/// What etcd's /version says.
+pub const VERSION: &str = r#"{"etcdserver":"3.6.0","etcdcluster":"3.6.0"}"#;
+
 /// Answers a request that is neither gRPC nor built in.
 pub async fn answer<B>(member: &Member, request: &Request<B>) -> Response<Body> {
     match request.uri().path() {

@@ -183,9 +183,8 @@ impl Session {
     /// Sends everything there is to send.
     async fn deliver(&mut self) -> Result<(), Gone> {
         loop {
-            let items = self.stream.outbox.take();
+            let (items, behind) = self.stream.take();
             self.send_items(items).await?;
-            let behind = self.stream.behind();
             if behind.is_empty() {
                 break;
             }

@@ -28,14 +28,20 @@ fn spec(key: &'static str, range_end: &'static str) -> Spec {
 
 /// What a stream's task does: empty the outbox, then fetch for those behind, until there is nothing left.
 fn drain(stream: &WatchStream, got: &mut BTreeMap<i64, Vec<i64>>) {
+    drain_while(stream, got, || {});
+}
+
+/// As [`drain`]; `sending` happens while what was taken is sent.
+fn drain_while(stream: &WatchStream, got: &mut BTreeMap<i64, Vec<i64>>, mut sending: impl FnMut()) {
     let mut take = |items: VecDeque<Item>| {
         for item in items {
             got.entry(item.watch_id).or_default().push(item.change.revision);
         }
     };
     loop {
-        take(stream.outbox.take());
-        let behind = stream.behind();
+        let (items, behind) = stream.take();
+        take(items);
+        sending();
         if behind.is_empty() {
             return;
         }
@@ -46,6 +52,25 @@ fn drain(stream: &WatchStream, got: &mut BTreeMap<i64, Vec<i64>>) {
             }
         }
     }
+}
+
+#[test]
+fn an_outbox_that_fills_up_while_it_is_sent_keeps_the_order() {
+    let hub = Arc::new(Hub::new(1));
+    let mut stream = hub.open();
+    stream.watch(1, spec("a", ""), 0).expect("a watcher");
+    hub.publish(vec![change(2, "a")]);
+    let mut got = BTreeMap::new();
+    let last = 2 * OUTBOX_EVENTS_MAX as i64;
+    let mut next = 3;
+    drain_while(&stream, &mut got, || {
+        while next <= last {
+            hub.publish(vec![change(next, "a")]);
+            next += 1;
+        }
+    });
+    drain(&stream, &mut got);
+    assert_eq!(got[&1], (2..=last).collect::<Vec<_>>());
 }
 
 #[test]
