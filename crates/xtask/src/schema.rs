@@ -1,6 +1,9 @@
 //! Writes proto/k8s from the tables of Kubernetes API facts: one file per protobuf package.
 //!
-//! The proto files are the source of truth afterwards; this is how a new release enters them.
+//! The proto files are the source of truth afterwards; this is how a new release enters them. What fields mean is written
+//! by hand above them, and stays.
+
+mod comments;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -74,7 +77,8 @@ pub fn import(facts: &Path, target: &Path) -> Result<()> {
     for (package, messages) in &packages {
         let path = target.join(file_of(package));
         fs::create_dir_all(path.parent().context("a proto file has a folder")?)?;
-        fs::write(&path, file_text(package, messages, &kinds)?)
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(&path, comments::keep(&file_text(package, messages, &kinds)?, &before))
             .with_context(|| format!("writing {}", path.display()))?;
     }
     println!("{} packages written below {}", packages.len(), target.display());

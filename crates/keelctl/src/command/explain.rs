@@ -11,6 +11,8 @@ use crate::suggest;
 
 /// Levels that --recursive goes down; schemas may contain themselves.
 const DEPTH_MAX: usize = 12;
+/// Prose is broken so that lines are no longer than this, as kubectl breaks it.
+const LINE_MAX: usize = 80;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -92,14 +94,17 @@ fn explain(info: &'static MessageInfo, path: &[&str], recursive: bool) -> anyhow
     }
     if let Some(field) = field {
         out.push_str(&format!("FIELD: {} <{}>{}\n", field.name, type_name(field), marks(field)));
-        out.push_str(&notes(field, 0));
         out.push('\n');
+    }
+    let kind_doc = message.filter(|message| is_map(message)).map_or("", |message| message.doc);
+    let own = [field.map_or("", |field| field.doc), kind_doc].into_iter().filter(|text| !text.is_empty());
+    let notes = field.map(|field| notes(field, 1)).unwrap_or_default();
+    let prose: String = own.map(|text| wrapped(text, 4)).collect::<Vec<_>>().join("\n") + &notes;
+    if !prose.is_empty() {
+        out.push_str(&format!("DESCRIPTION:\n{prose}\n"));
     }
     match message.filter(|message| is_map(message)) {
         Some(message) => {
-            if field.is_none() {
-                out.push_str(&format!("TYPE: {}\n\n", message.short_name()));
-            }
             out.push_str("FIELDS:\n");
             list(&mut out, message, 1, recursive, !path.is_empty());
         }
@@ -115,7 +120,16 @@ fn is_map(message: &MessageInfo) -> bool {
 
 fn list(out: &mut String, message: &'static MessageInfo, depth: usize, recursive: bool, nested: bool) {
     if depth == 1 && !nested && message.kind.is_some() {
-        out.push_str("  apiVersion\t<string>\n\n  kind\t<string>\n\n".replace('\t', "   ").as_str());
+        let pairs = [
+            ("apiVersion", "Group and version of the API that the object is written for."),
+            ("kind", "What the object is. It cannot be changed."),
+        ];
+        for (name, text) in pairs {
+            out.push_str(&format!(
+                "  {name}   <string>\n{}\n",
+                if recursive { String::new() } else { wrapped(text, 4) }
+            ));
+        }
     }
     let mut names = Vec::new();
     field_names(message, &mut names);
@@ -125,6 +139,7 @@ fn list(out: &mut String, message: &'static MessageInfo, depth: usize, recursive
         let pad = "  ".repeat(depth);
         out.push_str(&format!("{pad}{name}   <{}>{}\n", type_name(field), marks(field)));
         if !recursive {
+            out.push_str(&wrapped(field.doc, 4));
             out.push_str(&notes(field, depth));
             out.push('\n');
         } else if let Some(inner) =
@@ -133,6 +148,21 @@ fn list(out: &mut String, message: &'static MessageInfo, depth: usize, recursive
             list(out, inner, depth + 1, recursive, true);
         }
     }
+}
+
+/// A text in lines of their own, indented; nothing where it is empty.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if indent + line.len() + 1 + word.len() <= LINE_MAX => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 fn marks(field: &FieldInfo) -> &'static str {
@@ -198,8 +228,40 @@ mod tests {
             text.contains("KIND:       Pod") && text.contains("FIELD: containers <[]Container> -required-"),
             "{text}"
         );
-        assert!(text.contains("imagePullPolicy   <string>\n    enum: Always, IfNotPresent, Never"), "{text}");
+        assert!(text.contains("not on the node.\n    enum: Always, IfNotPresent, Never"), "{text}");
         assert!(pod(&["spec", "containers", "ports", "protocol"]).unwrap().contains("FIELD: protocol <string>"));
+    }
+
+    #[test]
+    fn fields_and_kinds_are_told_in_prose() {
+        let text = pod(&[]).unwrap();
+        assert!(text.contains("DESCRIPTION:\n    Containers that run together on one node"), "{text}");
+        assert!(text.contains("  spec   <PodSpec>\n    What is wanted of the pod.\n"), "{text}");
+        let text = pod(&["spec", "restartPolicy"]).unwrap();
+        let want = "FIELD: restartPolicy <string>\n\nDESCRIPTION:\n    Whether ended containers are started again: always, after failures only, or\n    never.\n    enum: Always, Never, OnFailure\n";
+        assert!(text.contains(want), "{text}");
+        assert!(text.lines().all(|line| line.len() <= LINE_MAX), "{text}");
+    }
+
+    /// The kinds of this part have prose for every field of their own that a manifest may hold.
+    #[test]
+    fn the_most_used_fields_are_all_told() {
+        let mut bare = Vec::new();
+        for path in [&["metadata"][..], &["spec"], &["spec", "containers"], &["spec", "containers", "livenessProbe"]] {
+            let mut message = by_word("pods").unwrap();
+            for name in path {
+                message = message.find(name).unwrap().1.message().unwrap();
+            }
+            let fields = message.fields.iter().filter(|field| !field.inline && !field.deprecated);
+            bare.extend(fields.filter(|field| field.doc.is_empty()).map(|field| format!("{path:?}.{}", field.name)));
+        }
+        // Young fields, behind feature gates, and one that nothing fills any more.
+        bare.retain(|name| {
+            !["selfLink", "resourceClaims", "hostnameOverride", "schedulingGroup", "restartPolicyRules"]
+                .iter()
+                .any(|known| name.ends_with(known))
+        });
+        assert!(bare.is_empty(), "{bare:?}");
     }
 
     #[test]

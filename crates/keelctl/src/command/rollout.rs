@@ -317,7 +317,8 @@ fn observed(object: &Value) -> bool {
     number(object, "/metadata/generation") <= number(object, "/status/observedGeneration")
 }
 
-fn deployment(object: &Value) -> anyhow::Result<(String, bool)> {
+/// How far a Deployment's rollout is, and whether it is done; an error: it has failed.
+pub fn deployment(object: &Value) -> anyhow::Result<(String, bool)> {
     let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     if !observed(object) {
         return Ok(("Waiting for deployment spec update to be observed...".to_owned(), false));
