@@ -49,6 +49,8 @@ pub enum Error {
     Bind { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Health(#[from] daemon::serve::BindError),
+    #[error("the API is followed no more: {0}")]
+    Feed(tokio::task::JoinError),
     #[error("the DNS server failed: {0}")]
     Serve(#[from] hickory_server::net::NetError),
 }
@@ -67,7 +69,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let side_port = serve_health(&config, health, drain.clone()).await?;
 
     let client = Client::new(client::Config::from_kubeconfig(&config.kubeconfig)?.user_agent("keelson-dns"))?;
-    let feed = tokio::spawn(Feed::new(&client, zone.clone()).run(synced, drain.clone()));
+    let mut feed = tokio::spawn(Feed::new(&client, zone.clone()).run(synced, drain.clone()));
 
     let mut server = Server::new(Handler { authority, zone, forwarder });
     for address in &config.bind_address {
@@ -77,7 +79,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
         server.register_listener(tcp, TCP_TIMEOUT, TCP_ANSWERS_MAX);
         server.register_socket(udp);
     }
-    drain.cancelled().await;
+    tokio::select! {
+        () = drain.cancelled() => {}
+        // It ends by itself only when it panics: the zone would stay as it is for ever.
+        Err(error) = &mut feed => return Err(Error::Feed(error)),
+    }
     let ended = server.shutdown_gracefully().await;
     for task in [Some(feed), side_port].into_iter().flatten() {
         let _cancelled = task.await;

@@ -1,5 +1,7 @@
 //! A real resolver asks a real server over loopback, by UDP and by TCP; a second server stands for the node's resolver.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
