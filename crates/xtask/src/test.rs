@@ -18,7 +18,7 @@ use crate::{build, workspace};
 
 /// The folder of the package that holds the end-to-end tests.
 const END_TO_END: &str = "tests/e2e";
-/// Takes minutes and compares with recordings: run when it is asked for.
+/// The suite that replays recordings of a real cluster.
 const BEHAVIOUR: &str = "behaviour";
 /// The suite in which parts of the cluster die.
 const FAULTS: &str = "faults";
@@ -36,7 +36,7 @@ pub struct Options {
     /// Run the end-to-end tests alone.
     #[arg(long, conflicts_with = "no_e2e")]
     only_e2e: bool,
-    /// Replay the recorded behaviours of pods and Deployments instead.
+    /// Replay the recorded behaviours of pods and Deployments, and nothing else.
     #[arg(long, conflicts_with_all = ["no_e2e", "only_e2e", "filter"])]
     behaviour: bool,
     /// Run the suite of faults (each daemon killed during a rollout, a power cut) this often, and nothing else.
@@ -84,8 +84,7 @@ pub fn run(options: &Options) -> Result<()> {
             sum.stage("unit and integration tests", &mut tests)?;
         }
         if !options.no_e2e {
-            let names: Vec<String> = suite_names()?.into_iter().filter(|name| name != BEHAVIOUR).collect();
-            sum.suites(&programs, &names, &filter, 1)?;
+            sum.suites(&programs, &suite_names()?, &filter, 1)?;
         }
     }
     sum.tell(began)
