@@ -148,7 +148,7 @@ impl View<'_> {
         let fresh = ObservedContainer::default();
         let seen = self.observed.container(&container.name).and_then(ObservedContainer::shown).unwrap_or(&fresh);
         let begun = seen.was_begun();
-        let last = seen.last.as_ref().map(|exit| terminated(exit)).unwrap_or_default();
+        let last = seen.last.as_ref().map(terminated).unwrap_or_default();
         let (state, last_state) = if self.has_failed_for_good(role, container, seen) {
             (last, ContainerState::default())
         } else {
@@ -259,7 +259,7 @@ fn conditions(view: &View<'_>, phase: Phase, status: &PodStatus, before: &PodSta
                 observed_generation: view.pod.metadata.generation,
                 status: text.into(),
                 last_transition_time: match old {
-                    Some(old) if old.status == text => old.last_transition_time.clone(),
+                    Some(old) if old.status == text => old.last_transition_time,
                     _ => time::to_meta(now),
                 },
                 reason: reason.clone(),
