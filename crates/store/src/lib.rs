@@ -9,6 +9,8 @@ pub mod config;
 pub mod engine;
 pub mod env;
 pub mod expiry;
+#[cfg(test)]
+mod fuzz;
 pub mod history;
 pub mod lease;
 pub mod member;

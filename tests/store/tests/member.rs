@@ -104,3 +104,17 @@ async fn a_lease_that_runs_out_takes_its_keys_along_also_after_a_restart() -> Re
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn version_is_told_as_etcd_tells_it() -> Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir()?;
+    let member = Member::start(&specs(folder.path(), 1)?[0])?;
+    member.ready().await?;
+    let mut stream = tokio::net::TcpStream::connect(member.endpoint()).await?;
+    stream.write_all(b"GET /version HTTP/1.1\r\nHost: store\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    ensure!(answer.ends_with(r#"{"etcdserver":"3.6.0","etcdcluster":"3.6.0"}"#), "{answer}");
+    Ok(())
+}
