@@ -154,7 +154,8 @@ impl Pki {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        set_validity(&mut params, AUTHORITY_LIFETIME);
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = (now - CLOCK_SKEW, now + AUTHORITY_LIFETIME);
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         write_private(&self.key(stem), &key.serialize_pem())?;
@@ -169,7 +170,24 @@ impl Pki {
             .with_context(|| format!("the certificate of {stem}"))
     }
 
+    /// Puts a certificate in place that ended a day ago: for tests of what is said about it.
+    pub fn expire(&self, identity: &Identity) -> Result<()> {
+        let end = OffsetDateTime::now_utc() - Duration::days(1);
+        self.issue_between(&self.issuer(identity.authority)?, identity, end - LIFETIME, end)
+    }
+
     fn issue(&self, issuer: &Issuer<'static, KeyPair>, identity: &Identity) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        self.issue_between(issuer, identity, now - CLOCK_SKEW, now + LIFETIME)
+    }
+
+    fn issue_between(
+        &self,
+        issuer: &Issuer<'static, KeyPair>,
+        identity: &Identity,
+        from: OffsetDateTime,
+        to: OffsetDateTime,
+    ) -> Result<()> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, identity.common_name.as_str());
         if let Some(organization) = &identity.organization {
@@ -187,7 +205,7 @@ impl Pki {
         if !identity.names.is_empty() {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
-        set_validity(&mut params, LIFETIME);
+        (params.not_before, params.not_after) = (from, to);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, issuer)?;
         write_private(&self.key(&identity.file), &key.serialize_pem())?;
@@ -218,12 +236,6 @@ impl Pki {
     fn key_pair(&self, stem: &str) -> Option<KeyPair> {
         KeyPair::from_pem(&read(&self.key(stem)).ok()?).ok()
     }
-}
-
-fn set_validity(params: &mut CertificateParams, lifetime: Duration) {
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - CLOCK_SKEW;
-    params.not_after = now + lifetime;
 }
 
 /// Whether a certificate file is readable and valid for at least `left`.

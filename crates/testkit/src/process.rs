@@ -220,6 +220,11 @@ pub fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Whether a process runs; one that died and was not collected by its parent does not.
+pub fn runs(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| !stat.is_dead())
+}
+
 /// The name in parentheses may hold anything, so fields are counted from the last one closed.
 fn parse_stat(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();

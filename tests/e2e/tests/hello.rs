@@ -12,11 +12,16 @@ fn main() -> ExitCode {
         || World::prepare("hello", 1, |_| {}),
         &[
             ("an_overlapping_range_is_refused_by_its_flag", an_overlapping_range_is_refused_by_its_flag),
+            ("a_folder_of_somebody_elses_is_left_alone", a_folder_of_somebody_elses_is_left_alone),
             ("chosen_daemons_start_alone", chosen_daemons_start_alone),
             ("up_serves_the_page_each_way", up_serves_the_page_each_way),
             ("a_second_up_disturbs_nothing", a_second_up_disturbs_nothing),
             ("status_tells_what_runs", status_tells_what_runs),
+            ("another_cluster_in_the_same_network_is_refused", another_cluster_in_the_same_network_is_refused),
+            ("a_page_that_does_not_come_fails_up", a_page_that_does_not_come_fails_up),
             ("up_recovers_from_a_crash", up_recovers_from_a_crash),
+            ("containers_without_a_shim_are_gone_after_down", containers_without_a_shim_are_gone_after_down),
+            ("a_damaged_settings_file_is_named_and_cleaned_up", a_damaged_settings_file_is_named_and_cleaned_up),
             ("down_leaves_nothing_and_a_second_down_is_a_no_op", down_leaves_nothing_and_a_second_down_is_a_no_op),
         ],
     )
@@ -26,8 +31,11 @@ fn main() -> ExitCode {
 fn xtask(world: &World, command: &str, more: &[&str]) -> Result<Output> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    cargo.args(["run", "--quiet", "--locked", "--package", "xtask", "--", command, "--dir"]);
-    cargo.arg(&world.cluster.settings.dir);
+    // By its target, so that nothing is built anew (decision 0005).
+    cargo.args(["run", "--quiet", "--locked", "--bin", "xtask", "--", command]);
+    if !more.contains(&"--dir") {
+        cargo.arg("--dir").arg(&world.cluster.settings.dir);
+    }
     if command == "up" {
         let settings = &world.cluster.settings;
         cargo.args(["--netns", world.network().context("a namespace")?, "--node-name", &world.node().name]);
@@ -52,12 +60,37 @@ fn an_overlapping_range_is_refused_by_its_flag(world: &World) -> Result<()> {
     let network = world.network().context("a namespace")?;
     let route = ["10.100.0.0/24", "dev", "uplink0"];
     run("ip", ["-n", network, "route", "add"].iter().chain(&route).copied())?;
-    let output = xtask(world, "up", &[])?;
+    let service = xtask(world, "up", &[])?;
+    let pods = xtask(world, "up", &["--service-range", "10.99.0.0/24", "--pod-range", "10.100.0.0/16"])?;
     run("ip", ["-n", network, "route", "delete"].iter().chain(&route).copied())?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(!output.status.success(), "it was not refused");
-    ensure!(complaint.contains("--service-range") && complaint.contains("10.100.0.0/24"), "{complaint}");
+    for (output, flag) in [(service, "--service-range"), (pods, "--pod-range")] {
+        refuse(output, &[flag, "10.100.0.0/24"])?;
+    }
     ensure!(processes(world).is_empty(), "something was started");
+    Ok(())
+}
+
+/// The complaint of a command that must fail, which contains these.
+fn refuse(output: Output, expect: &[&str]) -> Result<String> {
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(!output.status.success(), "it was not refused: {complaint}");
+    for part in expect {
+        ensure!(complaint.contains(part), "{part:?} is missing in {complaint}");
+    }
+    Ok(complaint)
+}
+
+fn a_folder_of_somebody_elses_is_left_alone(world: &World) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let work = folder.path().join("thesis.tex");
+    std::fs::write(&work, "years of work")?;
+    let dir = folder.path().display().to_string();
+    refuse(xtask(world, "up", &["--dir", &dir])?, &["thesis.tex", "--dir"])?;
+    for command in ["status", "down"] {
+        let said = succeed(xtask(world, command, &["--dir", &dir])?)?;
+        ensure!(said.contains("no cluster"), "{said}");
+    }
+    ensure!(std::fs::read_to_string(work)? == "years of work" && std::fs::read_dir(&dir)?.count() == 1);
     Ok(())
 }
 
@@ -104,23 +137,93 @@ fn up_recovers_from_a_crash(world: &World) -> Result<()> {
     succeed(xtask(world, "up", &[])?).map(drop)
 }
 
+fn another_cluster_in_the_same_network_is_refused(world: &World) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let dir = folder.path().join("second").display().to_string();
+    let output = xtask(world, "up", &["--dir", &dir])?;
+    refuse(output, &[&world.cluster.settings.dir.display().to_string(), "--netns"])?;
+    ensure!(!std::path::Path::new(&dir).exists(), "{dir} was made");
+    // And what another cluster's `down` removes is not ours: its network is the same, its directory is not.
+    std::fs::create_dir_all(&dir)?;
+    let mut settings = world.cluster.settings.clone();
+    settings.dir = dir.clone().into();
+    testkit::layout::Layout::new(&dir).save(&settings)?;
+    succeed(xtask(world, "down", &["--dir", &dir])?)?;
+    succeed(xtask(world, "status", &[])?)?;
+    succeed(xtask(world, "up", &[])?).map(drop)
+}
+
+fn a_page_that_does_not_come_fails_up(world: &World) -> Result<()> {
+    // Somebody's firewall: the rollout is fine, the page does not come.
+    let keelctl = world.keelctl();
+    let network = world.network().context("a namespace")?;
+    let table = ["table", "inet", "keelson-test-block"];
+    let nft =
+        |args: &[&str]| run("nsenter", [&format!("--net=/run/netns/{network}")[..], "nft"].iter().chain(args).copied());
+    nft(&[&["add"], &table[..]].concat())?;
+    nft(&[&["add", "chain", "inet", table[2], "out", "{ type filter hook output priority -300; }"][..]].concat())?;
+    let cluster_ip =
+        keelctl.json(&["get", "service", "hello"])?["spec"]["clusterIP"].as_str().unwrap_or_default().to_owned();
+    nft(&["add", "rule", "inet", table[2], "out", "ip", "daddr", &cluster_ip, "drop"])?;
+    let output = xtask(world, "up", &[]);
+    nft(&[&["delete"], &table[..]].concat())?;
+    refuse(output?, &["the page through the ClusterIP", &cluster_ip]).map(drop)
+}
+
+fn containers_without_a_shim_are_gone_after_down(world: &World) -> Result<()> {
+    let dir = world.cluster.settings.dir.clone();
+    let all = leftovers::processes(&dir);
+    let line = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let containers: Vec<i32> = all.iter().copied().filter(|pid| line(pid).starts_with("httpd\0")).collect();
+    ensure!(!containers.is_empty(), "hello does not run");
+    // Everything dies but what runs in the containers: only cgroups know of it.
+    let others: Vec<i32> = all.into_iter().filter(|pid| !containers.contains(pid)).collect();
+    testkit::process::kill_all(&others)?;
+    ensure!(containers.iter().any(|pid| testkit::process::runs(*pid)), "the containers died with their shims");
+    succeed(xtask(world, "down", &["--keep-data"])?)?;
+    ensure!(containers.iter().all(|pid| !testkit::process::runs(*pid)), "containers run on");
+    nothing_runs(world)?;
+    succeed(xtask(world, "up", &[])?).map(drop)
+}
+
+fn a_damaged_settings_file_is_named_and_cleaned_up(world: &World) -> Result<()> {
+    let file = world.cluster.layout().settings_file();
+    let text = std::fs::read(&file)?;
+    std::fs::write(&file, &text[..text.len() / 2])?;
+    for command in ["status", "up"] {
+        refuse(xtask(world, command, &[])?, &[&file.display().to_string(), "damaged", "cargo xtask down"])?;
+    }
+    succeed(xtask(world, "down", &["--keep-data"])?)?;
+    nothing_runs(world)?;
+    std::fs::write(&file, &text)?;
+    succeed(xtask(world, "up", &[])?).map(drop)
+}
+
 fn down_leaves_nothing_and_a_second_down_is_a_no_op(world: &World) -> Result<()> {
     let dir = world.cluster.settings.dir.clone();
     let before = processes(world);
     succeed(xtask(world, "down", &[])?)?;
     ensure!(before.iter().all(|record| !record.is_alive()), "a recorded process lives");
+    ensure!(!dir.exists(), "{} is left", dir.display());
+    nothing_runs(world)?;
+    let said = succeed(xtask(world, "down", &[])?)?;
+    ensure!(said.contains("no cluster"), "{said}");
+    Ok(())
+}
+
+/// Of the cluster nothing is left but files.
+fn nothing_runs(world: &World) -> Result<()> {
+    let dir = world.cluster.settings.dir.clone();
     ensure!(leftovers::processes(&dir).is_empty(), "processes are left: {:?}", leftovers::processes(&dir));
     ensure!(leftovers::mounts(&dir).is_empty(), "mounts are left: {:?}", leftovers::mounts(&dir));
-    ensure!(!dir.exists(), "{} is left", dir.display());
     let network = world.network().context("a namespace")?;
     let links = run("ip", ["-n", network, "-brief", "link"])?;
     ensure!(!leftovers::INTERFACES.iter().any(|name| links.contains(name)), "links are left:\n{links}");
     let tables = run("nsenter", [&format!("--net=/run/netns/{network}"), "nft", "list", "tables"])?;
     ensure!(tables.trim().is_empty(), "tables are left:\n{tables}");
-    let root = testkit::flags::cgroup_root(&world.cluster.settings, world.node());
-    let groups = run("find", ["/sys/fs/cgroup", "-maxdepth", "2", "-name", root.trim_start_matches('/')])?;
-    ensure!(groups.trim().is_empty(), "cgroups are left:\n{groups}");
-    let said = succeed(xtask(world, "down", &[])?)?;
-    ensure!(said.contains("no cluster"), "{said}");
+    let groups = leftovers::cgroups(&testkit::flags::cgroup_prefix(&dir));
+    ensure!(groups.is_empty(), "cgroups are left: {groups:?}");
+    let claims = testkit::claim::networks(&dir);
+    ensure!(claims.is_empty(), "networks are claimed: {claims:?}");
     Ok(())
 }
