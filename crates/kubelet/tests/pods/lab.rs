@@ -236,6 +236,8 @@ struct Kubelet {
     tasks: JoinSet<()>,
     node: Arc<Node>,
     handles: Handles,
+    /// What keeps the node from being ready, as far as containerd goes.
+    runtime: watch::Receiver<Result<(), String>>,
 }
 
 impl Lab {
@@ -305,7 +307,7 @@ impl Lab {
         kubelet::node::network::set_up(&node, range, &[range]).await.expect("needs root and nft");
         let (pod_tx, pod_rx) = mpsc::channel(64);
         let (task_tx, task_rx) = mpsc::channel(64);
-        let (ready, _) = watch::channel(Ok(()));
+        let (ready, runtime) = watch::channel(Err("containerd has not answered yet".to_owned()));
         let manager = Manager::new(node.clone(), pod_rx, task_rx, ready);
         let handles = manager.handles();
         let mut tasks = JoinSet::new();
@@ -319,7 +321,7 @@ impl Lab {
         for pod in known {
             pod_tx.send(PodEvent::Set(Arc::new(pod))).await.unwrap();
         }
-        *self.kubelet.lock().unwrap() = Some(Kubelet { tasks, node, handles });
+        *self.kubelet.lock().unwrap() = Some(Kubelet { tasks, node, handles, runtime });
     }
 
     /// As kill -9: every task is dropped where it stands.
@@ -487,6 +489,11 @@ impl Lab {
             .output()
             .expect("needs skopeo");
         assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+    }
+
+    /// What the kubelet thinks of containerd.
+    pub fn runtime(&self) -> Result<(), String> {
+        self.kubelet.lock().unwrap().as_ref().unwrap().runtime.borrow().clone()
     }
 
     pub fn root(&self) -> &Path {

@@ -2,7 +2,7 @@
 
 use proto::core::v1::{ContainerStateWaiting, LocalObjectReference, Pod};
 
-use crate::lab::{Lab, on_lab, on_lab_with};
+use crate::lab::{Lab, eventually, on_lab, on_lab_with};
 use crate::{FOREVER, is_ready, pod, shell};
 
 const PORT: u16 = 5000;
@@ -86,5 +86,23 @@ fn a_full_disk_under_containerd_is_said_and_forgotten_when_there_is_room() {
             lab.delete(pod, 0).await;
             lab.wait_gone(pod).await;
         }
+    });
+}
+
+#[test]
+fn a_kubelet_that_begins_without_containerd_says_so_and_goes_on_when_it_comes() {
+    on_lab(async |lab: &Lab| {
+        lab.stop_containerd();
+        lab.restart_kubelet().await;
+        let told =
+            async || lab.runtime().is_err_and(|text| text.contains("cannot connect to") && text.contains("c.sock"));
+        eventually("the reason is told", told).await;
+        let pod = pod("late", "Always", vec![shell(FOREVER)]);
+        lab.create(&pod).await;
+        lab.start_containerd().await;
+        eventually("the kubelet notices", async || lab.runtime().is_ok()).await;
+        lab.wait(&pod, "Ready", is_ready).await;
+        lab.delete(&pod, 0).await;
+        lab.wait_gone(&pod).await;
     });
 }
