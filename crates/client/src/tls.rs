@@ -9,6 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use proto::meta::v1::Time;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::{Config, Credentials, Data, Error};
 
@@ -30,6 +31,7 @@ pub fn client_config(config: &Config) -> Result<ClientConfig, Error> {
     let mut tls = match &config.credentials {
         Credentials::Certificate { cert, key } => {
             let chain = certificates(cert)?;
+            refuse_expired(cert, &chain)?;
             let private = PrivateKeyDer::from_pem_slice(&key.read()?)
                 .map_err(|error| bad(key.name(), format!("no private key in PEM form: {error}")))?;
             builder.with_client_auth_cert(chain, private).map_err(|error| match error {
@@ -70,6 +72,21 @@ pub fn explain(error: &std::io::Error, server: &str, config: &Config) -> Option<
         wrong => format!("is not believed: {wrong}"),
     };
     Some(format!("the certificate of {server} {text}"))
+}
+
+/// A server refuses such a certificate after the handshake, often by no more than a closed connection.
+fn refuse_expired(cert: &Data, chain: &[CertificateDer<'static>]) -> Result<(), Error> {
+    let Some((_, own)) = chain.first().and_then(|own| X509Certificate::from_der(own).ok()) else { return Ok(()) };
+    let validity = own.validity();
+    let unix = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+    let end = validity.not_after.timestamp();
+    if end >= unix {
+        return Ok(());
+    }
+    let day = Time::from_unix(end);
+    let reason =
+        format!("the certificate ({}) expired on {day}; issue a new one, or check this machine's clock", own.subject());
+    Err(Error::Tls { name: cert.name(), reason })
 }
 
 fn roots(ca: &Data) -> Result<RootCertStore, Error> {
