@@ -65,6 +65,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
     let remote = Remote::connect(global)?;
     let catalog = remote.catalog().await?;
+    refuse_unknown(&catalog, &documents)?;
     let run = Run { remote: &remote, catalog: &catalog, global, args: &args };
     let (mut failed, mut printed) = (Vec::new(), Vec::new());
     for document in &documents {
@@ -82,6 +83,17 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         eprintln!("{}", error::text(problem));
     }
     Err(last)
+}
+
+/// A kind that the server does not serve is known before the first document is applied.
+fn refuse_unknown(catalog: &Catalog, documents: &[Document]) -> anyhow::Result<()> {
+    let mut unknown = Vec::new();
+    for document in documents {
+        if let Err(problem) = resource_of(catalog, document) {
+            unknown.extend(problem.downcast::<Problems>()?.0);
+        }
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(Problems(unknown).into()) }
 }
 
 fn place(document: &Document) -> String {
