@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             ("a_rollout_finishes_though_the_proxy_is_killed", |world| killed_during_a_rollout(world, Daemon::Proxy)),
             ("a_rollout_finishes_though_dns_is_killed", |world| killed_during_a_rollout(world, Daemon::Dns)),
             ("restarting_the_kubelet_and_containerd_disturbs_no_container", restarts_disturb_no_container),
+            ("a_stopped_proxy_leaves_its_rules", a_stopped_proxy_leaves_its_rules),
             ("after_a_power_cut_the_same_objects_run_again", after_a_power_cut_the_same_objects_run_again),
         ],
     )
@@ -44,11 +45,26 @@ fn killed_during_a_rollout(world: &World, daemon: Daemon) -> Result<()> {
     let space = world.space(&format!("kill-{daemon}"))?;
     space.apply(&manifest::web("web", 3, "one", ""))?;
     space.wait_rollout("web")?;
+    space.apply(&manifest::pod("client", "exec sleep 98731", ""))?;
+    space.wait_ready("client")?;
     space.apply(&manifest::web("web", 3, "two", ""))?;
+    // The rollout is under way: some pods are new, some are not.
+    space.wait_for("the rollout to begin", "deployment", "web", |object| {
+        let number = |field: &str| object["status"][field].as_i64().unwrap_or(0);
+        let observed = number("observedGeneration") >= object["metadata"]["generation"].as_i64().unwrap_or(0);
+        observed && number("updatedReplicas") >= 1 && (number("updatedReplicas") < 3 || number("replicas") > 3)
+    })?;
     kill(world, daemon.name())?;
-    wait::pause(std::time::Duration::from_millis(500));
     world.cluster.start_one(daemon, world.node())?;
     space.wait_rollout("web")?;
+    // What was not there before the kill is found by its name: DNS follows, and so does what it follows.
+    space.apply(&manifest::web("later", 1, "later", ""))?;
+    space.wait_rollout("later")?;
+    wait::until("the new Service by its name", LIMIT, || {
+        let page = space.exec("client", &["timeout", "3", "wget", "-q", "-O", "-", "http://later/"])?;
+        ensure!(page == "later\n", "{page:?}");
+        Ok(Some(()))
+    })?;
     wait::until("the new page alone", LIMIT, || {
         for _ in 0..10 {
             ensure!(space.wait_page("web")? == "two\n", "an old page was served");
@@ -82,11 +98,12 @@ fn restarts_disturb_no_container(world: &World) -> Result<()> {
     };
     for process in ["kubelet", "containerd"] {
         kill(world, process)?;
-        wait::pause(std::time::Duration::from_secs(1));
         world.cluster.start_containerd(world.node())?;
         world.cluster.start_one(Daemon::Kubelet, world.node())?;
     }
-    wait::pause(std::time::Duration::from_secs(5));
+    // A pod that is new proves that the kubelet has looked at all it found and works again.
+    space.apply(&manifest::pod("after", "exec sleep 98732", ""))?;
+    space.wait_ready("after")?;
     ensure!(starts(&space)? == before, "from {before:?} to {:?}", starts(&space)?);
     let after = testkit::leftovers::processes(&world.cluster.settings.dir);
     ensure!(webs(&after) == webs(&processes), "the web servers are other processes");
@@ -95,6 +112,27 @@ fn restarts_disturb_no_container(world: &World) -> Result<()> {
     space.run(&["delete", "pod", &victim])?;
     space.wait_gone("pod", &victim)?;
     space.wait_rollout("web").map(drop)
+}
+
+fn a_stopped_proxy_leaves_its_rules(world: &World) -> Result<()> {
+    let space = world.space("rules")?;
+    space.apply(&manifest::web("web", 1, "page", ""))?;
+    space.wait_rollout("web")?;
+    space.wait_page("web")?;
+    let network = format!("--net=/run/netns/{}", world.network().context("a namespace")?);
+    let rules = || process::run("nsenter", [&network[..], "nft", "--stateless", "list", "ruleset"]);
+    let before = rules()?;
+    ensure!(before.contains("keelson"), "{before}");
+    ensure!(world.cluster.stop_one(Daemon::Proxy, world.node())?, "it did not run");
+    ensure!(rules()? == before, "the rules changed when the proxy ended");
+    let server = space.service("web")?;
+    for _ in 0..20 {
+        let answer = testkit::http::get(world.network(), server, "/")?;
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    world.cluster.start_one(Daemon::Proxy, world.node())?;
+    ensure!(space.wait_page("web")? == "page\n");
+    Ok(())
 }
 
 fn after_a_power_cut_the_same_objects_run_again(world: &World) -> Result<()> {
