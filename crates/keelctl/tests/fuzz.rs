@@ -2,8 +2,6 @@
 //!
 //! A run is the same each time: `KEELSON_FUZZ_CASES` makes it longer, `KEELSON_FUZZ_SEED` makes it another one.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
-
 use keelctl::kubeconfig::{self, Kubeconfig};
 use keelctl::manifest::{check, source, write};
 use keelctl::output::jsonpath::Template;

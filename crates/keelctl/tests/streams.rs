@@ -294,7 +294,10 @@ fn on_terminal(
 fn serve(runtime: &tokio::runtime::Runtime, fake: Fake) -> String {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
+    // As our servers have it: what one stream holds back is not all that the connection may carry.
     let server = tonic::transport::Server::builder()
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(8 << 20)
         .add_service(DiscoveryServer::new(fake.clone()))
         .add_service(ResourcesServer::new(fake.clone()))
         .add_service(StreamsServer::new(fake));

@@ -243,7 +243,8 @@ async fn receive(
     while let Some(frame) = frames.next().await {
         match frame.map_err(|status| remote.failed(status))?.frame {
             Some(port_forward_frame::Frame::Data(data)) => {
-                if writer.write_all(&data.data).await.is_err() {
+                let written = writer.write_all(&data.data).await;
+                if written.is_err() {
                     return Ok(());
                 }
             }
