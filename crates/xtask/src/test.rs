@@ -95,7 +95,7 @@ pub fn fuzz(options: &FuzzOptions) -> Result<()> {
     let began = Instant::now();
     install()?;
     let mut tests = cargo_test(&["--no-fail-fast", "--test", FUZZ, "--"])?;
-    tests.args(options.filter.iter()).env("PROPTEST_CASES", options.cases.to_string());
+    tests.args(options.filter.iter()).env("KEELSON_FUZZ_CASES", options.cases.to_string());
     let mut sum = Sum::default();
     sum.stage("fuzz targets", &mut tests)?;
     sum.tell(began)
