@@ -11,6 +11,7 @@ use bytes::Bytes;
 use proto::dynamic::DynObject;
 
 use super::Target;
+use crate::admit;
 use crate::registry::{Resource, Versioned};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -59,6 +60,7 @@ struct Current {
 pub async fn change(server: &Server, target: &Target, dry_run: bool, mutation: &mut dyn Mutation) -> Result<Outcome> {
     target.require_name()?;
     let resource = &target.resource;
+    admit::look_first(server, resource).await?;
     let mut current = match resource.cache.get(&resource.key(&target.namespace, &target.name)) {
         Some(entry) => Current { rev: entry.rev, bytes: entry.bytes.clone(), fresh: false },
         None => read(server, target).await?,
