@@ -26,7 +26,10 @@ fn main() -> ExitCode {
 fn hurry(settings: &mut Settings) {
     let flags = ["--node-monitor-period=1s", "--node-monitor-grace-period=8s"].map(str::to_owned);
     settings.extra_flags.insert(Daemon::ControllerManager, flags.into());
-    settings.extra_flags.insert(Daemon::Kubelet, vec!["--node-status-update-frequency=2s".to_owned()]);
+    settings.extra_flags.insert(
+        Daemon::Kubelet,
+        vec!["--node-status-update-frequency=2s".to_owned(), "--node-lease-duration-seconds=8".to_owned()],
+    );
 }
 
 /// Pods on each node, by anti-affinity; they leave an unreachable node at once.
