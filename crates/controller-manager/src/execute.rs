@@ -156,11 +156,12 @@ impl Executor {
         };
         let meta = object.metadata_mut();
         if meta.deletion_timestamp.is_none() {
-            // Gone at once; its last state is marked until the watch takes it out.
+            // Gone at once; its last state is marked until the watch takes it out. The answer has the revision of the
+            // deletion: where the watch has brought that already, nothing is marked, or the mark would stay for ever.
             meta.deletion_timestamp = Some(crate::run::now());
             let seen: i64 = seen.metadata().resource_version.parse().unwrap_or(0);
             let left: i64 = meta.resource_version.parse().unwrap_or(0);
-            meta.resource_version = seen.max(left).saturating_add(1).to_string();
+            meta.resource_version = left.max(seen.saturating_add(1)).to_string();
         }
         self.view.observe(&*object);
     }

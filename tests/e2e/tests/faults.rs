@@ -10,17 +10,14 @@ use testkit::process;
 use testkit::settings::Daemon;
 use testkit::wait;
 
-/// Not among the tests until it is mended; docs/open-work.md has it, too.
-const OPEN_APISERVER: &str = "the controllers see no change of pods any more until the controller-manager starts again";
-
 fn main() -> ExitCode {
     test_e2e::run(
-        || {
-            println!("  open: the apiserver killed during a rollout, after the store was: {OPEN_APISERVER}");
-            World::start("faults", |_| {})
-        },
+        || World::start("faults", |_| {}),
         &[
             ("a_rollout_finishes_though_the_store_is_killed", |world| killed_during_a_rollout(world, Daemon::Store)),
+            ("a_rollout_finishes_though_the_apiserver_is_killed", |world| {
+                killed_during_a_rollout(world, Daemon::Apiserver)
+            }),
             ("a_rollout_finishes_though_the_controller_manager_is_killed", |world| {
                 killed_during_a_rollout(world, Daemon::ControllerManager)
             }),

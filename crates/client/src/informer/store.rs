@@ -81,6 +81,8 @@ struct Inner<T> {
     namespaces: BTreeMap<String, BTreeMap<String, Arc<T>>>,
     indexes: HashMap<&'static str, Index<T>>,
     revision: i64,
+    /// What handlers know of the objects of which the store has an own write that they were not told of yet.
+    untold: HashMap<Key, Option<Arc<T>>>,
 }
 
 struct Index<T> {
@@ -91,7 +93,7 @@ struct Index<T> {
 impl<T: Object> Store<T> {
     /// An empty store.
     pub fn new() -> Self {
-        let inner = Inner { namespaces: BTreeMap::new(), indexes: HashMap::new(), revision: 0 };
+        let inner = Inner { namespaces: BTreeMap::new(), indexes: HashMap::new(), revision: 0, untold: HashMap::new() };
         Self { inner: Arc::new(RwLock::new(inner)), synced: Arc::new(watch::Sender::new(false)) }
     }
 
@@ -174,8 +176,9 @@ impl<T: Object> Store<T> {
 
     /// Takes in what the caller itself just wrote, so that its next look sees it before the watch brings it.
     ///
-    /// The watch stays the authority: its revision does not move, a newer object stays, an object whose deletion the
-    /// watch has already brought does not come back, and the watch's own event still tells the handlers.
+    /// The watch stays the authority: its revision does not move, a newer object stays, and an object whose deletion the
+    /// watch has already brought does not come back. The handlers hear of the write when the watch, or a list in its
+    /// place, brings it: as a change from what they were told last.
     pub fn observe(&self, written: T) {
         let key = Key::of(&written);
         let revision = revision_of(&written);
@@ -187,8 +190,9 @@ impl<T: Object> Store<T> {
             _ => {}
         }
         let new = Arc::new(written);
-        inner.namespaces.entry(key.namespace).or_default().insert(key.name, new.clone());
+        inner.namespaces.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new.clone());
         inner.reindex(old.as_deref(), Some(&new));
+        inner.untold.entry(key).or_insert(old);
     }
 
     /// Takes an object in that the watch brought. None: what is there is newer.
@@ -204,7 +208,8 @@ impl<T: Object> Store<T> {
         }
         inner.namespaces.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new.clone());
         inner.reindex(old.as_deref(), Some(&new));
-        Some(Change { key, old, new: Some(new) })
+        let told = inner.untold.remove(&key).unwrap_or(old);
+        Some(Change { key, old: told, new: Some(new) })
     }
 
     /// Takes an object out; its metadata has the revision of its deletion.
@@ -212,9 +217,7 @@ impl<T: Object> Store<T> {
         let key = Key::of(&last);
         let mut inner = self.write();
         inner.revision = inner.revision.max(revision_of(&last));
-        let old = inner.take(&key)?;
-        inner.reindex(Some(&old), None);
-        Some(Change { key, old: Some(old), new: None })
+        inner.lose(key)
     }
 
     /// Makes the store equal to a list; gives what that changed.
@@ -230,26 +233,25 @@ impl<T: Object> Store<T> {
                 if !restored && inner.revision_at(&key).is_some_and(|known| known > revision) {
                     continue;
                 }
-                if let Some(old) = inner.take(&key) {
-                    inner.reindex(Some(&old), None);
-                    changes.push(Change { key, old: Some(old), new: None });
-                }
+                changes.extend(inner.lose(key));
             }
             inner.revision = revision;
             for object in objects {
                 let key = Key::of(&object);
                 let old = inner.namespaces.get(&key.namespace).and_then(|names| names.get(&key.name)).cloned();
-                let is_known = |old: &Arc<T>| {
+                if let Some(old) = &old {
                     let same = revision_of(&**old) == revision_of(&object) && same_uid(&**old, &object);
-                    same || (!restored && revision_of(&**old) > revision)
-                };
-                if old.as_ref().is_some_and(is_known) {
-                    continue;
+                    let newer = !restored && revision_of(&**old) > revision;
+                    // An own write that the watch did not get to tell of is told now.
+                    if newer || (same && !inner.untold.contains_key(&key)) {
+                        continue;
+                    }
                 }
                 let new = Arc::new(object);
                 inner.namespaces.entry(key.namespace.clone()).or_default().insert(key.name.clone(), new.clone());
                 inner.reindex(old.as_deref(), Some(&new));
-                changes.push(Change { key, old, new: Some(new) });
+                let told = inner.untold.remove(&key).unwrap_or(old);
+                changes.push(Change { key, old: told, new: Some(new) });
             }
         }
         changes
@@ -298,6 +300,14 @@ impl<T: Object> Inner<T> {
             self.namespaces.remove(&key.namespace);
         }
         old
+    }
+
+    /// Takes an object out and says so: it is gone from what the handlers knew, where they knew it.
+    fn lose(&mut self, key: Key) -> Option<Change<T>> {
+        let last = self.take(&key)?;
+        self.reindex(Some(&last), None);
+        let told = self.untold.remove(&key).flatten();
+        Some(Change { key, old: Some(told.unwrap_or(last)), new: None })
     }
 
     fn reindex(&mut self, old: Option<&T>, new: Option<&T>) {

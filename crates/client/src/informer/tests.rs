@@ -177,6 +177,37 @@ fn own_writes_are_seen_at_once_and_do_not_bring_back_the_dead() {
 }
 
 #[test]
+fn own_writes_are_told_once_and_from_what_was_told_before() {
+    let store = Store::new();
+    let at = |name: &str, revision: i64| {
+        let mut object = config_map(name, &revision.to_string());
+        object.metadata.resource_version = revision.to_string();
+        object
+    };
+    let told = |change: &Change<ConfigMap>| {
+        let value = |object: &Option<Arc<ConfigMap>>| object.as_ref().map(|object| object.data["value"].clone());
+        (value(&change.old).unwrap_or_default(), value(&change.new).unwrap_or_default())
+    };
+    let pair = |old: &str, new: &str| (old.to_owned(), new.to_owned());
+    store.put(at("a", 1));
+    // By the watch, though the write was seen first, and twice.
+    store.observe(at("a", 2));
+    store.observe(at("a", 3));
+    assert!(store.put(at("a", 2)).is_none());
+    assert_eq!(told(&store.put(at("a", 3)).expect("told")), pair("1", "3"));
+    // By a list, where the watch broke before it told.
+    store.observe(at("a", 5));
+    store.observe(at("own", 6));
+    let changes = store.replace(vec![at("a", 5), at("own", 6)], 6);
+    assert_eq!(changes.iter().map(told).collect::<Vec<_>>(), [pair("3", "5"), pair("", "6")]);
+    assert!(store.replace(vec![at("a", 5), at("own", 6)], 7).is_empty(), "they know it");
+    // Gone before it was told.
+    store.observe(at("a", 8));
+    assert_eq!(told(&store.remove(at("a", 9)).expect("told")), pair("5", ""));
+    assert_eq!(told(&store.put(at("a", 10)).expect("told")), pair("", "10"));
+}
+
+#[test]
 fn list_does_not_undo_own_writes_unless_the_server_was_restored() {
     let store = Store::new();
     let at = |name: &str, revision: i64| {
