@@ -1,6 +1,6 @@
 //! What comes from outside as bytes never panics: each decoder is given mutations of good examples, and noise.
 //!
-//! Seeded, so a failure is found again: `SEED=n cargo test -p kubelet --test fuzz`.
+//! A run is the same each time: `KEELSON_FUZZ_CASES` makes it longer, `KEELSON_FUZZ_SEED` makes it another one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ use kubelet::runtime::reference::Reference;
 use kubelet::runtime::{image, registry};
 use proto::core::v1::Secret;
 
-const ROUNDS: usize = 4_000;
+const ROUNDS: u64 = 4_000;
 
 /// A small generator of its own, so that the inputs never change under a test.
 struct Noise(u64);
@@ -73,12 +73,13 @@ impl Noise {
 
 #[track_caller]
 fn fuzz(examples: &[&str], decode: impl Fn(&[u8])) {
-    let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed_u64);
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("KEELSON_FUZZ_SEED").unwrap_or(0x5eed);
     let mut noise = Noise(seed.max(1));
     for example in examples {
         decode(example.as_bytes());
     }
-    for round in 0..ROUNDS {
+    for round in 0..number("KEELSON_FUZZ_CASES").unwrap_or(ROUNDS) {
         let input = noise.mutate(examples);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| decode(&input))) {
             eprintln!("seed {seed}, round {round}: {:?}", String::from_utf8_lossy(&input));

@@ -12,7 +12,10 @@ use crate::raft::types::SnapshotMeta;
 use crate::shared::Shared;
 use crate::snapshot::{SnapshotData, install};
 
-const CASES: u64 = 3000;
+/// `KEELSON_FUZZ_CASES` makes a run longer.
+fn cases(usual: u64) -> u64 {
+    std::env::var("KEELSON_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
 
 /// Up to 300 bytes, small numbers more often than chance would have them: lengths and tags.
 fn bytes(state: &mut u64) -> Vec<u8> {
@@ -22,7 +25,7 @@ fn bytes(state: &mut u64) -> Vec<u8> {
 
 #[test]
 fn frames_and_checkpoints_of_any_bytes_end() {
-    for seed in 0..CASES {
+    for seed in 0..cases(3000) {
         let mut state = seed;
         let junk = bytes(&mut state);
         let _whole = frame::payload(&junk, 7);
@@ -41,7 +44,7 @@ fn frames_and_checkpoints_of_any_bytes_end() {
 
 #[test]
 fn raft_messages_of_any_bytes_end() {
-    for seed in 0..CASES {
+    for seed in 0..cases(3000) {
         let junk = bytes(&mut seed.clone());
         if let Ok(entry) = pb::Entry::decode(&*junk) {
             let _entry = codec::entry_back(entry);
@@ -67,7 +70,7 @@ fn a_snapshot_of_any_bytes_is_refused_and_the_old_state_stays() {
     };
     let opened = open::read(&env).and_then(|found| found.finish(&env)).expect("an engine");
     let shared = std::sync::Arc::new(Shared::new(opened.state, opened.writer));
-    for seed in 0..200 {
+    for seed in 0..cases(200) {
         let mut state = seed;
         let mut sent = Vec::new();
         if seed % 2 == 0 {

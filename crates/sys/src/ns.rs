@@ -59,8 +59,8 @@ fn pin(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Whether the file is a pinned namespace, and not what a reboot left of it.
+#[allow(clippy::unnecessary_cast)] // the type differs between targets; the magic fits all of them
 pub fn is_pinned(path: &Path) -> bool {
-    // The type of the constant differs between targets; the magic fits all of them.
     nix::sys::statfs::statfs(path).is_ok_and(|fs| fs.filesystem_type().0 as i64 == NSFS_MAGIC)
 }
 

@@ -22,7 +22,7 @@ const END_TO_END: &str = "tests/e2e";
 const BEHAVIOUR: &str = "behaviour";
 /// The suite in which parts of the cluster die.
 const FAULTS: &str = "faults";
-/// Integration tests of this name, in any crate, throw damaged input at a parser.
+/// Integration tests and modules of this name, in any crate, throw damaged input at a parser.
 const FUZZ: &str = "fuzz";
 /// One profile for all, so that nothing is compiled twice.
 const PROFILE: &str = "dev";
@@ -53,7 +53,7 @@ pub struct FuzzOptions {
     /// How many damaged inputs each target gets; `cargo xtask test` gives them some hundreds.
     #[arg(long, default_value_t = 200_000)]
     cases: u32,
-    /// Only targets whose name contains this.
+    /// Only targets whose name contains this; of those within a crate (the store's), whose name begins with it.
     #[arg(long, value_name = "NAME")]
     filter: Option<String>,
 }
@@ -94,10 +94,16 @@ pub fn run(options: &Options) -> Result<()> {
 pub fn fuzz(options: &FuzzOptions) -> Result<()> {
     let began = Instant::now();
     install()?;
-    let mut tests = cargo_test(&["--no-fail-fast", "--test", FUZZ, "--"])?;
-    tests.args(options.filter.iter()).env("KEELSON_FUZZ_CASES", options.cases.to_string());
     let mut sum = Sum::default();
-    sum.stage("fuzz targets", &mut tests)?;
+    let mut run = |title: &str, which: &[&str], filter: Option<&str>| {
+        let mut tests = cargo_test(&["--no-fail-fast"])?;
+        tests.args(which).arg("--").args(filter).env("KEELSON_FUZZ_CASES", options.cases.to_string());
+        sum.stage(title, &mut tests)
+    };
+    let filter = options.filter.as_deref();
+    run("fuzz targets", &["--test", FUZZ], filter)?;
+    let within = format!("{FUZZ}::{}", filter.unwrap_or_default());
+    run("fuzz targets within crates", &["--lib"], Some(&within))?;
     sum.tell(began)
 }
 

@@ -40,7 +40,7 @@ pub fn host_ports(pod: &Pod, pod_ip: Ipv4Addr) -> Vec<HostPort> {
                 "" => None,
                 text => Some(text.parse().ok()?),
             };
-            (host_port != 0).then(|| HostPort {
+            (host_port != 0).then_some(HostPort {
                 protocol: match port.protocol.as_str() {
                     "UDP" => "udp",
                     "SCTP" => "sctp",

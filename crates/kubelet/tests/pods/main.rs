@@ -2,6 +2,8 @@
 //!
 //! Needs root, containerd, runc, nft and busybox-static (Debian: containerd runc nftables busybox-static).
 
+#![allow(clippy::unwrap_used)] // test support
+
 mod lab;
 mod lives;
 mod pulls;
