@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use test_e2e::World;
 use test_e2e::behaviour::lists::{DEPLOYMENTS, ELSEWHERE, PODS};
-use test_e2e::behaviour::{Action, Deed, Scenario, Told, Tracks, told};
+use test_e2e::behaviour::{Action, Deed, REGISTRY, Scenario, Told, Tracks, told};
 use test_e2e::space::Space;
 use testkit::image::Image;
 use testkit::keelctl::Keelctl;
 use testkit::wait;
 
 /// The image of the recordings: busybox, whose tools are one static program.
-const IMAGE: &str = "registry.example/busybox:1";
+const IMAGE: &str = "busybox:1";
 /// Scenarios that run at once, as when they were recorded.
 const AT_ONCE: usize = 6;
 /// How much longer than the recording a busy machine may take.
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     test_e2e::run(
         || {
             let world = World::start("seen", |_| {})?;
-            world.cluster.import(&Image::busybox()?, IMAGE)?;
+            world.cluster.import(&Image::busybox()?, &format!("{REGISTRY}{IMAGE}"))?;
             wait_for_node(&world)?;
             for (name, why) in ELSEWHERE {
                 println!("  not replayed: {name}: {why}");

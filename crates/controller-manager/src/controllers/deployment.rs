@@ -155,8 +155,10 @@ impl Step<'_> {
         let creates = plan.writes.iter().any(|write| matches!(write.verb, Verb::Create(_)));
         let mut status = status::of(self.deployment, sets, self.now);
         if creates {
-            // The counts follow once the set exists; now only that it does is told.
+            // The counts follow once the set exists; now only that it does is told, and that nothing runs its template:
+            // whatever it makes until the next look is progress.
             status = self.deployment.status.clone();
+            status.updated_replicas = 0;
             let name = template::set_name(self.deployment, sets);
             conditions::set_created(self.deployment, &mut status, &name, self.now);
             if let Some(count) = template::collision(self.deployment, sets) {

@@ -114,7 +114,7 @@ fn judge(deployment: &Deployment, status: &mut DeploymentStatus, sets: &Sets, no
     if is_complete(deployment, status) {
         let message = format!("{subject} has successfully progressed.");
         set(&mut status.conditions, PROGRESSING, "True", NEW_SET_AVAILABLE, message, now);
-    } else if is_progressing(&deployment.status, status) {
+    } else if is_progressing(&deployment.status, status) || begins(current.as_ref(), sets) {
         let message = format!("{subject} is progressing.");
         // Each step counts anew for the deadline, so the condition is replaced even where nothing else changes.
         let transition = current.filter(|current| current.status == "True").map(|current| current.last_transition_time);
@@ -127,6 +127,11 @@ fn judge(deployment: &Deployment, status: &mut DeploymentStatus, sets: &Sets, no
         let message = format!("{subject} has timed out progressing.");
         set(&mut status.conditions, PROGRESSING, "False", TIMED_OUT, message, now);
     }
+}
+
+/// The new set is there, and the condition still is the one of the rollout before it, which never times out.
+fn begins(current: Option<&DeploymentCondition>, sets: &Sets) -> bool {
+    sets.new.is_some() && current.is_some_and(|current| current.reason == NEW_SET_AVAILABLE)
 }
 
 fn is_timed_out(current: Option<&DeploymentCondition>, now: Time, deadline: i64) -> bool {

@@ -193,6 +193,47 @@ fn stuck_rollout_says_so_after_its_deadline_and_recovers() {
 }
 
 #[test]
+fn a_set_that_is_quicker_than_its_deployment_still_is_progress() {
+    let mut sim = sim(with_bounds(2, "25%", "25%"));
+    set_image(&mut sim, "missing");
+    sim.deliver_all();
+    sim.look_deployment();
+    assert_eq!(sim.condition("Progressing"), "True NewReplicaSetCreated");
+    // Only the sets are looked at, until the new one counts its pod.
+    while sim.look_sets(None) {
+        sim.deliver_all();
+    }
+    sim.settle();
+    assert_eq!(sim.condition("Progressing"), "True ReplicaSetUpdated");
+    sim.now += 601;
+    sim.settle();
+    assert_eq!(sim.condition("Progressing"), "False ProgressDeadlineExceeded");
+}
+
+#[test]
+fn a_rollout_whose_begin_could_not_be_told_has_a_deadline() {
+    let mut sim = sim(with_bounds(2, "25%", "25%"));
+    set_image(&mut sim, "missing");
+    sim.deliver_all();
+    let plan = plan(&sim.view, &Key::new("n", "d"), Time::from_unix(sim.now));
+    // Somebody is quicker: the set is made, the status is refused.
+    sim.change::<Deployment>("d", |deployment| {
+        deployment.metadata.annotations.insert("a".into(), "b".into());
+    });
+    sim.carry_out(plan);
+    assert_eq!(sim.condition("Progressing"), "True NewReplicaSetAvailable");
+    sim.deliver_all();
+    while sim.look_sets(None) {
+        sim.deliver_all();
+    }
+    sim.settle();
+    assert_eq!(sim.condition("Progressing"), "True ReplicaSetUpdated");
+    sim.now += 601;
+    sim.settle();
+    assert_eq!(sim.condition("Progressing"), "False ProgressDeadlineExceeded");
+}
+
+#[test]
 fn refused_pods_show_on_the_deployment() {
     let mut sim = Sim::new();
     sim.refuse_pods = true;
