@@ -39,9 +39,33 @@ pub fn state(dir: Option<&Path>) -> Result<PathBuf> {
     Ok(dir.canonicalize().unwrap_or(dir))
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us, without what it told us about ourselves.
+///
+/// `cargo run` sets variables that name our own package. Build scripts of libraries (ring's) ask to be run anew when some of
+/// them change, so a cargo that inherits them compiles again what is built already, and all that stands on it.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_of_the_package) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// Whether `cargo run` or `cargo test` sets the variable for the package that it runs. What a user sets for cargo itself
+/// (`CARGO_HOME`, `CARGO_TARGET_DIR`, `CARGO_INCREMENTAL`, ...) is none of them.
+fn is_of_the_package(name: &str) -> bool {
+    const NAMES: [&str; 6] = [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_MANIFEST_LINKS",
+        "CARGO_CRATE_NAME",
+        "CARGO_PRIMARY_PACKAGE",
+        "OUT_DIR",
+    ];
+    const PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_BIN_", "CARGO_CFG_"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Runs a command to its end with our own streams; failure is an error that names it.
@@ -52,4 +76,30 @@ pub fn run_shown(command: &mut Command) -> Result<()> {
         bail!("{shown}: {status}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inner_cargo_does_not_inherit_what_cargo_says_of_this_package() {
+        // `cargo test` sets these for us as `cargo run` does.
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR"] {
+            assert!(std::env::var_os(name).is_some(), "cargo sets no {name}");
+            let removed = cargo().get_envs().any(|(changed, value)| changed == name && value.is_none());
+            assert!(removed, "{name} is inherited");
+        }
+    }
+
+    #[test]
+    fn what_a_user_sets_for_cargo_stays() {
+        let users = ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "CARGO_LOG"];
+        for name in users {
+            assert!(!is_of_the_package(name), "{name} is lost");
+        }
+        for name in ["OUT_DIR", "CARGO_BIN_NAME", "CARGO_BIN_EXE_xtask", "CARGO_CRATE_NAME"] {
+            assert!(is_of_the_package(name), "{name} is inherited");
+        }
+    }
 }
