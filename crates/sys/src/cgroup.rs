@@ -167,12 +167,16 @@ impl Cgroups {
     }
 }
 
-/// Version 2's weight (1 to 10000) for version 1's shares (2 to 262144), as runc converts them.
+/// Version 2's weight (1 to 10000) for version 1's shares (2 to 262144): the curve through (2, 1), (1024, 100) and
+/// (262144, 10000), on which a CPU weighs what a group that nobody set weighs. Upstream's since runc 1.3.2; earlier ones
+/// give the containers' own groups, which are theirs to make, weights on a line.
 pub fn weight(shares: u64) -> u64 {
-    match shares {
-        0 => 0,
-        shares => 1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142,
-    }
+    let Ok(shares @ 1..) = u32::try_from(shares.min(262_144)) else { return 0 };
+    let log = f64::from(shares.max(2)).log2();
+    let weight = 10_f64.powf((log * log + 125.0 * log - 126.0) / 612.0).ceil();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 10000")]
+    let weight = weight as u64;
+    weight
 }
 
 fn or_max(value: i64) -> String {
@@ -232,7 +236,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("cgroup.controllers"), "cpu memory pids").unwrap();
         let expect = [
-            "kubepods/podx/cpu.weight=39",
+            "kubepods/podx/cpu.weight=100",
             "kubepods/podx/cpu.max=50000 100000",
             "kubepods/podx/memory.max=max",
             "kubepods/podx/pids.max=100",
@@ -241,8 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn weights_keep_the_ends_of_the_range() {
-        assert_eq!((weight(2), weight(262_144), weight(0)), (1, 10_000, 0));
+    fn weights_keep_the_ends_of_the_range_and_one_cpu_is_the_default() {
+        let pairs = [(0, 0), (1, 1), (2, 1), (102, 17), (512, 59), (1024, 100), (2048, 174), (262_144, 10_000)];
+        for (shares, expect) in pairs {
+            assert_eq!(weight(shares), expect, "{shares}");
+        }
+        assert_eq!(weight(u64::MAX), 10_000);
     }
 
     #[test]
