@@ -94,7 +94,15 @@ mod tests {
 
     #[test]
     fn what_a_user_sets_for_cargo_stays() {
-        let users = ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_INCREMENTAL", "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "CARGO_LOG"];
+        let users = [
+            "CARGO",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_INCREMENTAL",
+            "CARGO_BUILD_JOBS",
+            "CARGO_NET_OFFLINE",
+            "CARGO_LOG",
+        ];
         for name in users {
             assert!(!is_of_the_package(name), "{name} is lost");
         }
