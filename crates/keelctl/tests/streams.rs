@@ -4,23 +4,25 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use proto::keelson::api::v1 as rpc;
 use rpc::discovery_server::{Discovery, DiscoveryServer};
 use rpc::resources_server::{Resources, ResourcesServer};
 use rpc::streams_server::{Streams, StreamsServer};
-use rustix::pty::OpenptFlags;
-use rustix::termios::Winsize;
 use serde_json::{Value, json};
+use testkit::terminal::{self, Terminal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
+
+/// How long anything may take to show.
+const LIMIT: Duration = Duration::from_secs(60);
 
 type Answer<T> = Result<Response<T>, Status>;
 type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -233,30 +235,6 @@ fn process(
     Ok(received)
 }
 
-/// A terminal of this machine: our side of it, and the program's.
-fn terminal(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
-    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    rustix::pty::grantpt(&ours).unwrap();
-    rustix::pty::unlockpt(&ours).unwrap();
-    resize(&ours, columns, rows);
-    let theirs =
-        rustix::pty::ioctl_tiocgptpeer(&ours, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    (ours, theirs)
-}
-
-fn resize(terminal: &OwnedFd, columns: u16, rows: u16) {
-    let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(terminal, size).unwrap();
-}
-
-/// A command that has a terminal as its standard streams, which is its controlling terminal too.
-fn with_terminal(program: &str, theirs: OwnedFd) -> Command {
-    let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait", program]);
-    command.stdin(theirs.try_clone().unwrap()).stdout(theirs.try_clone().unwrap()).stderr(theirs);
-    command
-}
-
 /// A command of this machine on a terminal, as a node runs it.
 fn on_terminal(
     command: Vec<String>,
@@ -264,14 +242,16 @@ fn on_terminal(
 ) -> Result<mpsc::Receiver<Result<rpc::ExecOutput, Status>>, Status> {
     use rpc::exec_input::Input;
     use rpc::exec_output::Output;
-    let (ours, theirs) = terminal(1, 1);
-    let mut process = with_terminal(&command[0], theirs).args(&command[1..]).spawn()?;
+    let (ours, theirs) = terminal::open(1, 1)?;
+    let mut program = Command::new(&command[0]);
+    program.args(&command[1..]);
+    let mut process = terminal::on(theirs, &program)?.spawn()?;
     let (mut writer, mut reader) = (std::fs::File::from(ours.try_clone()?), std::fs::File::from(ours.try_clone()?));
     tokio::spawn(async move {
         while let Ok(Some(input)) = inputs.message().await {
             match input.input {
                 Some(Input::Stdin(data)) => writer.write_all(&data).unwrap(),
-                Some(Input::Resize(size)) => resize(&ours, size.width as u16, size.height as u16),
+                Some(Input::Resize(size)) => terminal::resize(&ours, size.width as u16, size.height as u16).unwrap(),
                 _ => {}
             }
         }
@@ -445,42 +425,37 @@ impl Drop for Running {
 #[test]
 fn exec_on_a_terminal_is_a_terminal_at_the_other_end() {
     let session = Session::new();
-    let (ours, theirs) = terminal(91, 33);
-    let mut command = with_terminal(env!("CARGO_BIN_EXE_keelctl"), theirs);
+    let (ours, theirs) = terminal::open(91, 33).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keelctl"));
     command.args(["--server", &session.server, "exec", "-it", "p", "-c", "a", "--"]);
     command.args([
         "sh",
         "-c",
         "trap 'int=1; echo got-int' INT; tty; echo ready; while read -r line; do eval \"$line\"; done",
     ]);
-    let mut child = Running(command.env("KUBECONFIG", "/nonexistent").spawn().unwrap());
-    drop(command);
-    let mut screen = std::fs::File::from(ours.try_clone().unwrap());
-    let mut keys = std::fs::File::from(ours.try_clone().unwrap());
-    let text = read_until(&mut screen, "ready\r\n");
+    let mut child = Running(terminal::on(theirs, &command).unwrap().env("KUBECONFIG", "/nonexistent").spawn().unwrap());
+    let mut terminal = Terminal::new(ours).unwrap();
+    let text = terminal.await_text("ready\r\n", LIMIT).unwrap();
     assert!(text.starts_with("/dev/pts/"), "{text:?}");
     // The size came with the session, and changes with the window. It travels beside the keys: asked until it is there.
-    let size_becomes = |screen: &mut std::fs::File, keys: &mut std::fs::File, want: &str| {
+    let size_becomes = |terminal: &mut Terminal, want: &str| {
         let ask = format!("until [ \"$(stty size)\" = '{want}' ]; do sleep 0.05; done; echo \"[$(stty size)]\"\n");
-        keys.write_all(ask.as_bytes()).unwrap();
-        read_until(screen, &format!("\r\n[{want}]\r\n"));
+        terminal.press(&ask).unwrap();
+        terminal.await_text(&format!("\r\n[{want}]\r\n"), LIMIT).unwrap();
     };
-    size_becomes(&mut screen, &mut keys, "33 91");
-    resize(&ours, 120, 40);
-    size_becomes(&mut screen, &mut keys, "40 120");
+    size_becomes(&mut terminal, "33 91");
+    terminal.resize(120, 40).unwrap();
+    size_becomes(&mut terminal, "40 120");
     // Ctrl-C is a key for the command, not the end of keelctl.
     // It is pressed while the shell runs something, since a shell that just begins to read may hear of it late.
-    keys.write_all(b"echo wait\"ing\"; until [ \"$int\" ]; do sleep 0.05; done\n").unwrap();
-    read_until(&mut screen, "\r\nwaiting\r\n");
-    keys.write_all(b"\x03").unwrap();
-    read_until(&mut screen, "got-int\r\n");
-    keys.write_all(b"exit 7\n").unwrap();
-    read_until(&mut screen, "command terminated with exit code 7");
+    terminal.press("echo wait\"ing\"; until [ \"$int\" ]; do sleep 0.05; done\n").unwrap();
+    terminal.await_text("\r\nwaiting\r\n", LIMIT).unwrap();
+    terminal.press("\x03").unwrap();
+    terminal.await_text("got-int\r\n", LIMIT).unwrap();
+    terminal.press("exit 7\n").unwrap();
+    terminal.await_text("command terminated with exit code 7", LIMIT).unwrap();
     assert_eq!(child.0.wait().unwrap().code(), Some(7));
-    // The terminal is as it was: lines, echo and signals.
-    let after = rustix::termios::tcgetattr(&ours).unwrap().local_modes;
-    use rustix::termios::LocalModes;
-    assert!(after.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG), "{after:?}");
+    assert!(terminal.is_cooked().unwrap(), "the terminal is left raw");
 }
 
 #[test]
@@ -510,7 +485,7 @@ fn forward(session: &Session, args: &[&str]) -> (Running, String) {
 #[track_caller]
 fn echoes(address: &str, text: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(text.as_bytes()).unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
@@ -538,7 +513,7 @@ fn a_connection_that_nobody_reads_holds_up_no_other() {
     let session = Session::new();
     let (_child, address) = forward(&session, &["pod/p", ":8080"]);
     let mut stalled = TcpStream::connect(&address).unwrap();
-    stalled.set_write_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+    stalled.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     // The echo comes back until every buffer on the way is full.
     let chunk = vec![7; 1 << 20];
     let mut sent = 0;

@@ -21,4 +21,5 @@ pub mod pki;
 pub mod process;
 pub mod routes;
 pub mod settings;
+pub mod terminal;
 pub mod wait;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use test_e2e::space::LIMIT;
-use test_e2e::{World, manifest};
+use test_e2e::{Space, World, manifest};
+use testkit::terminal::{self, Terminal};
 use testkit::{http, wait};
 
 fn main() -> ExitCode {
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         &[
             ("exec_carries_output_errors_and_the_exit_code", exec_carries_output_errors_and_the_exit_code),
             ("exec_carries_input", exec_carries_input),
+            ("a_shell_on_a_terminal_is_as_if_one_sat_there", a_shell_on_a_terminal_is_as_if_one_sat_there),
             ("logs_follow_while_lines_are_written", logs_follow_while_lines_are_written),
             ("logs_of_the_previous_container_are_kept", logs_of_the_previous_container_are_kept),
             ("files_are_copied_both_ways", files_are_copied_both_ways),
@@ -44,6 +46,55 @@ fn exec_carries_input(world: &World) -> Result<()> {
     let args = space.with_namespace(&["exec", "-i", "pod", "--", "wc", "-c"]);
     let counted = world.keelctl().run_with_input(&args, &text)?;
     ensure!(counted.trim() == text.len().to_string(), "{counted} of {} bytes came", text.len());
+    Ok(())
+}
+
+fn a_shell_on_a_terminal_is_as_if_one_sat_there(world: &World) -> Result<()> {
+    let space = world.space("terminal")?;
+    space.apply(&manifest::pod("pod", "exec sleep 98726", ""))?;
+    space.wait_ready("pod")?;
+    let (ours, theirs) = terminal::open(91, 33)?;
+    let command = world.keelctl().command(&space.with_namespace(&["exec", "-it", "pod", "--", "sh"]));
+    let mut child = terminal::on(theirs, &command)?.spawn()?;
+    let mut terminal = Terminal::new(ours)?;
+    let visit = visit_shell(&space, &mut terminal);
+    if visit.is_err() {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    visit?;
+    ensure!(status.code() == Some(7), "{status}");
+    ensure!(terminal.is_cooked()?, "the terminal is left raw");
+    Ok(())
+}
+
+/// Types at a shell's prompt until it ends with exit code 7.
+fn visit_shell(space: &Space<'_>, terminal: &mut Terminal) -> Result<()> {
+    terminal.await_text("# ", LIMIT)?;
+    ensure!(!terminal.is_cooked()?, "keys would not reach the container one by one");
+    // What is typed is echoed: only the answer holds digits. The window's size travels beside the keys: asked until it came.
+    let size_becomes = |terminal: &mut Terminal, want: &str| {
+        wait::until("the window's size", LIMIT, || {
+            terminal.press("stty size; echo asked=$?\n")?;
+            let answer = terminal.await_text("asked=0", LIMIT)?;
+            ensure!(answer.contains(&format!("\n{want}\r\n")), "{answer:?}");
+            Ok(Some(()))
+        })
+    };
+    size_becomes(terminal, "33 91")?;
+    terminal.resize(120, 40)?;
+    size_becomes(terminal, "40 120")?;
+
+    let tails = || space.world.keelctl().output(&space.with_namespace(&["exec", "pod", "--", "pidof", "tail"]));
+    terminal.press("tail -f /dev/null\n")?;
+    wait::until("the foreground job", LIMIT, || Ok(tails()?.status.success().then_some(())))?;
+    terminal.press("\x03")?;
+    terminal.press("echo code=$?\n")?;
+    terminal.await_text("code=130", LIMIT)?;
+    wait::until("the end of the foreground job", LIMIT, || Ok((tails()?.status.code() == Some(1)).then_some(())))?;
+
+    terminal.press("exit 7\n")?;
+    terminal.await_text("command terminated with exit code 7", LIMIT)?;
     Ok(())
 }
 
