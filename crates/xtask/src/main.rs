@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod down;
 mod fetch;
+mod fresh;
 mod progress;
 mod schema;
 mod status;
@@ -35,6 +36,8 @@ enum Command {
     Status(status::Options),
     /// Install what the tests need and run all of them.
     Test(test::Options),
+    /// Run `up` on a fresh Debian in a folder: packages are really missing, and apt really installs them.
+    TestFresh(fresh::Options),
     /// Throw damaged input at every parser of outside bytes, for long.
     Fuzz(test::FuzzOptions),
     /// Measure a running cluster (podstart, idle) or a daemon's core alone (scheduler, proxy).
@@ -69,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Down(options) => down::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::TestFresh(options) => fresh::run(&options),
         Command::Fuzz(options) => test::fuzz(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Verify => verify::run(),
