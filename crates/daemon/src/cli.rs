@@ -92,7 +92,9 @@ pub fn parse<T: clap::Parser>() -> Result<T, ExitCode> {
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         error => {
-            eprintln!("{}: {error}", program.rsplit('/').next().unwrap_or_default());
+            let program = program.rsplit('/').next().unwrap_or_default();
+            let _closed_terminal =
+                std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{program}: {error}\n"));
             ExitCode::from(2)
         }
     })

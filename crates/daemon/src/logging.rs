@@ -24,7 +24,9 @@ pub fn init(options: &Common) {
         None => Format::Json,
     };
     let filter = filter(options.v, options.log_filter.as_deref());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A daemon outlives who reads its log; told of on standard error, a closed one would end the task that logs by a panic.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let started = match format {
         Format::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),

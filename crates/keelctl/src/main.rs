@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => {
-            eprintln!("error: starting the runtime: {problem}");
+            keelctl::complain!("error: starting the runtime: {problem}");
             return ExitCode::FAILURE;
         }
     };
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Err(problem) => {
             let text = error::text(&problem);
             if !text.is_empty() {
-                eprintln!("{text}");
+                keelctl::complain!("{text}");
             }
             ExitCode::from(error::code(&problem))
         }
@@ -59,5 +59,7 @@ fn init_logging(verbosity: u8) {
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
+        // It would tell of a closed standard error there, by a panic.
+        .log_internal_errors(false)
         .init();
 }

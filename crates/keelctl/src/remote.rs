@@ -457,7 +457,7 @@ pub fn to_any(object: &Value) -> anyhow::Result<prost_types::Any> {
 
 fn from_write(object: rpc::Object) -> anyhow::Result<Value> {
     for warning in &object.warnings {
-        eprintln!("Warning: {warning}");
+        crate::complain!("Warning: {warning}");
     }
     from_object(object)
 }

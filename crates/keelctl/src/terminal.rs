@@ -52,3 +52,20 @@ pub fn print(text: &str) -> std::io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }
+
+/// Prints a line for whoever listens. Nobody may (`| head` has ended): that ends nothing and is no error.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => { $crate::terminal::line(&mut ::std::io::stdout(), ::std::format_args!($($text)*)) };
+}
+
+/// Prints a line on standard error, for whoever listens.
+#[macro_export]
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::terminal::line(&mut ::std::io::stderr(), ::std::format_args!($($text)*)) };
+}
+
+/// Writes a line, in one piece; a reader that went away misses it.
+pub fn line(to: &mut impl Write, text: std::fmt::Arguments<'_>) {
+    let _nobody_listens = to.write_all(format!("{text}\n").as_bytes());
+}

@@ -37,6 +37,21 @@ fn every_command_has_help() {
 }
 
 #[test]
+fn a_reader_that_went_away_is_no_error() {
+    for args in
+        [&["version", "--client"][..], &["config", "view"], &["completion", "bash"], &["get", "--help"], &["bogus"]]
+    {
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keelctl"));
+        command.args(args).env("KUBECONFIG", "/nonexistent").stdout(closed.try_clone().unwrap()).stderr(closed);
+        let code = command.status().unwrap().code();
+        // 101 is a panic's.
+        assert_eq!(code, Some(if args == ["bogus"] { 1 } else { 0 }), "{args:?}");
+    }
+}
+
+#[test]
 fn a_wrong_command_or_flag_is_refused_with_the_nearest() {
     let output = keelctl(&["aply"]);
     assert_eq!(output.status.code(), Some(1));

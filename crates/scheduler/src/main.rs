@@ -1,6 +1,6 @@
 //! Filter, score, bind; every node's reason kept.
 
-use std::io::Read;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -21,6 +21,8 @@ async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     } else {
         text = std::fs::read_to_string(filename).with_context(|| format!("reading {}", filename.display()))?;
     }
-    print!("{}", scheduler::simulate::run(&text, *seed)?);
+    let decisions = scheduler::simulate::run(&text, *seed)?;
+    // Whoever reads may have seen enough (`| head`).
+    let _closed = std::io::stdout().write_all(decisions.as_bytes());
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod packages;
 pub mod pki;
 pub mod process;
 pub mod routes;
+pub mod say;
 pub mod settings;
 pub mod terminal;
 pub mod wait;

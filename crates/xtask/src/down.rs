@@ -26,7 +26,7 @@ pub fn run(options: &Options) -> Result<()> {
     let dir = workspace::state(options.dir.as_deref())?;
     let layout = Layout::new(&dir);
     if !layout.settings_file().exists() {
-        println!("no cluster lies in {}", dir.display());
+        testkit::say!("no cluster lies in {}", dir.display());
         return Ok(());
     }
     host::require_root()?;

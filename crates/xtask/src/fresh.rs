@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Result<()> {
     drop(network);
     ran?;
     place.judge()?;
-    println!(
+    testkit::say!(
         "\na fresh machine became a cluster: apt installed what was missing, no service was started, hello was served"
     );
     Ok(())
@@ -176,7 +176,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Err(error) = self.clear() {
-            eprintln!("{error:#}");
+            testkit::complain!("{error:#}");
         }
     }
 }

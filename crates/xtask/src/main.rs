@@ -57,9 +57,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Causes, one a line; a backtrace of this program would tell its user nothing.
-            eprintln!("error: {error}");
+            testkit::complain!("error: {error}");
             for cause in error.chain().skip(1) {
-                eprintln!("  because: {cause}");
+                testkit::complain!("  because: {cause}");
             }
             ExitCode::FAILURE
         }

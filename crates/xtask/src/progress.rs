@@ -32,7 +32,7 @@ impl Progress {
         self.current = Some((text.to_owned(), Instant::now()));
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
-            None => eprintln!("  … {text}"),
+            None => testkit::complain!("  … {text}"),
         }
     }
 
@@ -41,7 +41,7 @@ impl Progress {
         let Some((step, _)) = &self.current else { return };
         match &self.bar {
             Some(bar) => bar.set_message(format!("{step}: {text}")),
-            None => eprintln!("    {text}"),
+            None => testkit::complain!("    {text}"),
         }
     }
 
@@ -56,7 +56,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => testkit::complain!("{text}"),
         }
     }
 }
@@ -67,7 +67,7 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
         if let Some((text, _)) = self.current.take() {
-            eprintln!("  ✗ {text}");
+            testkit::complain!("  ✗ {text}");
         }
     }
 }

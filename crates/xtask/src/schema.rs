@@ -81,7 +81,7 @@ pub fn import(facts: &Path, target: &Path) -> Result<()> {
         fs::write(&path, comments::keep(&file_text(package, messages, &kinds)?, &before))
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    println!("{} packages written below {}", packages.len(), target.display());
+    testkit::say!("{} packages written below {}", packages.len(), target.display());
     Ok(())
 }
 

@@ -20,26 +20,26 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let dir = workspace::state(options.dir.as_deref())?;
     let Some(cluster) = Cluster::open(&dir)? else {
-        println!("no cluster lies in {}", dir.display());
+        testkit::say!("no cluster lies in {}", dir.display());
         return Ok(());
     };
     let mut dead = Vec::new();
     for process in cluster.status() {
         let log = cluster.processes().log(&process.name);
         match process.pid {
-            Some(pid) => println!("{:<20} runs as process {pid}, log {}", process.name, log.display()),
+            Some(pid) => testkit::say!("{:<20} runs as process {pid}, log {}", process.name, log.display()),
             None => {
-                println!("{:<20} does not run, log {}", process.name, log.display());
+                testkit::say!("{:<20} does not run, log {}", process.name, log.display());
                 dead.push(process.name);
             }
         }
     }
     if cluster.settings.has(Daemon::Apiserver) {
         for args in [&["get", "nodes", "-o", "wide"][..], &["get", "pods", "-A", "-o", "wide"]] {
-            println!();
+            testkit::say!("");
             match cluster.keelctl().run(args) {
-                Ok(text) => print!("{text}"),
-                Err(error) => println!("{error:#}"),
+                Ok(text) => testkit::say!("{}", text.trim_end()),
+                Err(error) => testkit::say!("{error:#}"),
             }
         }
     }

@@ -197,7 +197,7 @@ impl Sum {
 
     /// Runs one stage, showing what it writes and counting its results.
     fn stage(&mut self, name: &str, command: &mut Command) -> Result<()> {
-        println!("== {name}");
+        testkit::say!("== {name}");
         let began = Instant::now();
         let mut child = command
             .stdin(Stdio::null())
@@ -210,10 +210,10 @@ impl Sum {
             let text = String::from_utf8_lossy(&line);
             add(&mut self.count, &text);
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{text}")?;
+            writeln!(out, "{text}").context("nobody reads the results any more")?;
         }
         let status = child.wait()?;
-        println!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
+        testkit::say!("== {name}: {:.0} s", began.elapsed().as_secs_f32());
         if !status.success() {
             self.broken.push(name.to_owned());
         }
@@ -223,7 +223,10 @@ impl Sum {
     /// The sum of all stages, in the last line. A test program that died counted nothing, so stages are named too.
     fn tell(&self, began: Instant) -> Result<()> {
         let Count { passed, failed, ignored } = self.count;
-        println!("\n{passed} passed, {failed} failed, {ignored} ignored in {:.0} s", began.elapsed().as_secs_f32());
+        testkit::say!(
+            "\n{passed} passed, {failed} failed, {ignored} ignored in {:.0} s",
+            began.elapsed().as_secs_f32()
+        );
         if failed > 0 || !self.broken.is_empty() {
             bail!("failed: {}", self.broken.join("; "));
         }

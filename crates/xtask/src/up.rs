@@ -171,12 +171,12 @@ fn kube_dns(cluster: &Cluster, root: &std::path::Path) -> Result<String> {
 
 fn summary(cluster: &Cluster, pages: &[fetch::Page]) {
     for page in pages {
-        println!("{}\n    {}", page.way, page.text.trim());
+        testkit::say!("{}\n    {}", page.way, page.text.trim());
     }
-    println!("\nWhat runs:");
+    testkit::say!("\nWhat runs:");
     for process in cluster.status() {
         let pid = process.pid.map_or_else(|| "not running".to_owned(), |pid| format!("process {pid}"));
-        println!("  {:<20} {pid}, log {}", process.name, cluster.processes().log(&process.name).display());
+        testkit::say!("  {:<20} {pid}, log {}", process.name, cluster.processes().log(&process.name).display());
     }
     if !cluster.settings.has(Daemon::Apiserver) {
         return;
@@ -186,16 +186,16 @@ fn summary(cluster: &Cluster, pages: &[fetch::Page]) {
         Some(network) => format!("nsenter --net=/run/netns/{network} "),
         None => String::new(),
     };
-    println!("\nWhat to try next:");
-    println!("  export KUBECONFIG={}", keelctl.kubeconfig.display());
-    println!("  export PATH=$PATH:{}", cluster.settings.programs.display());
+    testkit::say!("\nWhat to try next:");
+    testkit::say!("  export KUBECONFIG={}", keelctl.kubeconfig.display());
+    testkit::say!("  export PATH=$PATH:{}", cluster.settings.programs.display());
     for command in [
         "keelctl get pods -A -o wide",
         "keelctl describe deployment hello",
         "keelctl scale deployment hello --replicas=5",
         "keelctl logs deployment/hello",
     ] {
-        println!("  {inside}{command}");
+        testkit::say!("  {inside}{command}");
     }
-    println!("  cargo xtask status; cargo xtask down");
+    testkit::say!("  cargo xtask status; cargo xtask down");
 }

@@ -18,15 +18,15 @@ pub fn run() -> Result<()> {
     if packages::find("cargo-deny").is_some() {
         checks.push(("deny", vec!["deny", "--offline", "check", "licenses", "bans", "sources"]));
     } else {
-        eprintln!("cargo-deny is not installed (cargo install cargo-deny): licences and bans are not checked");
+        testkit::complain!("cargo-deny is not installed (cargo install cargo-deny): licences and bans are not checked");
     }
     let mut failed = Vec::new();
     for (name, args) in checks {
-        eprintln!("== {name}");
+        testkit::complain!("== {name}");
         let mut cargo = workspace::cargo();
         cargo.current_dir(workspace::root()?).args(args).env("RUSTDOCFLAGS", "-D warnings");
         if let Err(error) = workspace::run_shown(&mut cargo) {
-            eprintln!("{error:#}");
+            testkit::complain!("{error:#}");
             failed.push(name);
         }
     }

@@ -49,26 +49,26 @@ pub fn run(make: fn() -> Result<World>, tests: &[Test]) -> ExitCode {
     let chosen: Vec<&Test> = tests.iter().filter(|(name, _)| choice.takes(name)).collect();
     if choice.list {
         for (name, _) in &chosen {
-            println!("{name}: test");
+            testkit::say!("{name}: test");
         }
         return ExitCode::SUCCESS;
     }
     let began = Instant::now();
-    println!("\nrunning {} tests", chosen.len());
+    testkit::say!("\nrunning {} tests", chosen.len());
     let mut failed = Vec::new();
     if !chosen.is_empty() {
         match make() {
             Ok(world) => failed = run_all(&world, &chosen),
             Err(error) => {
-                println!("the cluster did not start: {error:#}");
+                testkit::say!("the cluster did not start: {error:#}");
                 failed = chosen.iter().map(|(name, _)| *name).collect();
             }
         }
     }
     if !failed.is_empty() {
-        println!("\nfailures:\n    {}", failed.join("\n    "));
+        testkit::say!("\nfailures:\n    {}", failed.join("\n    "));
     }
-    println!(
+    testkit::say!(
         "\ntest result: {}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
         if failed.is_empty() { "ok" } else { "FAILED" },
         chosen.len() - failed.len(),
@@ -87,13 +87,13 @@ fn run_all(world: &World, tests: &[&Test]) -> Vec<&'static str> {
         let took = began.elapsed().as_secs_f32();
         let reason = match outcome {
             Ok(Ok(())) => {
-                println!("test {name} ... ok ({took:.1} s)");
+                testkit::say!("test {name} ... ok ({took:.1} s)");
                 continue;
             }
             Ok(Err(error)) => format!("{error:#}"),
             Err(panic) => panic_text(&*panic),
         };
-        println!("test {name} ... FAILED ({took:.1} s)\n---- {name} ----\n{reason}\n{}", world.diagnose());
+        testkit::say!("test {name} ... FAILED ({took:.1} s)\n---- {name} ----\n{reason}\n{}", world.diagnose());
         failed.push(*name);
     }
     failed

@@ -40,7 +40,7 @@ impl World {
     pub fn start_with_nodes(name: &str, nodes: u8, change: Change) -> Result<Self> {
         let world = Self::prepare(name, nodes, change)?;
         world.cluster.prepare()?;
-        world.cluster.start(&mut |step| println!("  {step}"))?;
+        world.cluster.start(&mut |step| testkit::say!("  {step}"))?;
         world.cluster.import_hello()?;
         world.publish_dns()?;
         Ok(world)
@@ -137,11 +137,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if let Err(error) = self.cluster.stop(&mut |_| {}) {
-            println!("the cluster did not stop cleanly: {error:#}");
+            testkit::say!("the cluster did not stop cleanly: {error:#}");
         }
         if std::env::var_os("KEELSON_KEEP").is_some() {
             let kept = std::mem::replace(&mut self.dir, TempDir::new().expect("the disk has room for a folder"));
-            println!("kept {}", kept.keep().display());
+            testkit::say!("kept {}", kept.keep().display());
         }
     }
 }

@@ -70,8 +70,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let (mut failed, mut printed) = (Vec::new(), Vec::new());
     for document in &documents {
         match run.apply(document).await {
-            Ok(done) if args.output.is_none() => println!("{} {}{}", done.name, done.verb, args.dry_run.suffix()),
-            Ok(done) if format == Format::Name => println!("{}", done.name),
+            Ok(done) if args.output.is_none() => crate::say!("{} {}{}", done.name, done.verb, args.dry_run.suffix()),
+            Ok(done) if format == Format::Name => crate::say!("{}", done.name),
             Ok(done) => printed.push(done.object),
             Err(problem) if problem.is::<Problems>() => failed.push(problem),
             Err(problem) => failed.push(problem.context(format!("when applying {}", place(document)))),
@@ -80,7 +80,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     print(&format, printed)?;
     let Some(last) = failed.pop() else { return Ok(()) };
     for problem in &failed {
-        eprintln!("{}", error::text(problem));
+        crate::complain!("{}", error::text(problem));
     }
     Err(last)
 }
@@ -122,7 +122,7 @@ pub fn judge(documents: &[Document], validate: &str) -> anyhow::Result<()> {
     match validate {
         "strict" | "true" => Err(Problems(problems).into()),
         "warn" => {
-            problems.iter().for_each(|problem| eprintln!("Warning: {problem}"));
+            problems.iter().for_each(|problem| crate::complain!("Warning: {problem}"));
             Ok(())
         }
         "ignore" | "false" => Ok(()),
@@ -228,7 +228,7 @@ impl Run<'_> {
     ) -> anyhow::Result<(&'static str, Value)> {
         let original = merge::last_applied(current);
         if original.is_none() {
-            eprintln!(
+            crate::complain!(
                 "Warning: resource {} is missing the {} annotation which is required by keelctl apply. keelctl apply should only be used on resources created declaratively by either keelctl create --save-config or keelctl apply. The missing annotation will be patched automatically.",
                 resource.display(name).replacen(&resource.singular, &resource.plural, 1),
                 merge::LAST_APPLIED

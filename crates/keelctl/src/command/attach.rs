@@ -26,10 +26,10 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let remote = Remote::connect(global)?;
     let session = Session::prepare(&remote, global, &args.pod, &args.container, args.stdin, args.tty).await?;
     if !args.quiet && session.start.tty && session.start.stdin {
-        eprintln!(
+        crate::complain!(
             "All commands and output from this session will be recorded in container logs, including credentials and sensitive information passed through the command prompt."
         );
-        eprintln!("If you don't see a command prompt, try pressing enter.");
+        crate::complain!("If you don't see a command prompt, try pressing enter.");
     }
     session.run(&remote, Vec::new(), false).await.map(drop)
 }

@@ -76,7 +76,7 @@ async fn can_i(remote: &Remote, args: CanI) -> anyhow::Result<()> {
         Ok(found) => (found.group.clone(), found.plural.clone(), found.namespaced),
         Err(_) if word == "*" => (String::new(), "*".to_owned(), true),
         Err(problem) => {
-            eprintln!("Warning: {problem}");
+            crate::complain!("Warning: {problem}");
             (String::new(), word, true)
         }
     };
@@ -93,7 +93,7 @@ async fn can_i(remote: &Remote, args: CanI) -> anyhow::Result<()> {
     if !args.quiet {
         let reason =
             if answer.reason.is_empty() || answer.allowed { String::new() } else { format!(" - {}", answer.reason) };
-        println!("{}{reason}", if answer.allowed { "yes" } else { "no" });
+        crate::say!("{}{reason}", if answer.allowed { "yes" } else { "no" });
     }
     if answer.allowed { Ok(()) } else { Err(Exit { code: 1, message: String::new() }.into()) }
 }

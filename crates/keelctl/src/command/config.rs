@@ -70,7 +70,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             if config.current_context.is_empty() {
                 bail!("current-context is not set");
             }
-            println!("{}", config.current_context);
+            crate::say!("{}", config.current_context);
             Ok(())
         }
         Action::UseContext { name } => {
@@ -78,7 +78,7 @@ pub fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             kubeconfig::context(&config, &Global { context: Some(name.clone()), ..global.clone() })?;
             let holds = |config: &Kubeconfig| !config.current_context.is_empty();
             change(global, holds, |config| config.current_context.clone_from(&name))?;
-            println!("Switched to context \"{name}\".");
+            crate::say!("Switched to context \"{name}\".");
             Ok(())
         }
         Action::SetContext { name, current } => set_context(global, name, current),
@@ -130,7 +130,7 @@ fn set_context(global: &Global, name: Option<String>, current: bool) -> anyhow::
         set(&mut context.context.cluster, &global.cluster);
         set(&mut context.context.user, &global.user);
     })?;
-    println!("Context \"{name}\" {}.", if known { "modified" } else { "created" });
+    crate::say!("Context \"{name}\" {}.", if known { "modified" } else { "created" });
     Ok(())
 }
 
@@ -202,7 +202,7 @@ fn contexts(global: &Global, name: Option<&str>, names_only: bool, no_headers: b
     }
     contexts.sort_by_key(|context| context.name.clone());
     if names_only {
-        contexts.iter().for_each(|context| println!("{}", context.name));
+        contexts.iter().for_each(|context| crate::say!("{}", context.name));
         return Ok(());
     }
     let mut text = if no_headers { String::new() } else { "CURRENT\tNAME\tCLUSTER\tAUTHINFO\tNAMESPACE\n".to_owned() };

@@ -188,7 +188,7 @@ fn unpack(received: Received, prefix: &str, to: &Path) -> anyhow::Result<()> {
         let target = if rest.as_os_str().is_empty() { base } else { base.join(rest) };
         let kind = entry.header().entry_type();
         if kind.is_symlink() || kind.is_hard_link() {
-            eprintln!(
+            crate::complain!(
                 "warning: skipping symlink: {:?} -> {:?}",
                 path.display(),
                 entry.link_name()?.unwrap_or_default().display()
@@ -258,12 +258,17 @@ async fn drain(
     while let Some(output) = outputs.next().await {
         match output.map_err(|status| remote.failed(status))?.output {
             Some(exec_output::Output::Stdout(data)) => out(data.to_vec())?,
-            Some(exec_output::Output::Stderr(data)) => eprint!("{}", String::from_utf8_lossy(&data)),
+            Some(exec_output::Output::Stderr(data)) => tell(&data),
             Some(exec_output::Output::ExitCode(exit)) => code = exit,
             _ => {}
         }
     }
     Ok(code)
+}
+
+/// What tar says of itself, for whoever listens.
+fn tell(data: &[u8]) {
+    let _nobody_listens = std::io::Write::write_all(&mut std::io::stderr(), data);
 }
 
 async fn forward(
@@ -277,7 +282,7 @@ async fn forward(
     while let Some(output) = outputs.next().await {
         match output.map_err(|status| remote.failed(status))?.output {
             Some(exec_output::Output::Stdout(bytes)) if data.send(bytes.to_vec()).await.is_err() => break, // unpacking failed, and says why
-            Some(exec_output::Output::Stderr(bytes)) => eprint!("{}", String::from_utf8_lossy(&bytes)),
+            Some(exec_output::Output::Stderr(bytes)) => tell(&bytes),
             Some(exec_output::Output::ExitCode(exit)) => code = exit,
             _ => {}
         }

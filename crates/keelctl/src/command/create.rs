@@ -195,7 +195,7 @@ async fn from_files(global: &Global, files: &Files, common: &Common) -> anyhow::
         }
     }
     let Some(last) = failed.pop() else { return Ok(()) };
-    failed.iter().for_each(|problem| eprintln!("{}", error::text(problem)));
+    failed.iter().for_each(|problem| crate::complain!("{}", error::text(problem)));
     Err(last)
 }
 
@@ -241,7 +241,7 @@ fn show(mut object: Value, resource: &Resource, common: &Common, format: &Format
         resource.display(&name)
     };
     if common.output.is_none() {
-        println!("{display} created{}", common.dry_run.suffix());
+        crate::say!("{display} created{}", common.dry_run.suffix());
         return Ok(());
     }
     hide_managed_fields(&mut object);
@@ -395,7 +395,7 @@ async fn create_token(global: &Global, args: TokenArgs) -> anyhow::Result<()> {
     let made =
         remote.create_subresource(accounts, &namespace, &args.name, "token", &request, &Write::default()).await?;
     let token = made.pointer("/status/token").and_then(Value::as_str).context("the server's answer holds no token")?;
-    println!("{token}");
+    crate::say!("{token}");
     Ok(())
 }
 

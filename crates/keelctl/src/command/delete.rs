@@ -84,7 +84,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let catalog = remote.catalog().await?;
     let (targets, absent) = targets(&remote, &catalog, global, &args).await?;
     if targets.is_empty() && absent.is_empty() && args.files.filenames.is_empty() && !args.ignore_not_found {
-        println!("No resources found");
+        crate::say!("No resources found");
     }
     let grace = match (args.force, args.now, args.grace_period) {
         (true, _, _) => Some(0),
@@ -93,7 +93,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         _ => None,
     };
     if args.force {
-        eprintln!(
+        crate::complain!(
             "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource may continue to run on the cluster indefinitely."
         );
     }
@@ -133,7 +133,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
     let mut failed = failed.into_iter();
     let last = failed.next_back();
-    failed.for_each(|problem| eprintln!("{}", error::text(&problem)));
+    failed.for_each(|problem| crate::complain!("{}", error::text(&problem)));
     last.map_or(Ok(()), Err)
 }
 
@@ -183,12 +183,12 @@ async fn targets(
 
 fn report(target: &Target, args: &Args) {
     if args.output.is_some() {
-        return println!("{}", target.display());
+        return crate::say!("{}", target.display());
     }
     let verb = if args.force { "force deleted" } else { "deleted" };
     let place =
         if target.resource.namespaced { format!(" from {} namespace", target.namespace) } else { String::new() };
-    println!("{} \"{}\" {verb}{place}{}", target.resource.singular_group(), target.name(), args.dry_run.suffix());
+    crate::say!("{} \"{}\" {verb}{place}{}", target.resource.singular_group(), target.name(), args.dry_run.suffix());
 }
 
 /// Waits until the object, told by its uid, is no more.

@@ -71,7 +71,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         if args.dry_run == DryRun::None {
             set_cordon(&remote, target, true).await?;
         } else {
-            println!("{} cordoned{}", target.display(), args.dry_run.suffix());
+            crate::say!("{} cordoned{}", target.display(), args.dry_run.suffix());
         }
     }
     for target in &targets {
@@ -90,7 +90,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
                 error::text(&problem).trim_start_matches("error: ")
             );
         }
-        println!("{} drained{}", target.display(), args.dry_run.suffix());
+        crate::say!("{} drained{}", target.display(), args.dry_run.suffix());
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ async fn drain(remote: &Remote, catalog: &Catalog, node: &str, args: &Args) -> a
         bail!("{}", grouped(&refused));
     }
     if !warnings.is_empty() {
-        eprintln!("Warning: {}", grouped(&warnings));
+        crate::complain!("Warning: {}", grouped(&warnings));
     }
     let all: FuturesUnordered<_> = evict.iter().map(|pod| remove(remote, resource, pod, args)).collect();
     all.collect::<Vec<_>>().await.into_iter().collect()
@@ -160,13 +160,13 @@ async fn remove(remote: &Remote, resource: &Resource, pod: &Value, args: &Args) 
     let (namespace, name) = (str_at(pod, "/metadata/namespace").unwrap_or_default(), name(pod));
     let grace = (args.grace_period >= 0).then_some(args.grace_period);
     if args.dry_run == DryRun::Client {
-        println!("evicting pod {namespace}/{name} (dry run)");
+        crate::say!("evicting pod {namespace}/{name} (dry run)");
         return Ok(());
     }
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}, "deleteOptions": {"gracePeriodSeconds": grace}});
     let write = Write::dry(args.dry_run == DryRun::Server);
     loop {
-        println!("evicting pod {namespace}/{name}");
+        crate::say!("evicting pod {namespace}/{name}");
         let done = if args.disable_eviction {
             remote.delete(resource, namespace, name, delete::options(grace, "Background")).await.map(drop)
         } else {
@@ -179,10 +179,10 @@ async fn remove(remote: &Remote, resource: &Resource, pod: &Value, args: &Args) 
                 let text = error::text(&problem);
                 let text = text.split_once("): ").map_or(text.as_str(), |(_, text)| text);
                 match error::reason(&problem) {
-                    Some("Forbidden") => eprintln!(
+                    Some("Forbidden") => crate::complain!(
                         "error when evicting pod \"{name}\" from terminating namespace \"{namespace}\" (will retry after 5s): {text}"
                     ),
-                    _ => eprintln!(
+                    _ => crate::complain!(
                         "error when evicting pods/\"{name}\" -n \"{namespace}\" (will retry after 5s): {text}"
                     ),
                 }
@@ -196,7 +196,7 @@ async fn remove(remote: &Remote, resource: &Resource, pod: &Value, args: &Args) 
         delete::wait_gone(remote, resource, namespace, pod, delete::WAIT).await?;
         tracing::debug!(pod = name, seconds = begin.elapsed().as_secs_f32(), "pod is gone");
     }
-    println!("pod/{name} evicted{}", args.dry_run.suffix());
+    crate::say!("pod/{name} evicted{}", args.dry_run.suffix());
     Ok(())
 }
 

@@ -62,11 +62,11 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
             return Err(if edited == original { problem } else { kept(file, problem) });
         }
         if edited.trim().is_empty() {
-            println!("Edit cancelled, saved file was empty.");
+            crate::say!("Edit cancelled, saved file was empty.");
             return Ok(());
         }
         if edited == original {
-            println!("Edit cancelled, no changes made.");
+            crate::say!("Edit cancelled, no changes made.");
             return Ok(());
         }
         if let Some(failure) = failure.filter(|_| edited == body) {
@@ -75,11 +75,11 @@ async fn edit(remote: &Remote, target: &Target) -> anyhow::Result<()> {
         body = edited;
         match save(remote, target, &before, &body).await {
             Ok(true) => {
-                println!("{} edited", target.display());
+                crate::say!("{} edited", target.display());
                 return Ok(());
             }
             Ok(false) => {
-                println!("Edit cancelled, no changes made.");
+                crate::say!("Edit cancelled, no changes made.");
                 return Ok(());
             }
             // Shown in the editor, above what was written.

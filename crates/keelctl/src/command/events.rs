@@ -39,9 +39,9 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let events: Vec<Value> = list.items.iter().filter(wanted).cloned().collect();
     if events.is_empty() {
         if args.all_namespaces {
-            eprintln!("No events found.")
+            crate::complain!("No events found.")
         } else {
-            eprintln!("No events found in {} namespace.", remote.namespace)
+            crate::complain!("No events found in {} namespace.", remote.namespace)
         }
         return Ok(());
     }

@@ -83,7 +83,7 @@ impl Session {
         }
         let container = if container.is_empty() { default_container(pod)? } else { check_container(pod, container)? };
         let tty = if tty && !terminal::stdin_is_terminal() {
-            eprintln!("Unable to use a TTY - input is not a terminal or the right kind of file");
+            crate::complain!("Unable to use a TTY - input is not a terminal or the right kind of file");
             false
         } else {
             tty

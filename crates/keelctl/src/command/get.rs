@@ -95,7 +95,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     show(&args, &remote, &format, groups)?;
     let mut failed = failed.into_iter();
     let last = failed.next_back();
-    failed.for_each(|problem| eprintln!("{}", error::text(&problem)));
+    failed.for_each(|problem| crate::complain!("{}", error::text(&problem)));
     last.map_or(Ok(()), Err)
 }
 
@@ -202,9 +202,9 @@ fn tables(args: &Args, remote: &Remote, format: &Format, groups: &[Group]) -> an
         if !groups.is_empty() && !args.ignore_not_found {
             let namespaced = groups.iter().any(|group| group.resource.namespaced) && !args.all_namespaces;
             if namespaced {
-                eprintln!("No resources found in {} namespace.", remote.namespace)
+                crate::complain!("No resources found in {} namespace.", remote.namespace)
             } else {
-                eprintln!("No resources found")
+                crate::complain!("No resources found")
             }
         }
         return Ok(());

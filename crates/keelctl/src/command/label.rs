@@ -78,8 +78,8 @@ pub async fn run(global: &Global, args: Args, what: What) -> anyhow::Result<()> 
             .cloned()
             .unwrap_or_default();
         if args.list {
-            println!("Listing {} for {}:", what.field, target.display());
-            set.iter().for_each(|(key, value)| println!("{key}={}", value.as_str().unwrap_or_default()));
+            crate::say!("Listing {} for {}:", what.field, target.display());
+            set.iter().for_each(|(key, value)| crate::say!("{key}={}", value.as_str().unwrap_or_default()));
             continue;
         }
         let (verb, patch) = plan(&set, &changes, args.overwrite, what)?;
@@ -97,8 +97,8 @@ pub async fn run(global: &Global, args: Args, what: What) -> anyhow::Result<()> 
         hide_managed_fields(&mut object);
         match format.object(&object)? {
             Some(text) => crate::terminal::print(&text)?,
-            None if format == Format::Name => println!("{}", target.display()),
-            None => println!("{} {verb}", target.display()),
+            None if format == Format::Name => crate::say!("{}", target.display()),
+            None => crate::say!("{} {verb}", target.display()),
         }
     }
     Ok(())
@@ -151,7 +151,7 @@ fn plan(
                 }
             }
             None if known.is_some() => drop(patch.insert(key.clone(), Value::Null)),
-            None => println!("{} \"{key}\" not found.", what.one),
+            None => crate::say!("{} \"{key}\" not found.", what.one),
         }
     }
     let verb = if patch.is_empty() {

@@ -93,7 +93,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         }
     }
     if sources.is_empty() {
-        eprintln!("No resources found in {} namespace.", remote.namespace);
+        crate::complain!("No resources found in {} namespace.", remote.namespace);
         return Ok(());
     }
     if args.follow && sources.len() > args.max_log_requests {
@@ -111,7 +111,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         async move {
             match stream(remote, args, &source, alone, out).await {
                 Err(problem) if args.ignore_errors => {
-                    eprintln!("{}", crate::error::text(&problem));
+                    crate::complain!("{}", crate::error::text(&problem));
                     Ok(())
                 }
                 done => done,
@@ -174,7 +174,7 @@ pub async fn pods_of(
     }
     if !all {
         if found.len() > 1 {
-            eprintln!("Found {} pods, using pod/{}", found.len(), describe::name(&found[0]));
+            crate::complain!("Found {} pods, using pod/{}", found.len(), describe::name(&found[0]));
         }
         found.truncate(1);
     }
@@ -214,7 +214,7 @@ pub fn default_container(pod: &Value) -> anyhow::Result<String> {
             .map(|name| (*name).to_owned())
             .chain(all.iter().filter(|name| !main.contains(&name.as_str())).map(|name| format!("{name} (init)")))
             .collect();
-        eprintln!("Defaulted container \"{first}\" out of: {}", with_kind.join(", "));
+        crate::complain!("Defaulted container \"{first}\" out of: {}", with_kind.join(", "));
     }
     Ok((*first).to_owned())
 }

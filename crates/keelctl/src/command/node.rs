@@ -59,12 +59,12 @@ pub async fn set_cordon(remote: &Remote, target: &Target, cordon: bool) -> anyho
     let word = if cordon { "cordoned" } else { "uncordoned" };
     let now = target.object.pointer("/spec/unschedulable").and_then(Value::as_bool).unwrap_or_default();
     if now == cordon {
-        println!("{} already {word}", target.display());
+        crate::say!("{} already {word}", target.display());
         return Ok(());
     }
     let patch = json!({"spec": {"unschedulable": if cordon { json!(true) } else { Value::Null }}});
     remote.patch(&target.resource, "", target.name(), PatchType::Strategic, &patch, &Write::default()).await?;
-    println!("{} {word}", target.display());
+    crate::say!("{} {word}", target.display());
     Ok(())
 }
 
@@ -176,7 +176,7 @@ pub async fn taint(global: &Global, args: TaintArgs) -> anyhow::Result<()> {
         } else {
             "modified"
         };
-        println!("{} {verb}", target.display());
+        crate::say!("{} {verb}", target.display());
     }
     Ok(())
 }

@@ -69,8 +69,8 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         hide_managed_fields(&mut after);
         match format.object(&after)? {
             Some(text) => crate::terminal::print(&text)?,
-            None if format == Format::Name => println!("{}", target.display()),
-            None => println!("{} patched{}", target.display(), if same { " (no change)" } else { "" }),
+            None if format == Format::Name => crate::say!("{}", target.display()),
+            None => crate::say!("{} patched{}", target.display(), if same { " (no change)" } else { "" }),
         }
     }
     Ok(())

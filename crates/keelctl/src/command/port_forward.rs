@@ -66,7 +66,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
                         let local = listener.local_addr()?;
                         // The second address of localhost takes the same port as the first.
                         port = local.port();
-                        println!("Forwarding from {local} -> {}", pair.remote);
+                        crate::say!("Forwarding from {local} -> {}", pair.remote);
                         bound = true;
                         listeners.push((listener, pair.remote));
                     }
@@ -192,7 +192,7 @@ struct Forward {
 
 impl Forward {
     async fn carry(&self, stream: TcpStream, port: u16) {
-        println!("Handling connection for {port}");
+        crate::say!("Handling connection for {port}");
         let connection = self.next.fetch_add(1, Ordering::Relaxed);
         let (frames, queue) = mpsc::channel(FRAMES_MAX);
         let open = PortForwardOpen { pod: Some(self.pod.clone()), connection, port: port.into() };
@@ -250,7 +250,7 @@ async fn receive(
             }
             Some(port_forward_frame::Frame::Close(close)) => {
                 if !close.error.is_empty() {
-                    eprintln!("an error occurred forwarding {port}: {}", close.error);
+                    crate::complain!("an error occurred forwarding {port}: {}", close.error);
                 }
                 break;
             }

@@ -138,7 +138,7 @@ impl Ctx<'_> {
         let mut object = target.object.clone();
         loop {
             let step = progress(&target.resource, &object)?;
-            println!("{}", step.0);
+            crate::say!("{}", step.0);
             if step.1 || !watch {
                 return Ok(());
             }
@@ -155,7 +155,7 @@ impl Ctx<'_> {
                     Ok(event) => {
                         object = event.object;
                         let (text, done) = progress(&target.resource, &object)?;
-                        println!("{text}");
+                        crate::say!("{text}");
                         if done {
                             return Ok(());
                         }
@@ -197,16 +197,18 @@ impl Ctx<'_> {
                 let Some((_, set)) = revisions.iter().find(|(revision, _)| *revision == args.revision) else {
                     bail!("unable to find the specified revision");
                 };
-                println!("{} with revision #{}", target.display(), args.revision);
-                print!("{}", crate::output::tabs::details(&describe::pod_template(&set["spec"]["template"])));
+                crate::say!("{} with revision #{}", target.display(), args.revision);
+                crate::terminal::print(&crate::output::tabs::details(&describe::pod_template(
+                    &set["spec"]["template"],
+                )))?;
                 continue;
             }
-            println!("{} ", target.display());
+            crate::say!("{} ", target.display());
             let mut text = "REVISION\tCHANGE-CAUSE\n".to_owned();
             for (revision, set) in &revisions {
                 text.push_str(&format!("{revision}\t{}\n", annotation(set, CHANGE_CAUSE).unwrap_or("<none>")));
             }
-            println!("{}", crate::output::tabs::align(&text, 0, 2));
+            crate::say!("{}", crate::output::tabs::align(&text, 0, 2));
         }
         Ok(())
     }
@@ -239,7 +241,7 @@ impl Ctx<'_> {
                 labels.remove("pod-template-hash");
             }
             if template == target.object["spec"]["template"] {
-                println!(
+                crate::say!(
                     "{} skipped rollback (current template already matches revision {revision})",
                     target.display()
                 );
@@ -247,7 +249,7 @@ impl Ctx<'_> {
             }
             let patch = json!([{"op": "replace", "path": "/spec/template", "value": template}]);
             self.patch(&target, PatchType::Json, &patch).await?;
-            println!("{} rolled back", target.display());
+            crate::say!("{} rolled back", target.display());
         }
         Ok(())
     }
@@ -263,7 +265,7 @@ impl Ctx<'_> {
             let now = format!("{:.0}", Timestamp::now());
             let patch = json!({"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": now}}}}});
             self.patch(&target, PatchType::Strategic, &patch).await?;
-            println!("{} restarted", target.display());
+            crate::say!("{} restarted", target.display());
         }
         Ok(())
     }
@@ -284,7 +286,7 @@ impl Ctx<'_> {
             }
             let patch = json!({"spec": {"paused": if pause { json!(true) } else { Value::Null }}});
             self.patch(&target, PatchType::Strategic, &patch).await?;
-            println!("{} {}", target.display(), if pause { "paused" } else { "resumed" });
+            crate::say!("{} {}", target.display(), if pause { "paused" } else { "resumed" });
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         let write = Write { subresource: "scale".to_owned(), ..Write::default() };
         let patch = json!({"spec": {"replicas": args.replicas}});
         remote.patch(&target.resource, &target.namespace, target.name(), PatchType::Merge, &patch, &write).await?;
-        println!("{} scaled", target.display());
+        crate::say!("{} scaled", target.display());
     }
     Ok(())
 }

@@ -32,9 +32,9 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         }
         crate::terminal::print(&if form == "json" { to_json(&value) + "\n" } else { to_yaml(&value) })?;
     } else {
-        println!("Client Version: keelctl {client}");
+        crate::say!("Client Version: keelctl {client}");
         if let Some(server) = &server {
-            println!("Server Version: {} (keelson {})", server.git_version, server.keelson_version);
+            crate::say!("Server Version: {} (keelson {})", server.git_version, server.keelson_version);
         }
     }
     failed.map_or(Ok(()), Err)

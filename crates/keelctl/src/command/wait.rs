@@ -141,12 +141,12 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             }
         };
         match done {
-            Ok(()) => println!("{} condition met", target.display()),
+            Ok(()) => crate::say!("{} condition met", target.display()),
             Err(problem) => failed.push(problem),
         }
     }
     let Some(last) = failed.pop() else { return Ok(()) };
-    failed.iter().for_each(|problem| eprintln!("{}", error::text(problem)));
+    failed.iter().for_each(|problem| crate::complain!("{}", error::text(problem)));
     Err(last)
 }
 

@@ -26,10 +26,10 @@ pub fn run(name: &str) -> Result<()> {
         .output()
         .with_context(|| format!("running {}", program.display()))?;
     let text = String::from_utf8(output.stdout)?;
-    print!("{text}");
+    testkit::say!("{}", text.trim_end());
     ensure!(output.status.success(), "{}: {}", program.display(), output.status);
     let rows = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
-    print!("\n{}", table(&rows));
+    testkit::say!("\n{}", table(&rows).trim_end());
     Ok(())
 }
 

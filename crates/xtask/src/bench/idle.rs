@@ -39,7 +39,7 @@ pub fn run(cluster: &Cluster, time: Duration) -> Result<()> {
         look(cluster, time, pods, &mut table)?;
     }
     keelctl.run(&["delete", "deployment", "bench-idle"])?;
-    println!("\n{table}");
+    testkit::say!("\n{table}");
     Ok(())
 }
 
@@ -57,7 +57,7 @@ fn look(cluster: &Cluster, time: Duration, pods: usize, table: &mut String) -> R
     for (name, pids) in &processes {
         let memory = pids.iter().filter_map(|pid| pss_kib(*pid)).sum::<f64>() / 1024.0;
         let cpu = (ticks(pids) - before[name]) / TICKS / time.as_secs_f64() * 100.0;
-        println!(
+        testkit::say!(
             "{}",
             json!({"bench": "idle", "process": name, "count": pids.len(), "pods": pods, "pss_mib": memory, "cpu_percent": cpu})
         );
@@ -82,7 +82,7 @@ fn look(cluster: &Cluster, time: Duration, pods: usize, table: &mut String) -> R
 /// One figure that a goal speaks of.
 fn goal(table: &mut String, what: &str, pods: usize, value: f64, at_most: f64) -> Result<()> {
     let met = value <= at_most;
-    println!(
+    testkit::say!(
         "{}",
         json!({"bench": "idle", "goal": what, "pods": pods, "value": value, "at_most": at_most, "met": met})
     );

@@ -44,7 +44,7 @@ pub fn run(cluster: &Cluster, sizes: &[usize]) -> Result<()> {
             1 => (ready.0 / floor.sequential, ONE_AT_MOST),
             _ => (all_ready / floor.parallel, ALL_AT_MOST),
         };
-        println!(
+        testkit::say!(
             "{}",
             json!({
                 "bench": "podstart", "pods": pods,
@@ -68,7 +68,7 @@ pub fn run(cluster: &Cluster, sizes: &[usize]) -> Result<()> {
         )?;
     }
     keelctl.run(&["delete", "namespace", NAMESPACE, "--wait=false"])?;
-    println!(
+    testkit::say!(
         "\n{table}seconds; p50 and p99 from a pod's first sight in the API, `all` from before the command that made them;\n\
          floor: as many containers by containerd's API and by runc alone; ratio: one pod's p50 to the sequential floor,\n\
          all of several to the parallel one"
