@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod process;
 pub mod serve;
 pub mod shutdown;
+pub mod tasks;
 pub mod tls;
 pub mod version;
 

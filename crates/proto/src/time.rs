@@ -108,7 +108,7 @@ impl MicroTime {
     /// The system clock's reading, cut to microseconds.
     pub fn from_system(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanos = since.subsec_nanos() / 1000 * 1000;
+        let nanos = since.subsec_micros() * 1000;
         Self { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: nanos as i32 }
     }
 

@@ -123,18 +123,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::select! {
         () = proxy.run(changes, listed) => Ok(()),
         () = shutdown.drain.cancelled() => Ok(()),
-        error = failure(&mut tasks) => Err(RunError::Task(error)),
+        error = daemon::tasks::failure(&mut tasks) => Err(RunError::Task(error)),
     }
-}
-
-/// Returns when one of the tasks panicked.
-async fn failure(tasks: &mut JoinSet<()>) -> tokio::task::JoinError {
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            return error;
-        }
-    }
-    std::future::pending().await
 }
 
 async fn cleanup(kernel: &Nft) -> Result<(), KernelError> {

@@ -110,18 +110,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tokio::select! {
         () = scheduling.run(changes, questions, ready) => Ok(()),
         result = election => result,
-        error = failure(&mut tasks) => Err(RunError::Task(error)),
+        error = daemon::tasks::failure(&mut tasks) => Err(RunError::Task(error)),
     }
-}
-
-/// Returns when one of the tasks panicked; one that ended by itself (the port, at shutdown) is none.
-async fn failure(tasks: &mut JoinSet<()>) -> tokio::task::JoinError {
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            return error;
-        }
-    }
-    std::future::pending().await
 }
 
 /// Serves the port in a task.

@@ -1,10 +1,10 @@
 //! Builds the daemons and the command line.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The folder of a profile's programs.
 pub fn programs(profile: &str) -> Result<PathBuf> {
@@ -25,4 +25,20 @@ pub fn build(profile: &str) -> Result<PathBuf> {
         bail!("cargo build: {status}");
     }
     programs(profile)
+}
+
+/// Builds a program of `tests/` as the daemons are built for a user, and tells where it lies. This crate does not depend on
+/// them, since building them needs tools that `cargo xtask up` installs.
+pub fn tool(package: &str, program: &str) -> Result<PathBuf> {
+    let mut cargo = workspace::cargo();
+    cargo.current_dir(workspace::root()?).args(["build", "--locked", "--quiet", "--release", "--package", package]);
+    workspace::run_shown(&mut cargo)?;
+    Ok(programs("release")?.join(program))
+}
+
+/// Runs a program of `tests/` and gives its standard output.
+pub fn output_of(program: &mut Command) -> Result<String> {
+    let output = program.stderr(Stdio::inherit()).output().with_context(|| format!("running {program:?}"))?;
+    ensure!(output.status.success(), "{program:?}: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,33 +1,17 @@
-//! Benches of one daemon's core alone: programs of `tests/bench`, built as the daemons are and run. They need no cluster; this
-//! crate does not depend on them, since building daemons needs tools that `cargo xtask up` installs.
+//! Benches of one daemon's core alone: programs of `tests/bench`. They need no cluster.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use serde_json::Value;
 
-use crate::workspace;
+use crate::build;
 
 /// Builds and runs `keelson-bench-NAME`; shows its JSON lines, and after them the same as a table.
 pub fn run(name: &str) -> Result<()> {
-    let mut cargo = workspace::cargo();
-    cargo.current_dir(workspace::root()?).args([
-        "build",
-        "--locked",
-        "--quiet",
-        "--release",
-        "--package",
-        "test-bench",
-    ]);
-    workspace::run_shown(&mut cargo)?;
-    let program = crate::build::programs("release")?.join(format!("keelson-bench-{name}"));
-    let output = Command::new(&program)
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("running {}", program.display()))?;
-    let text = String::from_utf8(output.stdout)?;
+    let program = build::tool("test-bench", &format!("keelson-bench-{name}"))?;
+    let text = build::output_of(&mut Command::new(program))?;
     testkit::say!("{}", text.trim_end());
-    ensure!(output.status.success(), "{}: {}", program.display(), output.status);
     let rows = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     testkit::say!("\n{}", table(&rows).trim_end());
     Ok(())

@@ -1,7 +1,7 @@
 //! What containerd and runc need for the same containers, without any of our daemons.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use testkit::cluster::Cluster;
 use testkit::image::{BUSYBOX, HELLO};
 use testkit::layout::NodeLayout;
 
-use crate::workspace;
+use crate::build;
 
 /// What the containers run, here and in the pods: it waits, and ends when it is asked to.
 pub const COMMAND: [&str; 3] = ["sh", "-c", "trap exit TERM; sleep 3600 & wait"];
@@ -31,7 +31,7 @@ pub struct Floor {
 /// Measures `count` containers.
 pub fn measure(cluster: &Cluster, count: usize) -> Result<Floor> {
     let files = cluster.layout().node(cluster.settings.first_node());
-    let program = build()?;
+    let program = build::tool("test-floor", "keelson-bench-floor")?;
     let sequential = by_containerd(&program, &files, count, 1)?;
     let mut floor = Floor { sequential, parallel: sequential, best: 1, runc: by_runc(cluster, count)? };
     for at_once in [2, 4, 8].into_iter().filter(|at_once| *at_once <= count) {
@@ -43,31 +43,13 @@ pub fn measure(cluster: &Cluster, count: usize) -> Result<Floor> {
     Ok(floor)
 }
 
-/// The program of `tests/floor`, built as the daemons were; it is not part of a cluster.
-fn build() -> Result<PathBuf> {
-    let mut cargo = workspace::cargo();
-    cargo.current_dir(workspace::root()?).args([
-        "build",
-        "--locked",
-        "--quiet",
-        "--release",
-        "--package",
-        "test-floor",
-    ]);
-    workspace::run_shown(&mut cargo)?;
-    Ok(crate::build::programs("release")?.join("keelson-bench-floor"))
-}
-
 fn by_containerd(program: &Path, files: &NodeLayout, count: usize, at_once: usize) -> Result<f64> {
-    let output = Command::new(program)
-        .arg("--socket")
-        .arg(files.containerd_socket())
+    let mut floor = Command::new(program);
+    floor.arg("--socket").arg(files.containerd_socket());
+    floor
         .args(["--image", HELLO, "--count", &count.to_string(), "--at-once", &at_once.to_string(), "--"])
-        .args(COMMAND)
-        .stderr(Stdio::inherit())
-        .output()?;
-    ensure!(output.status.success(), "{}: {}", program.display(), output.status);
-    let told: Value = serde_json::from_slice(&output.stdout)?;
+        .args(COMMAND);
+    let told: Value = serde_json::from_str(&build::output_of(&mut floor)?)?;
     told["seconds"].as_f64().context("the floor tells no seconds")
 }
 
