@@ -9,6 +9,8 @@ use client::{Client, Error};
 use futures::stream::{self, StreamExt};
 use proto::core::v1::Node;
 use proto::dynamic::{DynObject, KindInfo};
+use proto::meta::v1::ObjectMeta;
+use proto::time::Time;
 
 use crate::view::View;
 use crate::write::{Note, Verb, Write};
@@ -154,15 +156,7 @@ impl Executor {
             Some(left) => left,
             None => return,
         };
-        let meta = object.metadata_mut();
-        if meta.deletion_timestamp.is_none() {
-            // Gone at once; its last state is marked until the watch takes it out. The answer has the revision of the
-            // deletion: where the watch has brought that already, nothing is marked, or the mark would stay for ever.
-            meta.deletion_timestamp = Some(crate::run::now());
-            let seen: i64 = seen.metadata().resource_version.parse().unwrap_or(0);
-            let left: i64 = meta.resource_version.parse().unwrap_or(0);
-            meta.resource_version = left.max(seen.saturating_add(1)).to_string();
-        }
+        mark(object.metadata_mut(), seen.metadata(), crate::run::now());
         self.view.observe(&*object);
     }
 
@@ -174,5 +168,74 @@ impl Executor {
         let Note { component, involved, kind, reason, message } = note;
         let message = message.replace(placeholder, value);
         self.recorder.speaking_as(component).note(involved, kind, reason, message);
+    }
+}
+
+/// Marks what a deletion answered with, unless it is marked (and waits for its grace or its finalizers).
+fn mark(left: &mut ObjectMeta, seen: &ObjectMeta, now: Time) {
+    if left.deletion_timestamp.is_some() {
+        return;
+    }
+    // Gone at once; its last state is marked until the watch takes it out. The answer has the revision of the
+    // deletion: where the watch has brought that already, nothing is marked, or the mark would stay for ever.
+    left.deletion_timestamp = Some(now);
+    let revision = |meta: &ObjectMeta| meta.resource_version.parse().unwrap_or(0_i64);
+    left.resource_version = revision(left).max(revision(seen).saturating_add(1)).to_string();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use client::informer::Store;
+    use proto::core::v1::ConfigMap;
+
+    use super::*;
+
+    fn at(revision: &str) -> ConfigMap {
+        let metadata = ObjectMeta {
+            namespace: "n".into(),
+            name: "a".into(),
+            resource_version: revision.into(),
+            ..ObjectMeta::default()
+        };
+        ConfigMap { metadata, ..ConfigMap::default() }
+    }
+
+    /// What a plan sees after a deletion's answer came, with the watch's news before or after it.
+    fn seen_as_going(store: &Store<ConfigMap>, answer: &str) -> Option<bool> {
+        let mut left = at(answer);
+        mark(&mut left.metadata, &at("5").metadata, Time::from_system(UNIX_EPOCH));
+        store.observe(left);
+        store.get("n", "a").map(|object| object.metadata.deletion_timestamp.is_some())
+    }
+
+    #[test]
+    fn what_is_deleted_is_seen_as_going_until_the_watch_takes_it_out() {
+        // "5": a server that answers with the state before the deletion.
+        for answer in ["8", "5", ""] {
+            let store = Store::new();
+            store.put(at("5"));
+            assert_eq!(seen_as_going(&store, answer), Some(true), "{answer}");
+            store.remove(at("8"));
+            assert!(store.get("n", "a").is_none(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_deletion_that_the_watch_told_first_leaves_no_mark() {
+        let store = Store::new();
+        store.put(at("5"));
+        store.remove(at("8"));
+        assert_eq!(seen_as_going(&store, "8"), None);
+    }
+
+    #[test]
+    fn what_waits_for_its_finalizers_is_taken_as_the_server_says() {
+        let mut left = at("8").metadata;
+        left.deletion_timestamp = Some(Time::from_system(UNIX_EPOCH + Duration::from_secs(7)));
+        let before = left.clone();
+        mark(&mut left, &at("5").metadata, Time::from_system(UNIX_EPOCH));
+        assert_eq!(left, before);
     }
 }

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use parking_lot::{Mutex, RwLock};
 use proto::core::v1::Pod;
 use sys::cgroup::Cgroups;
+use tokio::sync::Semaphore;
 
 use crate::cluster::Cluster;
 use crate::dns;
@@ -22,6 +23,9 @@ use crate::paths::Paths;
 use crate::record;
 use crate::resources::{self, Qos};
 use crate::runtime::Containerd;
+
+/// Containers started at once for each processor: measured by `cargo xtask bench podstart`.
+const STARTS_PER_PROCESSOR: usize = 2;
 
 /// Settings that pods depend on.
 #[derive(Clone, Debug)]
@@ -99,6 +103,9 @@ pub struct Node {
     /// Memory in bytes and CPU in thousandths that pods may use.
     pub allocatable: BTreeMap<String, i64>,
     pub memory_bytes: i64,
+    /// Containers that are made and started at once: more would only take the processors from each other, and the first
+    /// of many pods would be ready as late as the last.
+    pub starts: Semaphore,
     network: RwLock<Option<Arc<PodNetwork>>>,
     /// What each burstable pod on the node asks of the CPU, by uid; None until the records were looked at.
     burstable: Mutex<Option<BTreeMap<String, i64>>>,
@@ -130,6 +137,7 @@ impl Node {
             own: Own::detect(),
             allocatable: parts.allocatable,
             memory_bytes: parts.memory_bytes,
+            starts: Semaphore::new(STARTS_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)),
             network: RwLock::new(None),
             burstable: Mutex::new(None),
         }

@@ -184,6 +184,7 @@ impl Starter<'_> {
     /// Makes the container and lets it run.
     async fn begin(&self, image: &Image, spec: &serde_json::Value, streams: Streams) -> Result<(), StartError> {
         let containerd = &self.node.containerd;
+        let _turn = self.node.starts.acquire().await;
         let new = NewContainer { id: &self.run.id, image, labels: self.labels(), spec, streams };
         let created = containerd.create_container(&new).await;
         self.event(false, "Created", "Container created");

@@ -17,7 +17,8 @@ pub struct Need {
     package: &'static str,
 }
 
-const fn need(program: &'static str, package: &'static str) -> Need {
+/// A program by its name, and its package.
+pub const fn need(program: &'static str, package: &'static str) -> Need {
     Need { program, package }
 }
 

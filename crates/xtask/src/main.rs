@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod cgroup2;
 mod down;
 mod fetch;
 mod fresh;
@@ -36,6 +37,8 @@ enum Command {
     Status(status::Options),
     /// Install what the tests need and run all of them.
     Test(test::Options),
+    /// Check requests and limits on cgroup version 2, in a virtual machine with Debian's kernel.
+    TestCgroup2(cgroup2::Options),
     /// Run `up` on a fresh Debian in a folder: packages are really missing, and apt really installs them.
     TestFresh(fresh::Options),
     /// Throw damaged input at every parser of outside bytes, for long.
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Down(options) => down::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Test(options) => test::run(&options),
+        Command::TestCgroup2(options) => cgroup2::run(&options),
         Command::TestFresh(options) => fresh::run(&options),
         Command::Fuzz(options) => test::fuzz(&options),
         Command::Bench(options) => bench::run(&options),

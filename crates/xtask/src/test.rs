@@ -50,7 +50,7 @@ pub struct Options {
 /// What `fuzz` may be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct FuzzOptions {
-    /// How many damaged inputs each target gets; `cargo xtask test` gives them some hundreds.
+    /// How many damaged inputs each target gets; `cargo xtask test` gives them 200 to 4,000.
     #[arg(long, default_value_t = 200_000)]
     cases: u32,
     /// Only targets whose name contains this; of those within a crate (the store's), whose name begins with it.

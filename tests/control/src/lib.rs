@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // test support
 
+use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -197,12 +198,18 @@ pub fn free_port() -> u16 {
 
 /// Waits until `look` finds what it looks for.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    eventually_or(what, async || look().await.ok_or("nothing of it")).await
+}
+
+/// Waits until `look` finds what it looks for. Its error is what it sees instead: the failure tells what was seen last.
+pub async fn eventually_or<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
     let begin = Instant::now();
     loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(begin.elapsed() < LIMIT, "it does not come to be that {what}");
+        let seen = match look().await {
+            Ok(found) => return found,
+            Err(seen) => seen,
+        };
+        assert!(begin.elapsed() < LIMIT, "it does not come to be that {what}; seen last: {seen:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -14,6 +14,13 @@ fn config_map(name: &str, value: &str) -> ConfigMap {
     object
 }
 
+/// An object of a revision, which is its value too.
+fn at(name: &str, revision: i64) -> ConfigMap {
+    let mut object = config_map(name, &revision.to_string());
+    object.metadata.resource_version = revision.to_string();
+    object
+}
+
 struct Followed {
     store: Store<ConfigMap>,
     log: Arc<Mutex<Vec<String>>>,
@@ -159,31 +166,21 @@ fn overtaken_answers_do_not_turn_the_store_back() {
 #[test]
 fn own_writes_are_seen_at_once_and_do_not_bring_back_the_dead() {
     let store = Store::new();
-    let at = |name: &str, revision: &str| {
-        let mut object = config_map(name, revision);
-        object.metadata.resource_version = revision.into();
-        object
-    };
-    store.put(at("a", "5"));
-    store.observe(at("b", "7"));
+    store.put(at("a", 5));
+    store.observe(at("b", 7));
     assert!(store.get("n", "b").is_some());
     assert_eq!(store.revision(), 5, "the watch resumes from what it has seen");
-    assert!(store.put(at("b", "7")).is_some(), "the watch's event still tells the handlers");
-    store.remove(at("b", "8"));
-    store.observe(at("b", "7"));
+    assert!(store.put(at("b", 7)).is_some(), "the watch's event still tells the handlers");
+    store.remove(at("b", 8));
+    store.observe(at("b", 7));
     assert!(store.get("n", "b").is_none());
-    store.observe(at("a", "4"));
+    store.observe(at("a", 4));
     assert_eq!(store.get("n", "a").expect("there").data["value"], "5");
 }
 
 #[test]
 fn own_writes_are_told_once_and_from_what_was_told_before() {
     let store = Store::new();
-    let at = |name: &str, revision: i64| {
-        let mut object = config_map(name, &revision.to_string());
-        object.metadata.resource_version = revision.to_string();
-        object
-    };
     let told = |change: &Change<ConfigMap>| {
         let value = |object: &Option<Arc<ConfigMap>>| object.as_ref().map(|object| object.data["value"].clone());
         (value(&change.old).unwrap_or_default(), value(&change.new).unwrap_or_default())
@@ -210,11 +207,6 @@ fn own_writes_are_told_once_and_from_what_was_told_before() {
 #[test]
 fn list_does_not_undo_own_writes_unless_the_server_was_restored() {
     let store = Store::new();
-    let at = |name: &str, revision: i64| {
-        let mut object = config_map(name, &revision.to_string());
-        object.metadata.resource_version = revision.to_string();
-        object
-    };
     let names = |store: &Store<ConfigMap>| -> Vec<String> {
         store.list().iter().map(|object| format!("{} {}", object.metadata.name, object.data["value"])).collect()
     };

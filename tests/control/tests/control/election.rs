@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::apps::v1::Deployment;
 use proto::coordination::v1::Lease;
 use proto::core::v1::Pod;
-use test_control::{Cluster, eventually};
+use test_control::{Cluster, eventually, eventually_or};
 
 use crate::objects::*;
 
@@ -60,9 +60,9 @@ async fn second_scheduler_goes_on_where_the_first_died() {
     add_node(&admin, "n").await;
     let placed = async |name: &str| {
         eventually("there is an account", async || admin.api().create(&pod(name)).await.ok()).await;
-        eventually(&format!("{name} is placed"), async || {
+        eventually_or(&format!("{name} is placed"), async || {
             let pod = admin.api::<Pod>().get(NS, name).await.unwrap();
-            (pod.spec.node_name == "n").then_some(())
+            if pod.spec.node_name == "n" { Ok(()) } else { Err((pod.spec.node_name, pod.status.conditions)) }
         })
         .await;
     };

@@ -4,7 +4,7 @@ use client::Patch;
 use proto::core::v1::{Endpoints, Pod, Service, ServicePort};
 use proto::discovery::v1::EndpointSlice;
 use serde_json::json;
-use test_control::{Cluster, eventually};
+use test_control::{Cluster, eventually, eventually_or};
 
 use crate::objects::*;
 
@@ -20,8 +20,8 @@ async fn set_ready(admin: &client::Client, name: &str, ip: &str, ready: bool) {
 /// Ready and unready addresses, as the Endpoints have them and as the slices have them, once they agree with `expect`.
 async fn are(admin: &client::Client, expect: (&[&str], &[&str])) {
     let expect = [expect.0, expect.1].map(|all| all.iter().map(|ip| (*ip).to_owned()).collect::<Vec<_>>());
-    eventually(&format!("ready and unready are {expect:?}"), async || {
-        let whole = admin.api::<Endpoints>().get_opt(NS, "web").await.unwrap()?;
+    eventually_or(&format!("ready and unready are {expect:?}"), async || {
+        let whole = admin.api::<Endpoints>().get_opt(NS, "web").await.unwrap().unwrap_or_default();
         let addresses = |which: fn(&proto::core::v1::EndpointSubset) -> &Vec<proto::core::v1::EndpointAddress>| {
             whole.subsets.iter().flat_map(|subset| which(subset).iter().map(|address| address.ip.clone())).collect()
         };
@@ -36,7 +36,7 @@ async fn are(admin: &client::Client, expect: (&[&str], &[&str])) {
             new[usize::from(endpoint.conditions.ready != Some(true))].extend(endpoint.addresses.clone());
         }
         new.iter_mut().for_each(|all| all.sort());
-        (old == expect && new == expect).then_some(())
+        if old == expect && new == expect { Ok(()) } else { Err((old, new)) }
     })
     .await;
 }

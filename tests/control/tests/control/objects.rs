@@ -8,7 +8,7 @@ use proto::apps::v1::{Deployment, ReplicaSet};
 use proto::core::v1::{ConfigMap, Container, Namespace, Node, NodeCondition, Pod};
 use proto::meta::v1::LabelSelector;
 use serde_json::{Value, json};
-use test_control::eventually;
+use test_control::{eventually, eventually_or};
 
 pub const NS: &str = "default";
 
@@ -77,8 +77,10 @@ pub async fn list<T: Object>(admin: &Client) -> Vec<T> {
 
 /// Waits for this many objects, and gives them.
 pub async fn count<T: Object>(admin: &Client, wanted: usize) -> Vec<T> {
-    eventually(&format!("there are {wanted} {}s", T::KIND), async || {
-        Some(list::<T>(admin).await).filter(|all| all.len() == wanted)
+    eventually_or(&format!("there are {wanted} {}s", T::KIND), async || {
+        let all = list::<T>(admin).await;
+        let names = |all: &[T]| all.iter().map(|object| object.metadata().name.clone()).collect::<Vec<_>>();
+        if all.len() == wanted { Ok(all) } else { Err(names(&all)) }
     })
     .await
 }
