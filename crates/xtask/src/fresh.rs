@@ -107,7 +107,7 @@ impl Place {
         }
     }
 
-    /// Makes a minimal Debian that has not yet asked for lists of packages, as images of machines are shipped.
+    /// Makes a small Debian that has not yet asked for lists of packages, as images of machines are shipped.
     fn bootstrap(&self, mirror: &str) -> Result<()> {
         let log = self.0.join("debootstrap.log");
         let mut command = own_namespaces();

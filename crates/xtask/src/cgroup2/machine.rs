@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 
 /// Enough for the root file system, which lies in memory twice while it is unpacked, and for the pods.
 const MEMORY: &str = "4096M";
+/// Everything there is, but the register of the processor's own mends (IA32_ARCH_CAPABILITIES), which a nested hypervisor may
+/// show and not let us set.
+const CPU: &str = "max,arch-capabilities=off";
 /// Lines of the console that may wait for us.
 const LINES_MAX: usize = 1024;
 
@@ -47,7 +50,7 @@ fn command(kernel: &Path, initramfs: &Path) -> Command {
     // Dies with us, however we die.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    command.args(["-accel", "kvm", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY]);
+    command.args(["-accel", "kvm", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2", "-m", MEMORY]);
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"]);
     command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     // A panic ends the machine. Debian's default is version 2 alone; say so, whatever the default.
