@@ -30,7 +30,7 @@ pub enum Error {
     #[error("cannot read --resolv-conf {path}: {source}")]
     Read { path: String, source: std::io::Error },
     #[error("--resolv-conf {path}: {source}")]
-    Parse { path: String, source: NetError },
+    Parse { path: String, source: resolv_conf::ParseError },
     #[error("no resolver can be made: {0}")]
     Build(#[from] NetError),
 }
@@ -73,10 +73,11 @@ impl File {
     }
 
     fn resolver(&self, text: &[u8]) -> Result<Option<Arc<TokioResolver>>, Error> {
-        let (config, _) = hickory_resolver::system_conf::parse_resolv_conf(text)
+        let config = resolv_conf::Config::parse(text)
             .map_err(|source| Error::Parse { path: self.path.display().to_string(), source })?;
-        let servers: Vec<NameServerConfig> =
-            config.name_servers.into_iter().filter(|server| !self.ours.contains(&server.ip)).collect();
+        let addresses = config.nameservers.into_iter().map(IpAddr::from);
+        let servers: Vec<_> =
+            addresses.filter(|ip| !self.ours.contains(ip)).map(NameServerConfig::udp_and_tcp).collect();
         if servers.is_empty() {
             tracing::warn!(path = %self.path.display(), "no name server to forward to: names outside the cluster are refused");
             return Ok(None);
@@ -162,6 +163,17 @@ impl Forwarder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_without_name_servers_is_no_error() {
+        let path = std::env::temp_dir().join(format!("keelson-resolv-none-{}.conf", std::process::id()));
+        for text in ["", "search example.com\n"] {
+            std::fs::write(&path, text).expect("written");
+            let forwarder = Forwarder::from_resolv_conf(&path, &[]).expect("no error");
+            assert!(forwarder.resolver().is_none(), "{text:?}");
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn name_servers_are_read_again_when_they_change() {

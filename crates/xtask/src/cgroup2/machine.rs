@@ -11,15 +11,23 @@ use anyhow::{Context, Result, bail};
 
 /// Enough for the root file system, which lies in memory twice while it is unpacked, and for the pods.
 const MEMORY: &str = "4096M";
-/// Everything there is, but the register of the processor's own mends (IA32_ARCH_CAPABILITIES), which a nested hypervisor may
-/// show and not let us set.
-const CPU: &str = "max,arch-capabilities=off";
 /// Lines of the console that may wait for us.
 const LINES_MAX: usize = 1024;
 
+/// What boots, and on what.
+#[derive(Debug)]
+pub struct Boot<'a> {
+    /// The kernel's compressed image.
+    pub kernel: &'a Path,
+    /// The root file system, as the kernel unpacks it.
+    pub initramfs: &'a Path,
+    /// Whether the processor's virtualization runs it, and not qemu's own emulation.
+    pub kvm: bool,
+}
+
 /// Boots, gives every line of the console to `line`, and returns when the machine is off; kills it after `limit`.
-pub fn run(kernel: &Path, initramfs: &Path, limit: Duration, line: &mut dyn FnMut(&str)) -> Result<()> {
-    let mut machine = Running(command(kernel, initramfs).spawn().context("running qemu-system-x86_64")?);
+pub fn run(boot: &Boot<'_>, limit: Duration, line: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut machine = Running(command(boot).spawn().context("running qemu-system-x86_64")?);
     let output = machine.0.stdout.take().context("standard output is a pipe")?;
     let (sender, lines) = mpsc::sync_channel(LINES_MAX);
     let reader = thread::spawn(move || {
@@ -46,13 +54,14 @@ pub fn run(kernel: &Path, initramfs: &Path, limit: Duration, line: &mut dyn FnMu
     Ok(())
 }
 
-fn command(kernel: &Path, initramfs: &Path) -> Command {
+fn command(boot: &Boot<'_>) -> Command {
+    let accelerator = if boot.kvm { "kvm" } else { "tcg,thread=multi" };
     // Dies with us, however we die.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    command.args(["-accel", "kvm", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2", "-m", MEMORY]);
+    command.args(["-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", MEMORY]);
     command.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"]);
-    command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+    command.arg("-kernel").arg(boot.kernel).arg("-initrd").arg(boot.initramfs);
     // A panic ends the machine. Debian's default is version 2 alone; say so, whatever the default.
     command.args(["-append", "console=ttyS0 quiet panic=-1 cgroup_no_v1=all"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
