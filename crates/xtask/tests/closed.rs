@@ -1,7 +1,5 @@
 //! Commands whose reader went away (`cargo xtask status | head -1`).
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
-
 use std::process::Command;
 
 #[test]

@@ -1,22 +1,31 @@
 //! The checks: what pods ask for is what the kernel was told, what it enforces, and what goes away with them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use testkit::cluster::Cluster;
+use testkit::flags;
 use testkit::keelctl::Keelctl;
 use testkit::settings::Daemon;
 use testkit::wait;
 
+use super::inside;
 use super::report::Report;
 
 /// The pods.
 const PODS: &str = include_str!("pods.yaml");
 /// Where version 2 is mounted.
 const MOUNT: &str = "/sys/fs/cgroup";
+/// The group below which the kubelet keeps its pods, from the mount: what it is given as --cgroup-root. All groups here are
+/// named from there.
+static ROOT: LazyLock<String> = LazyLock::new(|| {
+    let settings = inside::settings();
+    flags::cgroup_root(&settings, settings.first_node())
+});
 /// How long a step may take on a machine that is emulated on a busy one.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -128,7 +137,7 @@ fn enforced(keelctl: &Keelctl, report: &mut Report) {
         let group = pod.group(Some("main"))?;
         let pid = read(&group, "cgroup.procs")?;
         let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).context("reading the process's groups")?;
-        ensure!(groups.trim() == format!("0::/{group}"), "it is in {groups}");
+        ensure!(groups.trim() == format!("0::{}/{group}", *ROOT), "it is in {groups}");
         Ok(())
     });
     report.check("a container's process is in the container's group", members);
@@ -216,9 +225,13 @@ fn removed(keelctl: &Keelctl, report: &mut Report) {
 fn mounted() -> Result<()> {
     let mounts = fs::read_to_string("/proc/mounts").context("reading /proc/mounts")?;
     ensure!(!mounts.lines().any(|line| line.split(' ').nth(2) == Some("cgroup")), "version 1 is mounted");
-    let controllers = read("", "cgroup.controllers")?;
+    let controllers =
+        fs::read_to_string(Path::new(MOUNT).join("cgroup.controllers")).context("reading the controllers")?;
     for wanted in ["cpu", "memory", "pids"] {
-        ensure!(controllers.split(' ').any(|controller| controller == wanted), "{wanted} is not in {controllers:?}");
+        ensure!(
+            controllers.split_whitespace().any(|controller| controller == wanted),
+            "{wanted} is not in {controllers:?}"
+        );
     }
     Ok(())
 }
@@ -285,8 +298,12 @@ fn equal(group: &str, file: &str, values: &[&str]) -> Result<()> {
     Ok(())
 }
 
+fn folder(group: &str) -> PathBuf {
+    PathBuf::from(format!("{MOUNT}{}/{group}", *ROOT))
+}
+
 fn read(group: &str, file: &str) -> Result<String> {
-    let path = Path::new(MOUNT).join(group).join(file);
+    let path = folder(group).join(file);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     Ok(text.trim_end().to_owned())
 }
@@ -297,12 +314,12 @@ fn keyed(text: &str, key: &str) -> Result<u64> {
     Ok(line.with_context(|| format!("no {key} in {text:?}"))?.parse()?)
 }
 
-/// Every group below one, sorted, by its path from the mount.
+/// Every group below one, sorted.
 fn groups_below(group: &str) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![group.to_owned()];
     while let Some(folder) = folders.pop() {
-        let path = Path::new(MOUNT).join(&folder);
+        let path = self::folder(&folder);
         for entry in fs::read_dir(&path).with_context(|| format!("reading {}", path.display()))? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {

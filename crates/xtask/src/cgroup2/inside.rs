@@ -22,8 +22,7 @@ const LOG_LINES: usize = 15;
 /// Makes every check and prints the report; the caller reads it from the console.
 pub fn run() -> Result<()> {
     let mut report = Report::default();
-    let node = Node { name: "cgroup2".to_owned(), address: IpAddr::V4(ADDRESS), network: None };
-    let cluster = Cluster::new(Settings::new(PathBuf::from(STATE), PathBuf::from(PROGRAMS), node));
+    let cluster = Cluster::new(settings());
     let started = start(&cluster, &report);
     let runs = started.is_ok();
     report.check("a cluster starts on cgroup version 2", started);
@@ -35,6 +34,12 @@ pub fn run() -> Result<()> {
     }
     report.end();
     Ok(())
+}
+
+/// The machine's cluster: one node.
+pub fn settings() -> Settings {
+    let node = Node { name: "cgroup2".to_owned(), address: IpAddr::V4(ADDRESS), network: None };
+    Settings::new(PathBuf::from(STATE), PathBuf::from(PROGRAMS), node)
 }
 
 fn start(cluster: &Cluster, report: &Report) -> Result<()> {
