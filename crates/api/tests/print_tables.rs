@@ -13,7 +13,7 @@ fn facts() -> PathBuf {
 /// Group and plural of a kind, from the recorded resource list.
 fn resource(api_version: &str, kind: &str) -> (String, String) {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let rows = std::fs::read_to_string(facts().join("resources.tsv")).unwrap();
+    let rows = std::fs::read_to_string(facts().join("resources.tsv")).expect("the facts lie beside the checkout");
     let row = rows
         .lines()
         .map(|line| line.split('\t').collect::<Vec<_>>())

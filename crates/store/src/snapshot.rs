@@ -66,9 +66,12 @@ impl Taken {
     }
 }
 
+/// Versions with their keys.
+type Rows = Vec<(Box<[u8]>, Version)>;
+
 impl Blocks {
     /// The next bytes of the stream; none at its end.
-    pub fn next(&mut self) -> io::Result<Option<Bytes>> {
+    pub fn next_bytes(&mut self) -> io::Result<Option<Bytes>> {
         let mut out = Vec::new();
         match self.stage {
             Stage::Head => {
@@ -79,7 +82,7 @@ impl Blocks {
                 let (rows, view) = self.walk();
                 if rows.is_empty() && self.after.is_none() {
                     self.stage = Stage::End;
-                    return self.next();
+                    return self.next_bytes();
                 }
                 self.encode(rows, &view, &mut out)?;
                 if self.after.is_none() {
@@ -95,7 +98,7 @@ impl Blocks {
         Ok(Some(out.into()))
     }
 
-    fn walk(&mut self) -> (Vec<(Box<[u8]>, Version)>, View) {
+    fn walk(&mut self) -> (Rows, View) {
         let held = self.taken.shared.held.read();
         let mut rows = Vec::new();
         let mut last = None;
@@ -108,7 +111,7 @@ impl Blocks {
         (rows, held.engine.view())
     }
 
-    fn encode(&self, rows: Vec<(Box<[u8]>, Version)>, view: &View, out: &mut Vec<u8>) -> io::Result<()> {
+    fn encode(&self, rows: Rows, view: &View, out: &mut Vec<u8>) -> io::Result<()> {
         let mut block = Vec::new();
         for (key, version) in rows {
             if block.is_empty() {
@@ -187,18 +190,18 @@ fn write_checkpoint(state: &State, writer: &Writer, position: Position) -> io::R
 fn fill(file: &dyn File, writer: &mut Writer) -> io::Result<State> {
     let damaged = || io::Error::from(EngineError::Snapshot("a block is damaged or missing"));
     let mut blocks = BlockFile { file, offset: 0, size: file.size()? };
-    let first = blocks.next()?.ok_or_else(damaged)?;
+    let first = blocks.next_block()?.ok_or_else(damaged)?;
     let head = pb::CheckpointHead::decode(&*first).map_err(io::Error::other)?;
     let (mut state, _) = checkpoint::state(head).ok_or_else(damaged)?;
     loop {
-        let block = blocks.next()?.ok_or_else(damaged)?;
+        let block = blocks.next_block()?.ok_or_else(damaged)?;
         if block.is_empty() {
             return Ok(state);
         }
         let (_, mut reader) = Reader::new(&block, 0, 0).ok_or_else(damaged)?;
         writer.begin(state.applied)?;
         while !reader.is_empty() {
-            let (effect, value) = reader.next().ok_or_else(damaged)?;
+            let (effect, value) = reader.next_effect().ok_or_else(damaged)?;
             if let Effect::Version { key, mut version } = effect {
                 version.loc = writer.put(key, &version, value);
                 state.index.insert(key, version);
@@ -217,7 +220,7 @@ struct BlockFile<'a> {
 
 impl BlockFile<'_> {
     /// The next block's payload; none where it is not whole.
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn next_block(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut header = [0; 8];
         if self.file.read_at(self.offset, &mut header)? < header.len() {
             return Ok(None);

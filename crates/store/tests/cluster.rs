@@ -1,5 +1,7 @@
 //! Three members in a simulated world, one of them cut off: it comes back through a snapshot, and all agree.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -123,7 +125,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         file.set_size(0).unwrap();
         let mut blocks = taken.blocks();
         let mut offset = 0;
-        while let Some(bytes) = blocks.next().unwrap() {
+        while let Some(bytes) = blocks.next_bytes().unwrap() {
             file.write_at(offset, &bytes).unwrap();
             offset += bytes.len() as u64;
         }

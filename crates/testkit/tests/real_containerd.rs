@@ -14,7 +14,7 @@ fn cluster(dir: &std::path::Path) -> Cluster {
     let missing = packages::missing(&[packages::RUN]);
     assert!(missing.is_empty(), "install {}", missing.join(", "));
     let node = Node { name: "one".to_owned(), address: Ipv4Addr::LOCALHOST.into(), network: None };
-    Cluster::new(Settings::new(dir.canonicalize().unwrap(), "/nowhere".into(), node))
+    Cluster::new(Settings::new(dir.canonicalize().expect("it was just made"), "/nowhere".into(), node))
 }
 
 #[test]

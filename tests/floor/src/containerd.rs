@@ -60,7 +60,7 @@ impl Containerd {
         let target = found.into_inner().image.and_then(|image| image.target).context("the image points at nothing")?;
         let mut document = self.blob(&target.digest).await?;
         if let Some(digest) = document.pointer("/manifests/0/digest").and_then(Value::as_str) {
-            document = self.blob(&digest.to_owned()).await?;
+            document = self.blob(digest).await?;
         }
         let config = document.pointer("/config/digest").and_then(Value::as_str).context("a manifest has a config")?;
         let config = self.blob(config).await?;

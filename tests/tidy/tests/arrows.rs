@@ -1,5 +1,7 @@
 //! Dependencies point one way: proto <- api <- client <- daemons; daemon <- daemons. docs/ARCHITECTURE.md draws it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! systemd accepts the units in deploy/, and each has its config file.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

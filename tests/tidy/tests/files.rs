@@ -1,5 +1,7 @@
 //! How files are named and what they may hold.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

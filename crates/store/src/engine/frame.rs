@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next effect and, for a version, its value; none at the end or where the bytes make no sense.
-    pub fn next(&mut self) -> Option<(Effect<'a>, &'a [u8])> {
+    pub fn next_effect(&mut self) -> Option<(Effect<'a>, &'a [u8])> {
         let tag = self.rest.try_get_u8().ok()?;
         let effect = match tag {
             1 | 2 => return self.version(tag == Tag::Moved as u8),

@@ -266,7 +266,10 @@ fn written(writer: &mut Writer) -> io::Result<()> {
 }
 
 fn copy(result: &io::Result<()>) -> io::Result<()> {
-    result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), crate::report(error)))
+    match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), crate::report(error))),
+    }
 }
 
 impl Worker for Maintainer {

@@ -305,7 +305,7 @@ fn replay_segment(
         let senseless = || EngineError::Senseless { path: engine.path(number), offset: at as u64 };
         let (applied, mut reader) = frame::Reader::new(payload, number, base as u64).ok_or_else(senseless)?;
         while !reader.is_empty() {
-            let (effect, _) = reader.next().ok_or_else(senseless)?;
+            let (effect, _) = reader.next_effect().ok_or_else(senseless)?;
             state.restore(effect);
         }
         state.applied = state.applied.max(applied);

@@ -17,6 +17,9 @@ enum End<'a> {
     Open,
 }
 
+/// Where an ordered map begins and ends to be looked through.
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
 impl<'a> Interval<'a> {
     /// `range_end` empty: the key alone; one zero byte: everything from the key on; else [key, range_end).
     pub fn new(key: &'a [u8], range_end: &'a [u8]) -> Self {
@@ -41,7 +44,7 @@ impl<'a> Interval<'a> {
     }
 
     /// Bounds for an ordered map; none for an empty range.
-    pub fn bounds(&self) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+    pub fn bounds(&self) -> Option<Bounds<'a>> {
         let start = Bound::Included(self.start);
         match self.end {
             End::Single => Some((start, Bound::Included(self.start))),

@@ -316,7 +316,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 return Ok(());
             }
             let mut blocks = taken.blocks();
-            while let Some(mut bytes) = blocks.next()? {
+            while let Some(mut bytes) = blocks.next_bytes()? {
                 while !bytes.is_empty() {
                     let piece = bytes.split_to(bytes.len().min(SNAPSHOT_CHUNK_BYTES));
                     let chunk = pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Data(piece)) };

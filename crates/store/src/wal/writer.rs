@@ -115,6 +115,7 @@ impl Writer {
     }
 
     /// Does what can be done again from its beginning, until there is room for it.
+    #[expect(clippy::disallowed_methods, reason = "the writer has a thread of its own")]
     fn insist(&mut self, mut work: impl FnMut(&mut Self) -> io::Result<()>) -> io::Result<()> {
         loop {
             let result = work(self);

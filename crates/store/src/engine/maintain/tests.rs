@@ -48,7 +48,7 @@ fn receive(env: &Env, from: &Arc<Shared>, name: &str) -> SnapshotMeta {
     let file = env.disk.open(name, true).expect("a file");
     let mut blocks = taken.blocks();
     let mut offset = 0;
-    while let Some(bytes) = blocks.next().expect("a block") {
+    while let Some(bytes) = blocks.next_bytes().expect("a block") {
         file.write_at(offset, &bytes).expect("room");
         offset += bytes.len() as u64;
     }
