@@ -9,6 +9,7 @@ pub mod patch;
 pub mod print;
 pub mod quantity;
 pub mod resource;
+pub mod scheduling;
 pub mod selector;
 pub mod status;
 pub mod time;

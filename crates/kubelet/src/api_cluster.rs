@@ -1,5 +1,6 @@
 //! The API server as the pods' workers see it: over the client, with local copies where it pays.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use client::informer::Store;
 use client::recorder::Recorder;
 use client::{Client, DeleteParams};
 use proto::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use proto::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
+use proto::core::v1::{ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
 
 use crate::cluster::{Cluster, Error, Event, Token, TokenFor};
 use crate::time;
@@ -45,6 +46,11 @@ impl Cluster for ApiCluster {
 
     async fn volume(&self, name: &str) -> Result<PersistentVolume, Error> {
         self.client.api::<PersistentVolume>().get("", name).await.map_err(error("persistentvolume", name))
+    }
+
+    async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
+        let node = self.client.api::<Node>().get("", name).await.map_err(error("node", name))?;
+        Ok(node.metadata.labels)
     }
 
     async fn token(&self, pod: &Pod, wanted: &TokenFor) -> Result<Token, Error> {

@@ -1,5 +1,6 @@
 //! What the kubelet asks of the API server. A trait, so that tests run without one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,6 +49,8 @@ pub trait Cluster: Send + Sync {
     async fn secret(&self, namespace: &str, name: &str) -> Result<Secret, Error>;
     async fn claim(&self, namespace: &str, name: &str) -> Result<PersistentVolumeClaim, Error>;
     async fn volume(&self, name: &str) -> Result<PersistentVolume, Error>;
+    /// The labels that a node has now.
+    async fn node_labels(&self, name: &str) -> Result<BTreeMap<String, String>, Error>;
     async fn token(&self, pod: &Pod, wanted: &TokenFor) -> Result<Token, Error>;
     /// The services whose variables a pod of the namespace gets, the API server's own included.
     async fn services(&self, namespace: &str) -> Vec<Arc<Service>>;

@@ -49,6 +49,9 @@ pub struct Config {
     /// The most pods that the node takes.
     #[arg(long, default_value_t = 110, help_heading = "Node")]
     pub max_pods: u32,
+    /// Sysctls that pods may set although they can harm others; `*` at the end stands for anything.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", help_heading = "Node")]
+    pub allowed_unsafe_sysctls: Vec<String>,
 
     /// containerd's socket.
     #[arg(long, default_value = "unix:///run/containerd/containerd.sock", help_heading = "Runtime")]

@@ -4,6 +4,7 @@
 //! do, does it through [`start`], [`stop`], [`sandbox`] and [`volume`], and has [`status_writer`] tell the API. Only
 //! [`runtime`] talks to containerd.
 
+pub mod admission;
 pub mod api_cluster;
 pub mod cluster;
 pub mod config;

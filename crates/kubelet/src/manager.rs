@@ -10,9 +10,10 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{self, Rejection};
 use crate::node_context::Node;
 use crate::observed::ObservedPod;
-use crate::pod::DesiredPod;
+use crate::pod::{DesiredPod, Ending, EndingCause};
 use crate::record;
 use crate::runtime::container::label;
 use crate::runtime::events::TaskEvent;
@@ -22,6 +23,8 @@ use crate::worker::{self, Look, MESSAGES_MAX, Message, Owners, Worker};
 const RELIST: Duration = Duration::from_secs(60);
 /// The pause after a look that failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the API server may take to say which labels the node has.
+const LABELS_WAIT: Duration = Duration::from_secs(2);
 /// The pause before a worker that failed is replaced.
 const REVIVAL: Duration = Duration::from_secs(1);
 
@@ -42,7 +45,16 @@ pub struct Handle {
     pub pod: Arc<Pod>,
     /// The object is gone from the API.
     gone: bool,
+    /// The node did not take it.
+    rejected: bool,
     tx: mpsc::Sender<Message>,
+}
+
+impl Handle {
+    /// Whether what the pod asks for is taken.
+    fn counts(&self) -> bool {
+        !self.gone && !self.rejected && !matches!(self.pod.status.phase.as_str(), "Succeeded" | "Failed")
+    }
 }
 
 /// Who serves logs and streams looks pods up here: uid -> worker.
@@ -137,7 +149,8 @@ impl Manager {
     fn spawn(&mut self, desired: DesiredPod, observed: ObservedPod, inherits: bool) {
         let (tx, rx) = mpsc::channel(MESSAGES_MAX);
         let uid = desired.uid().to_owned();
-        let handle = Handle { pod: desired.pod.clone(), gone: desired.gone, tx };
+        let rejected = matches!(&desired.ending, Some(Ending { cause: EndingCause::Rejected { .. }, .. }));
+        let handle = Handle { pod: desired.pod.clone(), gone: desired.gone, rejected, tx };
         self.handles.write().insert(uid.clone(), handle);
         let worker = Worker::new(self.node.clone(), self.owners.clone(), desired, observed, rx, inherits);
         let task = self.workers.spawn(worker.run());
@@ -204,11 +217,42 @@ impl Manager {
         if over && pod.metadata.deletion_timestamp.is_none() {
             return; // It ended before this kubelet's time.
         }
-        let mut desired = DesiredPod::new(pod.clone());
-        desired.update(pod, crate::time::now());
         // A folder without a record: what a kubelet before this one began is not known.
         let inherits = self.node.paths.pod(&uid).dir.exists();
-        self.spawn(desired, ObservedPod::default(), inherits);
+        let now = crate::time::now();
+        let (mut desired, mut observed) = (DesiredPod::new(pod.clone()), ObservedPod::default());
+        if !inherits && let Err(Rejection { reason, message }) = self.admit(&pod).await {
+            tracing::info!(pod = desired.key(), reason, message, "the pod is rejected");
+            let cause = EndingCause::Rejected { reason, message };
+            desired.ending = Some(Ending { since: now, grace_seconds: 0, cause });
+            observed.started_at = Some(now);
+        }
+        desired.update(pod, now);
+        self.spawn(desired, observed, inherits);
+    }
+
+    /// Whether the node takes a pod that it does not have yet.
+    async fn admit(&self, pod: &Pod) -> Result<(), Rejection> {
+        if pod.metadata.deletion_timestamp.is_some() {
+            return Ok(()); // It is only cleaned up.
+        }
+        let others: Vec<Arc<Pod>> = {
+            let handles = self.handles.read();
+            handles.values().filter(|handle| handle.counts()).map(|handle| handle.pod.clone()).collect()
+        };
+        admission::check(pod, others.iter().map(|other| &**other), &self.node.offer)?;
+        if admission::is_choosy(pod) {
+            let labels = tokio::time::timeout(LABELS_WAIT, self.node.cluster.node_labels(&self.node.name)).await;
+            // Where nobody knows, the scheduler's word counts.
+            if let Ok(Ok(labels)) = labels {
+                return admission::check_labels(pod, &self.node.name, &labels);
+            }
+            tracing::warn!(
+                pod = pod.metadata.name,
+                "the node's labels are not known; the pod's wishes are not looked at"
+            );
+        }
+        Ok(())
     }
 
     async fn tell(&self, uid: &str, message: Message) {

@@ -11,6 +11,7 @@ use proto::core::v1::Pod;
 use sys::cgroup::Cgroups;
 use tokio::sync::Semaphore;
 
+use crate::admission::Offer;
 use crate::cluster::Cluster;
 use crate::dns;
 use crate::images::Images;
@@ -100,8 +101,8 @@ pub struct Node {
     pub cgroups: Cgroups,
     pub cluster: Arc<dyn Cluster>,
     pub own: Own,
-    /// Memory in bytes and CPU in thousandths that pods may use.
-    pub allocatable: BTreeMap<String, i64>,
+    /// What pods may have of the node.
+    pub offer: Offer,
     pub memory_bytes: i64,
     /// Containers that are made and started at once: more would only take the processors from each other, and the first
     /// of many pods would be ready as late as the last.
@@ -119,7 +120,7 @@ pub struct Parts {
     pub settings: Settings,
     pub containerd: Containerd,
     pub cluster: Arc<dyn Cluster>,
-    pub allocatable: BTreeMap<String, i64>,
+    pub offer: Offer,
     pub memory_bytes: i64,
 }
 
@@ -135,7 +136,7 @@ impl Node {
             cgroups: Cgroups::detect(),
             cluster: parts.cluster,
             own: Own::detect(),
-            allocatable: parts.allocatable,
+            offer: parts.offer,
             memory_bytes: parts.memory_bytes,
             starts: Semaphore::new(STARTS_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)),
             network: RwLock::new(None),
@@ -153,7 +154,7 @@ impl Node {
             false => known.remove(&pod.metadata.uid),
         };
         let sum = known.values().fold(0_i64, |sum, cpu| sum.saturating_add(*cpu));
-        let amount = |name: &str| self.allocatable.get(name).copied();
+        let amount = |name: &str| self.offer.allocatable.get(name).copied();
         for (group, limits) in resources::qos_tree(&self.settings.cgroup_root, amount("cpu"), amount("memory"), sum) {
             self.cgroups.apply(&group, &limits)?;
         }
@@ -188,7 +189,7 @@ impl Node {
             node_name: self.name.clone(),
             host_ip: self.ip,
             pod_ip,
-            allocatable: self.allocatable.clone(),
+            allocatable: self.offer.allocatable.clone(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum EndingCause {
     Deleted,
     /// The node decided: reason and message of the pod's status.
     Stopped { reason: String, message: String },
+    /// The node did not take the pod: nothing of it ever ran.
+    Rejected { reason: String, message: String },
 }
 
 /// The wanted state of a pod.

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
+use crate::admission::Offer;
 use crate::api_cluster::ApiCluster;
 use crate::config::Config;
 use crate::manager::{Handles, Manager};
@@ -156,12 +157,16 @@ fn node(config: &Config, wanted: &Wanted, cluster: ApiCluster) -> Result<Node, R
         },
         containerd: Containerd::new(&config.socket(), &config.snapshotter),
         cluster: Arc::new(cluster),
-        allocatable: [
-            ("cpu".to_owned(), amount("cpu").map_or(0, |amount| amount.milli())),
-            ("memory".to_owned(), amount("memory").map_or(0, |amount| amount.value())),
-            ("ephemeral-storage".to_owned(), amount("ephemeral-storage").map_or(0, |amount| amount.value())),
-        ]
-        .into(),
+        offer: Offer {
+            allocatable: [
+                ("cpu".to_owned(), amount("cpu").map_or(0, |amount| amount.milli())),
+                ("memory".to_owned(), amount("memory").map_or(0, |amount| amount.value())),
+                ("ephemeral-storage".to_owned(), amount("ephemeral-storage").map_or(0, |amount| amount.value())),
+            ]
+            .into(),
+            pods_max: config.max_pods.into(),
+            unsafe_sysctls: config.allowed_unsafe_sysctls.clone(),
+        },
         memory_bytes: (wanted.facts.memory_kib * 1024).try_into().unwrap_or(i64::MAX),
     }))
 }

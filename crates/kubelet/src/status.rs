@@ -19,6 +19,9 @@ const RUNTIME: &str = "containerd://";
 /// others wrote, are kept from it.
 pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, host: IpAddr, now: Nanos) -> PodStatus {
     let pod = &*desired.pod;
+    if let Some(EndingCause::Rejected { reason, message }) = desired.ending.as_ref().map(|ending| &ending.cause) {
+        return rejected(pod, observed, reason, message);
+    }
     let view = View { desired, pod, observed };
     let phase = view.phase();
     let mut status = PodStatus {
@@ -50,6 +53,19 @@ pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, 
     }
     status.conditions = conditions(&view, phase, &status, before, now);
     status
+}
+
+/// Of a pod that the node did not take nothing is told but why.
+fn rejected(pod: &Pod, observed: &ObservedPod, reason: &str, message: &str) -> PodStatus {
+    PodStatus {
+        observed_generation: pod.metadata.generation,
+        phase: Phase::Failed.name().into(),
+        reason: reason.into(),
+        message: message.into(),
+        start_time: observed.started_at.map(time::to_meta),
+        qos_class: crate::resources::qos(pod).name().into(),
+        ..PodStatus::default()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,11 +259,13 @@ type Verdict = (bool, String, String);
 fn conditions(view: &View<'_>, phase: Phase, status: &PodStatus, before: &PodStatus, now: Nanos) -> Vec<PodCondition> {
     let ready_to_start = view.observed.is_sandbox_ready() && view.observed.volumes == Volumes::Ready;
     let containers = containers_ready(view, phase, status);
-    let ours: [(&str, Verdict); 4] = [
+    let ours: [(&str, Verdict); 5] = [
         ("PodReadyToStartContainers", (ready_to_start, String::new(), String::new())),
         ("Initialized", initialized(view, phase, status)),
         ("Ready", ready(view.pod, before, &containers)),
         ("ContainersReady", containers),
+        // It has come to this node, whoever wrote so: also a pod whose `nodeName` its author set.
+        ("PodScheduled", (true, String::new(), String::new())),
     ];
     let mut conditions: Vec<PodCondition> = ours
         .iter()
@@ -268,16 +286,8 @@ fn conditions(view: &View<'_>, phase: Phase, status: &PodStatus, before: &PodSta
             }
         })
         .collect();
-    for other in &before.conditions {
-        if ours.iter().all(|(kind, _)| *kind != other.r#type) {
-            let mut other = other.clone();
-            // The kubelet saw the generation that the scheduler decided for.
-            if other.r#type == "PodScheduled" {
-                other.observed_generation = view.pod.metadata.generation;
-            }
-            conditions.push(other);
-        }
-    }
+    let foreign = |other: &&PodCondition| ours.iter().all(|(kind, _)| *kind != other.r#type);
+    conditions.extend(before.conditions.iter().filter(foreign).cloned());
     conditions
 }
 

@@ -52,11 +52,11 @@ fn observed(containers: &[(&str, State)]) -> ObservedPod {
     }
 }
 
-/// "Phase Type=Status(Reason: message) ..."
+/// "Phase Type=Status(Reason) ...", without PodScheduled, which is the same for every pod on a node.
 fn told(desired: &DesiredPod, observed: &ObservedPod) -> String {
     let status = status(desired, observed, &PodStatus::default(), "192.0.2.1".parse().unwrap(), 9 * SECOND);
     let mut out = status.phase;
-    for one in &status.conditions {
+    for one in status.conditions.iter().filter(|one| one.r#type != "PodScheduled") {
         let short = match one.r#type.as_str() {
             "PodReadyToStartContainers" => "Start",
             other => other,
@@ -182,12 +182,20 @@ fn a_condition_keeps_its_time_and_foreign_ones_stay() {
     let host = "192.0.2.1".parse().unwrap();
     let mut before = status(&pod, &observed(&[("c", run("c"))]), &PodStatus::default(), host, 3 * SECOND);
     before.conditions.push(PodCondition {
-        r#type: "PodScheduled".into(),
+        r#type: "example.com/gate".into(),
         status: "True".into(),
         ..PodCondition::default()
     });
     let after = status(&pod, &observed(&[("c", run("c"))]), &before, host, 8 * SECOND);
     assert_eq!(after.conditions[2].last_transition_time.seconds, 3);
-    assert_eq!(after.conditions[4].r#type, "PodScheduled");
-    assert_eq!(after.conditions[4].observed_generation, 1);
+    assert_eq!((after.conditions.len(), after.conditions[5].r#type.as_str()), (6, "example.com/gate"));
+}
+
+#[test]
+fn a_pod_whose_author_chose_the_node_is_scheduled_too() {
+    let pod = desired("Always", &[], &["c"]);
+    let host = "192.0.2.1".parse().unwrap();
+    let shown = status(&pod, &observed(&[("c", run("c"))]), &PodStatus::default(), host, SECOND);
+    let scheduled = shown.conditions.iter().find(|condition| condition.r#type == "PodScheduled").unwrap();
+    assert_eq!((scheduled.status.as_str(), scheduled.observed_generation), ("True", 1));
 }

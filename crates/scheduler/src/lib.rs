@@ -15,13 +15,13 @@ pub mod pod;
 pub mod preempt;
 pub mod queue;
 pub mod reason;
-pub mod resource;
 pub mod run;
 pub mod score;
-pub mod selector;
 pub mod simulate;
 pub mod snapshot;
 pub mod state;
+
+pub use api::scheduling::{resource, selector};
 
 #[cfg(test)]
 mod testing;

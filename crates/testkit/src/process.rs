@@ -207,11 +207,13 @@ pub struct Stat {
     pub cpu_ticks: f64,
     start_ticks: u64,
     state: char,
+    threads: usize,
 }
 
 impl Stat {
+    /// Whether nothing of it runs: its first thread may end before the others, which hold its files and ports till then.
     fn is_dead(self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 
@@ -232,6 +234,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
         cpu_ticks: fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         start_ticks: fields.get(19)?.parse().ok()?,
     })
 }
@@ -361,6 +364,18 @@ mod tests {
         assert!(!processes.stop("sleeper", GRACE).unwrap());
         assert!(real.is_alive());
         assert!(real.end(GRACE).unwrap());
+    }
+
+    #[test]
+    fn a_process_is_dead_when_its_last_thread_is() {
+        let row = |state: &str, threads: usize| {
+            let text = format!("7 (a ) b) {state} 1 7 7 0 -1 4 0 0 0 0 25 17 0 0 20 0 {threads} 0 4242 0 0");
+            parse_stat(&text).unwrap()
+        };
+        assert!(row("Z", 1).is_dead());
+        assert!(!row("Z", 2).is_dead(), "its other threads still hold its ports");
+        assert!(!row("S", 1).is_dead());
+        assert_eq!((row("S", 1).cpu_ticks, row("S", 1).start_ticks), (42.0, 4242));
     }
 
     #[test]

@@ -32,9 +32,15 @@ pub fn resize(terminal: &OwnedFd, columns: u16, rows: u16) -> io::Result<()> {
 }
 
 /// A command's program and arguments with a terminal as its standard streams, which is its controlling terminal too.
+///
+/// Ctrl-C reaches it even when this process was started to ignore it, as `nohup` and a script's `&` do: what is
+/// ignored is handed down, and a shell cannot trap it.
 pub fn on(theirs: OwnedFd, command: &Command) -> io::Result<Command> {
-    let mut wrapped = Command::new("setsid");
-    wrapped.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
+    let mut wrapped = Command::new("env");
+    wrapped
+        .args(["--default-signal=INT,QUIT", "setsid", "--ctty", "--wait"])
+        .arg(command.get_program())
+        .args(command.get_args());
     wrapped.stdin(theirs.try_clone()?).stdout(theirs.try_clone()?).stderr(theirs);
     Ok(wrapped)
 }

@@ -87,6 +87,9 @@ const RECORDED_REGISTRY: &str = "registry.example/";
 /// machine's `/etc/resolv.conf` says.
 pub const REGISTRY: &str = "127.0.0.1:9/";
 
+/// The node of the tests' cluster, for pods that were bound to a recorded one.
+const NODE: &str = "node-0";
+
 /// An event's kind of object, type and reason.
 pub type Told = (String, String, String);
 
@@ -102,6 +105,9 @@ impl Scenario {
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let file: Value = serde_json::from_str(&text.replace(RECORDED_REGISTRY, REGISTRY))?;
         let mut objects = list(&file["objects"]);
+        for node in objects.iter_mut().filter_map(|object| object.pointer_mut("/spec/nodeName")) {
+            *node = NODE.into();
+        }
         let mut actions = Vec::new();
         for action in list(&file["actions"]) {
             let at_s = action["at_s"].as_f64().context("an action has a time")?;

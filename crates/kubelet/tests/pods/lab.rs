@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use daemon::tls::Peer;
 use futures::FutureExt;
+use kubelet::admission::Offer;
 use kubelet::cluster::{Cluster, Error, Event, Token, TokenFor};
 use kubelet::logs;
 use kubelet::manager::{Handles, Manager, PodEvent};
@@ -164,6 +165,10 @@ impl Cluster for Map {
         Err(Error::NotFound(name.into()))
     }
 
+    async fn node_labels(&self, _: &str) -> Result<BTreeMap<String, String>, Error> {
+        Ok(BTreeMap::new())
+    }
+
     async fn token(&self, _: &Pod, wanted: &TokenFor) -> Result<Token, Error> {
         let mut state = self.state.lock().unwrap();
         state.tokens += 1;
@@ -299,7 +304,11 @@ impl Lab {
             },
             containerd: self.containerd.clone(),
             cluster: self.map.clone(),
-            allocatable: BTreeMap::new(),
+            offer: Offer {
+                allocatable: ["cpu", "memory", "ephemeral-storage"].map(|name| (name.to_owned(), i64::MAX)).into(),
+                pods_max: i64::MAX,
+                unsafe_sysctls: Vec::new(),
+            },
             memory_bytes: 1 << 30,
         }));
         kubelet::run_dir::mount(&node.paths).expect("needs root (CAP_SYS_ADMIN)");

@@ -54,6 +54,7 @@ pub const PODS: &[&str] = &[
     "pod-hostport-conflict",
     "pod-hostpath-missing",
     "pod-unschedulable-cpu",
+    "pod-rejected-by-node",
 ];
 
 /// Replayed, after the pods.
@@ -73,7 +74,6 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("pod-evict-api", "keelctl evicts the pods of a whole node only (drain), and other scenarios run on this one"),
     ("pod-evicted-emptydir-limit", "eviction by usage is not built yet (docs/open-work.md)"),
     ("pod-preemption", "recorded on a node with two CPUs; tests/e2e runs on whatever the machine has"),
-    ("pod-rejected-by-node", "admission on the node is not built yet (docs/open-work.md)"),
     ("pod-resize-inplace", "resizing in place is not built yet (docs/open-work.md)"),
 ];
 
