@@ -131,6 +131,8 @@ pub enum Command {
     Config(config::Args),
     /// Who am I, and what may I do
     Auth(auth::Args),
+    /// Look after the store: its members, their leader
+    Store(store::Args),
     /// Show the versions of keelctl and the server
     Version(version::Args),
     /// Write a shell's completion script
@@ -170,6 +172,7 @@ impl Command {
             Self::ApiVersions(args) => api_resources::versions(global, args).await,
             Self::Config(args) => config::run(global, args),
             Self::Auth(args) => auth::run(global, args).await,
+            Self::Store(args) => store::run(global, args).await,
             Self::Version(args) => version::run(global, args).await,
             Self::Completion(args) => completion::run(args),
         }

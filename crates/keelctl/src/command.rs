@@ -24,6 +24,7 @@ pub mod patch;
 pub mod port_forward;
 pub mod rollout;
 pub mod scale;
+pub mod store;
 pub mod target;
 pub mod top;
 pub mod version;
