@@ -1,10 +1,11 @@
-//! `cargo xtask bench podstart | idle | scheduler | proxy`: JSON lines and a table. The first two are measured on a running
-//! cluster (`cargo xtask up`), the others need none.
+//! `cargo xtask bench podstart | idle | scheduler | proxy | store`: JSON lines and a table. The first two are measured on a
+//! running cluster (`cargo xtask up`), the others need none.
 
 mod alone;
 mod floor;
 mod idle;
 mod podstart;
+mod store;
 mod watch;
 
 use std::path::PathBuf;
@@ -45,12 +46,17 @@ enum What {
     Scheduler,
     /// Seconds that the proxy's tables take through nft: all at once, at a restart, one change.
     Proxy,
+    /// The store beside an etcd: puts, gets, updates, leases, watchers; memory, restarts, pauses, failover.
+    Store(store::Options),
 }
 
 /// Runs the command.
 pub fn run(options: &Options) -> Result<()> {
     if let What::Scheduler = options.what {
         return alone::run("scheduler");
+    }
+    if let What::Store(options) = &options.what {
+        return store::run(options);
     }
     host::require_root()?;
     if let What::Proxy = options.what {
@@ -63,7 +69,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     match &options.what {
         What::Podstart { pods } => podstart::run(&cluster, pods),
-        What::Scheduler | What::Proxy => Ok(()),
+        What::Scheduler | What::Proxy | What::Store(_) => Ok(()),
         What::Idle { seconds } => idle::run(&cluster, Duration::from_secs(*seconds)),
     }
 }
