@@ -44,6 +44,24 @@ fn newest(records: &[u8]) -> Option<Record> {
     records.rsplit(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice(line).ok())
 }
 
+/// Whether a newer object says what a restarted kubelet must know. Most changes are echoes of the status that this kubelet
+/// wrote, and a file made anew for each is dear: a file system searches past the names that were removed of late.
+pub fn differs(old: &Pod, new: &Pod) -> bool {
+    let (mine, theirs) = (&old.metadata, &new.metadata);
+    old.spec != new.spec
+        || is_over(old) != is_over(new)
+        || mine.labels != theirs.labels
+        || mine.annotations != theirs.annotations
+        || mine.finalizers != theirs.finalizers
+        || mine.generation != theirs.generation
+        || mine.deletion_timestamp != theirs.deletion_timestamp
+        || mine.deletion_grace_period_seconds != theirs.deletion_grace_period_seconds
+}
+
+fn is_over(pod: &Pod) -> bool {
+    matches!(pod.status.phase.as_str(), "Succeeded" | "Failed")
+}
+
 /// Writes the object itself.
 pub fn save_object(paths: &PodPaths, pod: &Pod) -> io::Result<()> {
     fs::create_dir_all(&paths.dir)?;
@@ -84,6 +102,23 @@ mod tests {
     fn record(gone: bool) -> Vec<u8> {
         let record = Record { ending: None, gone, observed: ObservedPod::default() };
         serde_json::to_vec(&record).unwrap()
+    }
+
+    #[test]
+    fn an_echo_of_the_status_is_not_written() {
+        let old = Pod::default();
+        let mut new = old.clone();
+        new.status.phase = "Running".into();
+        new.metadata.resource_version = "7".into();
+        assert!(!differs(&old, &new));
+        new.status.phase = "Failed".into();
+        assert!(differs(&old, &new));
+        let mut new = old.clone();
+        new.metadata.labels.insert("a".into(), "b".into());
+        assert!(differs(&old, &new));
+        let mut new = old.clone();
+        new.spec.containers.push(Default::default());
+        assert!(differs(&old, &new));
     }
 
     #[test]

@@ -52,6 +52,19 @@ fn full_hostname(pod: &Pod, node: &Node) -> Option<String> {
     Some(format!("{}.{subdomain}.{}.svc.{domain}", hostname(pod, &node.name), pod.metadata.namespace))
 }
 
+/// The name that the pod's UTS namespace has.
+pub fn uts_name(pod: &Pod, node: &Node) -> String {
+    full_hostname(pod, node)
+        .filter(|_| pod.spec.set_hostname_as_fqdn == Some(true))
+        .unwrap_or_else(|| hostname(pod, &node.name))
+}
+
+/// Whether containers share a UTS namespace that is pinned. One container alone has its own: each pin is a mount, and
+/// whoever starts a container reads the whole table of mounts, several times.
+pub fn shares_uts(pod: &Pod) -> bool {
+    !pod.spec.host_network && pod.spec.containers.len() + pod.spec.init_containers.len() > 1
+}
+
 /// Makes the sandbox; what is there already is kept.
 pub async fn create(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<Option<Ipv4Addr>, Error> {
     let paths = node.paths.pod(&pod.metadata.uid);
@@ -79,14 +92,11 @@ async fn groups(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<(), Error> {
 async fn network(node: &Node, pod: &Pod, paths: &PodPaths) -> Result<Option<Ipv4Addr>, Error> {
     let host_network = pod.spec.host_network;
     let context = pod.spec.security_context.clone().unwrap_or_default();
-    let name = full_hostname(pod, node)
-        .filter(|_| pod.spec.set_hostname_as_fqdn == Some(true))
-        .unwrap_or_else(|| hostname(pod, &node.name));
     let what = Unshare {
         net: !host_network,
         ipc: !pod.spec.host_ipc,
-        uts: !host_network,
-        hostname: Some(name),
+        uts: shares_uts(pod),
+        hostname: Some(uts_name(pod, node)),
         sysctls: context.sysctls.iter().map(|sysctl| (sysctl.name.clone(), sysctl.value.clone())).collect(),
     };
     let (dir, runtime) = (paths.namespaces(), tokio::runtime::Handle::current());
@@ -125,8 +135,11 @@ fn files(node: &Node, pod: &Pod, paths: &PodPaths, ip: IpAddr) -> Result<(), Err
         false => crate::dns::hosts(ip, &name, full_hostname(pod, node).as_deref()),
     };
     write(&paths.hosts(), hosts + &crate::dns::aliases(pod))?;
-    if !pod.spec.host_ipc && sys::mount::below(&paths.shm())?.is_empty() {
-        sys::mount::tmpfs(&paths.shm(), Some(SHM_BYTES), 0o1777)?;
+    let shm = paths.shm();
+    io("make directory", &shm, fs::create_dir_all(&shm))?;
+    // The table of mounts is not asked: it is long where there are many pods.
+    if !pod.spec.host_ipc && !sys::mount::is_mount_point(&shm)? {
+        sys::mount::tmpfs(&shm, Some(SHM_BYTES), 0o1777)?;
     }
     Ok(())
 }

@@ -355,7 +355,7 @@ impl Starter<'_> {
         let privileged = identity::is_privileged(self.container);
         spec::Container {
             process,
-            hostname: None,
+            hostname: Some(crate::sandbox::uts_name(pod, self.node)),
             read_only_root: context.read_only_root_filesystem == Some(true),
             privileged,
             unmasked_proc: context.proc_mount.as_deref() == Some("Unmasked"),
@@ -363,7 +363,11 @@ impl Starter<'_> {
             pid: if spec.host_pid { Namespace::Host } else { Namespace::Own },
             network: if spec.host_network { Namespace::Host } else { pinned("net") },
             ipc: if spec.host_ipc { Namespace::Host } else { pinned("ipc") },
-            uts: if spec.host_network { Namespace::Host } else { pinned("uts") },
+            uts: match spec.host_network {
+                true => Namespace::Host,
+                false if crate::sandbox::shares_uts(pod) => pinned("uts"),
+                false => Namespace::Own,
+            },
             cgroup: format!("{group}/{}", self.run.id),
             cgroup_v2: v2,
             resources,

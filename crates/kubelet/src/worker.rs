@@ -244,7 +244,9 @@ impl Worker {
 
     fn desire(&mut self, pod: Arc<Pod>) {
         let paths = self.node.paths.pod(self.desired.uid());
-        if let Err(error) = record::save_object(&paths, &pod) {
+        if record::differs(&self.desired.pod, &pod)
+            && let Err(error) = record::save_object(&paths, &pod)
+        {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
         self.try_changed_images(&pod);
