@@ -5,8 +5,10 @@
 //! valid name. As with Go's flags, booleans take `--flag`, `--flag=true` and `--flag=false`.
 
 mod argv;
+mod duration;
 mod file;
 mod suggest;
+pub mod taken;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +16,8 @@ use std::process::ExitCode;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Command};
+
+pub use duration::{duration, seconds_of};
 
 /// A daemon's flags: a clap parser that flattens [`Common`].
 pub trait Flags: clap::Parser {

@@ -1,6 +1,7 @@
 //! resolv.conf and hosts of a pod. Pure, except for reading the host's resolv.conf.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use proto::core::v1::Pod;
 
@@ -22,9 +23,9 @@ pub struct Resolver {
 const SERVERS_MAX: usize = 3;
 const SEARCHES_MAX: usize = 32;
 
-/// The host's own resolver; empty where it has none.
-pub fn host() -> Resolver {
-    parse(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
+/// The host's own resolver, by its file; empty where it has none.
+pub fn host(file: &Path) -> Resolver {
+    parse(&std::fs::read_to_string(file).unwrap_or_default())
 }
 
 pub fn parse(text: &str) -> Resolver {

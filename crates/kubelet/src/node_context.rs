@@ -33,6 +33,8 @@ const STARTS_PER_PROCESSOR: usize = 2;
 pub struct Settings {
     pub dns: dns::Cluster,
     pub cluster_domain: String,
+    /// The machine's own resolver.
+    pub resolv_conf: PathBuf,
     pub cgroup_root: String,
     pub log_limits: logs::Limits,
     /// The program that is started as a log writer.

@@ -65,10 +65,16 @@ pub enum RunError {
     Network(#[from] crate::network::Error),
     #[error("cannot keep pods' pipes and secrets in memory")]
     RunDir(#[from] sys::Error),
+    #[error(transparent)]
+    Refused(#[from] crate::config::Refused),
 }
 
 /// Runs until `shutdown`.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    config.check(&std::fs::read_to_string("/proc/swaps").unwrap_or_default())?;
+    for line in config.taken.without_effect() {
+        tracing::info!("{line}");
+    }
     let kubeconfig = config.kubeconfig.clone().ok_or(RunError::NoKubeconfig)?;
     let client = Client::new(client::Config::from_kubeconfig(&kubeconfig)?.user_agent("keelson-kubelet"))?;
     let name = name(&config)?;
@@ -126,6 +132,7 @@ fn wanted(config: &Config, name: &str, address: IpAddr) -> Result<Wanted, RunErr
         port: config.port,
         facts: Facts::read(&config.root_dir),
         max_pods: config.max_pods,
+        reserved: config.reserved(),
         labels: config.node_labels.clone(),
         taints: taints
             .map(|text| taint(text).ok_or_else(|| RunError::Taint(text.clone())))
@@ -148,6 +155,7 @@ fn node(config: &Config, wanted: &Wanted, cluster: ApiCluster) -> Result<Node, R
         settings: Settings {
             dns: crate::dns::Cluster { servers: config.cluster_dns.clone(), domain: config.cluster_domain.clone() },
             cluster_domain: config.cluster_domain.clone(),
+            resolv_conf: config.resolv_conf.clone(),
             cgroup_root: config.cgroup_root.clone(),
             log_limits: crate::logs::Limits {
                 bytes_max: bytes_max.ok_or_else(|| RunError::LogSize(config.container_log_max_size.clone()))?,
@@ -257,7 +265,7 @@ async fn serve(
         let server = Server::new(health.clone(), metrics.clone()).open_metrics();
         tasks.spawn(server.serve(listener, shutdown.drain.clone()));
     }
-    let (Some(cert), Some(key)) = (&config.tls_cert_file, &config.tls_private_key_file) else {
+    let Some((cert, key)) = config.serving_files() else {
         tracing::warn!("no --tls-cert-file: logs, exec and port-forward are not served");
         return Ok(());
     };
@@ -265,7 +273,7 @@ async fn serve(
         Some(ca) => ClientCerts::Optional(ca.clone()),
         None => ClientCerts::Ignored,
     };
-    let identity = ServerIdentity::load(cert, key, clients)?;
+    let identity = ServerIdentity::load(&cert, &key, clients)?;
     let at = match config.address {
         IpAddr::V6(ip) => format!("[{ip}]:{}", config.port),
         IpAddr::V4(ip) => format!("{ip}:{}", config.port),

@@ -129,7 +129,8 @@ fn files(node: &Node, pod: &Pod, paths: &PodPaths, ip: IpAddr) -> Result<(), Err
     let name = hostname(pod, &node.name);
     let write = |path: &std::path::Path, text: String| io("write", path, fs::write(path, text));
     write(&paths.hostname(), format!("{name}\n"))?;
-    write(&paths.resolv_conf(), crate::dns::resolv_conf(pod, &node.settings.dns, &crate::dns::host()))?;
+    let host = crate::dns::host(&node.settings.resolv_conf);
+    write(&paths.resolv_conf(), crate::dns::resolv_conf(pod, &node.settings.dns, &host))?;
     let hosts = match pod.spec.host_network {
         true => fs::read_to_string("/etc/hosts").unwrap_or_default(),
         false => crate::dns::hosts(ip, &name, full_hostname(pod, node).as_deref()),

@@ -112,6 +112,9 @@ pub struct Taken {
     /// The API is spoken to by gRPC
     #[arg(long, value_name = "TYPE")]
     pub kube_api_content_type: Option<String>,
+    /// What upstream has behind gates is either done here or not
+    #[arg(long, value_delimiter = ',', value_parser = daemon::cli::taken::feature_gate, value_name = "NAME=true|false,...")]
+    pub feature_gates: Vec<String>,
 }
 
 /// Go's durations (`30s`, `1m30s`, `500ms`), or bare seconds.
@@ -236,6 +239,32 @@ winkernel: {enableDSR: false, networkName: \"\", sourceVip: \"\"}
         assert!(config.masquerade_all);
         assert_eq!(config.nftables_sync_period, Duration::from_secs(90));
         assert_eq!(config.healthz_bind_address, "0.0.0.0:10256", "empty is the default there");
+    }
+
+    /// As scripts start kube-proxy without a file.
+    const KUBE_PROXY: &str = "kube-proxy --kubeconfig=/etc/proxy.conf --hostname-override=Node-1 --cluster-cidr=10.244.0.0/16 \
+        --proxy-mode=nftables --detect-local-mode=ClusterCIDR --bind-address=0.0.0.0 --bind-address-hard-fail=false \
+        --healthz-bind-address=0.0.0.0:10256 --metrics-bind-address=127.0.0.1:10249 --iptables-masquerade-bit=14 \
+        --nodeport-addresses=primary --masquerade-all=false --config-sync-period=15m0s --conntrack-max-per-core=32768 \
+        --conntrack-min=131072 --conntrack-tcp-timeout-established=24h0m0s --conntrack-tcp-timeout-close-wait=1h0m0s \
+        --iptables-sync-period=30s --iptables-min-sync-period=1s --nftables-sync-period=30s --nftables-min-sync-period=1s \
+        --kube-api-qps=5 --kube-api-burst=10 --kube-api-content-type=application/vnd.kubernetes.protobuf \
+        --oom-score-adj=-998 --feature-gates=SomeGate=true --logging-format=json --v=2";
+
+    #[test]
+    fn kube_proxys_flags_start_this_proxy() {
+        let parse = |more: &str| {
+            let line = format!("{KUBE_PROXY} {more}");
+            daemon::cli::parse_from::<Config>(line.split_whitespace().map(Into::into).collect())
+        };
+        let config = parse("").unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((config.node_name().as_str(), config.cluster_cidr.len()), ("node-1", 1));
+        assert_eq!((config.nftables_sync_period, config.common.v), (Duration::from_secs(30), 2));
+        for wrong in ["--proxy-mode=iptables", "--proxy-mode=ipvs", "--detect-local-mode=NodeCIDR", "--feature-gates=x"]
+        {
+            let refused = parse(wrong).expect_err(wrong).to_string();
+            assert!(refused.contains(wrong.split('=').next().expect("a flag")), "{wrong}: {refused}");
+        }
     }
 
     #[test]

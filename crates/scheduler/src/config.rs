@@ -1,9 +1,13 @@
 //! Flags of `keelson-scheduler`, with upstream's names.
 
+pub mod taken;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+use taken::Taken;
 
 /// keelson-scheduler: finds a node for each pod, and says why where there is none.
 #[derive(Clone, Debug, Parser)]
@@ -48,13 +52,13 @@ pub struct Config {
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true, num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = "Leader election")]
     pub leader_elect: bool,
     /// Seconds that others wait for a leader that no longer renews (15s is accepted, too).
-    #[arg(long, default_value = "15s", value_parser = seconds, help_heading = "Leader election")]
+    #[arg(long, default_value = "15s", value_parser = daemon::cli::seconds_of, help_heading = "Leader election")]
     pub leader_elect_lease_duration: u64,
     /// Seconds that the leader tries to renew before it gives up.
-    #[arg(long, default_value = "10s", value_parser = seconds, help_heading = "Leader election")]
+    #[arg(long, default_value = "10s", value_parser = daemon::cli::seconds_of, help_heading = "Leader election")]
     pub leader_elect_renew_deadline: u64,
     /// Seconds between tries.
-    #[arg(long, default_value = "2s", value_parser = seconds, help_heading = "Leader election")]
+    #[arg(long, default_value = "2s", value_parser = daemon::cli::seconds_of, help_heading = "Leader election")]
     pub leader_elect_retry_period: u64,
     /// Name of the lease.
     #[arg(long, default_value = "kube-scheduler", help_heading = "Leader election")]
@@ -63,12 +67,8 @@ pub struct Config {
     #[arg(long, default_value = "kube-system", help_heading = "Leader election")]
     pub leader_elect_resource_namespace: String,
 
-    /// Taken for upstream's scripts: the kubeconfig above is used for everything.
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub authentication_kubeconfig: Option<PathBuf>,
-    /// Taken for upstream's scripts: the kubeconfig above is used for everything.
-    #[arg(long, value_name = "FILE", hide = true)]
-    pub authorization_kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub taken: Taken,
 
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -94,48 +94,5 @@ impl daemon::cli::Flags for Config {
     }
 }
 
-/// Whole seconds, as upstream writes them (15s, 1m0s) or bare.
-fn seconds(text: &str) -> Result<u64, String> {
-    let mut total: u64 = 0;
-    let mut number = String::new();
-    for c in text.chars() {
-        let unit = match c {
-            '0'..='9' => {
-                number.push(c);
-                continue;
-            }
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            _ => return Err(format!("{text} is not a duration such as 15s or 1m")),
-        };
-        add(&mut total, &number, unit).ok_or_else(|| format!("{text} is not a duration such as 15s"))?;
-        number.clear();
-    }
-    if !number.is_empty() {
-        add(&mut total, &number, 1).ok_or_else(|| format!("{text} is not a duration such as 15s"))?;
-    }
-    Ok(total)
-}
-
-fn add(total: &mut u64, number: &str, unit: u64) -> Option<()> {
-    *total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
-    Some(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_upstream_writes_them() {
-        assert_eq!([seconds("15s"), seconds("1m0s"), seconds("7")], [Ok(15), Ok(60), Ok(7)]);
-        assert!(seconds("15x").is_err() && seconds("18446744073709551615m").is_err());
-    }
-
-    #[test]
-    fn flags_are_consistent() {
-        use clap::CommandFactory;
-        Config::command().debug_assert();
-    }
-}
+mod tests;

@@ -62,6 +62,9 @@ pub enum RunError {
 
 /// Runs until `shutdown`, or until the lead is lost.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    for line in config.taken.without_effect() {
+        tracing::info!("{line}");
+    }
     let kubeconfig = config.kubeconfig.clone().ok_or(RunError::NoKubeconfig)?;
     let target = client::Config::from_kubeconfig(&kubeconfig)?.user_agent("keelson-scheduler");
     let servers = target.servers.clone();

@@ -17,7 +17,7 @@ const NESTING_MAX: usize = 4;
 const IGNORED: [&str; 2] = ["apiVersion", "kind"];
 
 /// How upstream's files and flags name the same setting, where not by the same words.
-const RENAMED: [(&str, &str); 13] = [
+const RENAMED: [(&str, &str); 20] = [
     ("authentication.x509.clientCAFile", "client-ca-file"),
     ("authentication.anonymous.enabled", "anonymous-auth"),
     ("authentication.webhook.enabled", "authentication-token-webhook"),
@@ -31,7 +31,16 @@ const RENAMED: [(&str, &str); 13] = [
     ("nftables.masqueradeAll", "masquerade-all"),
     ("logging.format", "logging-format"),
     ("logging.verbosity", "v"),
+    ("enableProfiling", "profiling"),
+    ("enableContentionProfiling", "contention-profiling"),
+    ("profiles.schedulerName", "scheduler-name"),
+    ("staticPodPath", "pod-manifest-path"),
+    ("serverTLSBootstrap", "rotate-server-certificates"),
+    ("eventRecordQPS", "event-qps"),
+    ("registryPullQPS", "registry-qps"),
 ];
+/// Maps whose flags compare: `memory.available: 100Mi` is `memory.available<100Mi`.
+const COMPARING: [&str; 2] = ["evictionHard", "evictionSoft"];
 /// Groups of upstream's files whose keys are flags that begin with other words, or with none.
 const PREFIXES: [(&str, &str); 3] =
     [("leaderElection.", "leader-elect-"), ("iptables.", "iptables-"), ("nftables.", "")];
@@ -69,8 +78,9 @@ pub fn arguments(
         if names.iter().any(|name| given(name)) {
             continue;
         }
-        let values =
-            values(&value).ok_or_else(|| bad(format!("key {key:?}: expected a value, a list or a flat map")))?;
+        let between = if COMPARING.contains(&key.as_str()) { '<' } else { '=' };
+        let values = values(&value, between)
+            .ok_or_else(|| bad(format!("key {key:?}: expected a value, a list or a flat map")))?;
         if matches!(arg.get_action(), ArgAction::Append) {
             arguments.extend(values.iter().map(|value| format!("--{long}={value}")));
         } else if !values.is_empty() {
@@ -104,6 +114,12 @@ fn collect<'a>(
         match (find(command, &path), value) {
             (None, Value::Mapping(map)) if !map.is_empty() && path.split('.').count() < NESTING_MAX => {
                 collect(command, &path, map, into)?;
+            }
+            // Upstream's scheduler has a list of profiles; where there is one, its keys are settings.
+            (None, Value::Sequence(mut list)) if list.len() == 1 && list[0].is_mapping() => {
+                if let Some(Value::Mapping(map)) = list.pop() {
+                    collect(command, &path, map, into)?;
+                }
             }
             (arg, value) => into.push(Setting { path, arg, value }),
         }
@@ -154,16 +170,26 @@ fn unknown(command: &Command, path: &Path, text: &str, key: &str) -> Error {
     }
 }
 
-/// A value as flag values; nothing for null. A map is `key=value` pairs; deeper nesting is refused.
-fn values(value: &Value) -> Option<Vec<String>> {
+/// A value as flag values; nothing for null. A map is `key=value` pairs; deeper nesting is refused, except for taints.
+fn values(value: &Value, between: char) -> Option<Vec<String>> {
     match value {
         Value::Null => Some(Vec::new()),
-        Value::Sequence(items) => items.iter().map(scalar).collect(),
+        Value::Sequence(items) => items.iter().map(|item| scalar(item).or_else(|| taint(item))).collect(),
         Value::Mapping(map) => {
-            map.iter().map(|(key, value)| Some(format!("{}={}", scalar(key)?, scalar(value)?))).collect()
+            map.iter().map(|(key, value)| Some(format!("{}{between}{}", scalar(key)?, scalar(value)?))).collect()
         }
         value => scalar(value).map(|value| vec![value]),
     }
+}
+
+/// `{key: a, value: b, effect: NoSchedule}` as flags have it: `a=b:NoSchedule`.
+fn taint(value: &Value) -> Option<String> {
+    let part = |name: &str| value.get(name).and_then(scalar);
+    let (key, effect) = (part("key")?, part("effect")?);
+    Some(match part("value").filter(|value| !value.is_empty()) {
+        Some(value) => format!("{key}={value}:{effect}"),
+        None => format!("{key}:{effect}"),
+    })
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -10,6 +10,7 @@ use proto::core::v1::{
 };
 
 use super::facts::Facts;
+use crate::config::reserved::Reserved;
 use crate::time::{self, Nanos};
 
 /// Memory that is kept from pods, as upstream's default eviction threshold.
@@ -23,6 +24,8 @@ pub struct Wanted {
     pub port: u16,
     pub facts: Facts,
     pub max_pods: u32,
+    /// What pods do not get.
+    pub reserved: Reserved,
     pub labels: Vec<String>,
     pub taints: Vec<Taint>,
     pub schedulable: bool,
@@ -94,22 +97,29 @@ impl Wanted {
     }
 
     pub fn capacity(&self) -> BTreeMap<String, Quantity> {
-        self.resources(self.facts.memory_kib, format!("{}Ki", self.facts.disk_kib))
+        let facts = &self.facts;
+        self.resources(facts.cpus.to_string(), format!("{}Ki", facts.memory_kib), format!("{}Ki", facts.disk_kib))
     }
 
-    /// What pods may use: a tenth of the disk and some memory are kept back.
+    /// What pods may use: a tenth of the disk, some memory, and what is reserved are kept back.
     pub fn allocatable(&self) -> BTreeMap<String, Quantity> {
-        let memory = self.facts.memory_kib.saturating_sub(MEMORY_RESERVED_KIB);
-        self.resources(memory, (self.facts.disk_kib * 1024 / 10 * 9).to_string())
+        let kept = self.reserved;
+        let cpu_m = (self.facts.cpus * 1000).saturating_sub(kept.cpu_m);
+        let memory = self.facts.memory_kib.saturating_sub(MEMORY_RESERVED_KIB) * 1024;
+        let memory = memory.saturating_sub(kept.memory_bytes);
+        let disk = (self.facts.disk_kib * 1024 / 10 * 9).saturating_sub(kept.disk_bytes);
+        let cpu = if cpu_m.is_multiple_of(1000) { (cpu_m / 1000).to_string() } else { format!("{cpu_m}m") };
+        let memory = if memory.is_multiple_of(1024) { format!("{}Ki", memory / 1024) } else { memory.to_string() };
+        self.resources(cpu, memory, disk.to_string())
     }
 
-    fn resources(&self, memory_kib: u64, disk: String) -> BTreeMap<String, Quantity> {
+    fn resources(&self, cpu: String, memory: String, disk: String) -> BTreeMap<String, Quantity> {
         [
-            ("cpu", self.facts.cpus.to_string()),
+            ("cpu", cpu),
             ("ephemeral-storage", disk),
             ("hugepages-1Gi", "0".into()),
             ("hugepages-2Mi", "0".into()),
-            ("memory", format!("{memory_kib}Ki")),
+            ("memory", memory),
             ("pods", self.max_pods.to_string()),
         ]
         .into_iter()
@@ -218,6 +228,7 @@ mod tests {
             port: 10250,
             facts: Facts { cpus: 2, memory_kib: 24_684_096, disk_kib: 264_212_084, ..Facts::default() },
             max_pods: 110,
+            reserved: Reserved::default(),
             labels: vec!["zone=a".into()],
             taints: Vec::new(),
             schedulable: true,
@@ -233,6 +244,22 @@ mod tests {
         assert_eq!(node.metadata.labels["zone"], "a");
         assert_eq!(wanted().allocatable()["memory"].string, "24581696Ki");
         assert_eq!(wanted().capacity()["ephemeral-storage"].string, "264212084Ki");
+    }
+
+    #[test]
+    fn pods_do_not_get_what_is_reserved() {
+        let reserved = |text: &str| Wanted { reserved: text.parse().unwrap(), ..wanted() }.allocatable();
+        let got = reserved("cpu=150m,memory=256Mi,ephemeral-storage=1Gi");
+        assert_eq!((got["cpu"].string.as_str(), got["memory"].string.as_str()), ("1850m", "24319552Ki"));
+        let disk = |list: &BTreeMap<String, Quantity>| list["ephemeral-storage"].amount().value();
+        assert_eq!(disk(&wanted().allocatable()) - disk(&got), 1 << 30);
+        assert_eq!(reserved("cpu=1")["cpu"].string, "1");
+        let all = reserved("cpu=100,memory=1Ti");
+        assert_eq!(
+            (all["cpu"].string.as_str(), all["memory"].string.as_str()),
+            ("0", "0Ki"),
+            "never less than nothing"
+        );
     }
 
     #[test]

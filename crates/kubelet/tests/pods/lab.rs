@@ -35,6 +35,8 @@ pub const IMAGE: &str = "lab.example/busybox:1";
 /// User "me", password "secret".
 const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
 const RANGE: &str = "10.77.0.0/24";
+/// The node's address, which is also the bridge's.
+pub const NODE_IP: &str = "10.77.0.1";
 const WAIT: Duration = Duration::from_secs(20);
 
 /// One lab at a time: they share the machine.
@@ -293,11 +295,12 @@ impl Lab {
     async fn start_kubelet(&self) {
         let node = Arc::new(Node::new(Parts {
             name: "lab".into(),
-            ip: "10.77.0.1".parse().unwrap(),
+            ip: NODE_IP.parse().unwrap(),
             paths: Paths { root: self.root.join("k"), logs: self.root.join("logs") },
             settings: Settings {
                 dns: Default::default(),
                 cluster_domain: "cluster.local".into(),
+                resolv_conf: "/etc/resolv.conf".into(),
                 cgroup_root: self.cgroup_root.clone(),
                 log_limits: logs::Limits { bytes_max: 10 << 20, files_max: 3 },
                 program: env!("CARGO_BIN_EXE_keelson-log-writer").into(),
