@@ -10,6 +10,7 @@ mod connection;
 mod grpc_health;
 mod reflection;
 mod router;
+mod together;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -54,6 +55,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Concurrent HTTP/2 streams on a connection.
     pub streams_max: u32,
+    /// Whether the calls of a connection run in its task and answer together: for servers whose calls are short or wait.
+    pub together: bool,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
     /// For an HTTP/1.1 request's head.
@@ -69,6 +72,7 @@ impl Default for Limits {
         Self {
             connections_max: 10_000,
             streams_max: 4_096,
+            together: false,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod compactor;
 pub mod config;
+mod consensus;
 pub mod engine;
 pub mod env;
 pub mod expiry;

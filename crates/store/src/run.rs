@@ -26,6 +26,7 @@ use tonic::service::Routes;
 
 use crate::compactor::Compactor;
 use crate::config::{self, Config, ConfigError, Ids};
+use crate::consensus::Consensus;
 use crate::engine::{EngineError, maintain, open};
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
@@ -49,6 +50,8 @@ const TEND_INTERVAL: Duration = Duration::from_secs(2);
 /// Room in a gRPC message beside the request itself.
 const MESSAGE_SLACK: usize = 512 << 10;
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Rest between two looks at consensus.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -211,7 +214,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         snapshot_entries: config.snapshot_count,
         log_entries_kept: Tuning::default().log_entries_kept.min(config.snapshot_count),
     };
-    let built = build(env, owner, limits, tuning, transport.clone(), Arc::new(transport.clone())).await?;
+    let consensus = Consensus::start().map_err(RunError::Worker)?;
+    let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
+    let built = consensus.run(async move { build(env, owner, limits, tuning, network, shared).await }).await?;
     let member = built.member.clone();
     for (id, peer) in member.standing().membership.nodes().filter(|(id, _)| **id != owner.member_id) {
         if let Err(error) = transport.connect(*id, &peer.peer_urls) {
@@ -226,8 +231,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     );
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(built.batching.run());
-    tasks.spawn(built.rounds.run());
+    tasks.spawn_on(built.batching.run(), consensus.handle());
+    tasks.spawn_on(built.rounds.run(), consensus.handle());
     tasks.spawn(built.expiry.run());
     tasks.spawn(tend_disk(member.clone()));
     tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
@@ -269,6 +274,8 @@ async fn fatal(member: Arc<Member>) -> String {
         if metrics.changed().await.is_err() {
             return "consensus has ended".to_owned();
         }
+        // They change with each entry.
+        tokio::time::sleep(LOOK_PAUSE).await;
     }
 }
 
@@ -360,7 +367,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
         async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
     });
     let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
-    let limits = ServeLimits { streams_max: config.max_concurrent_streams, ..Default::default() };
+    let limits = ServeLimits { streams_max: config.max_concurrent_streams, together: true, ..Default::default() };
     let probed = member.clone();
     let plain = Server::new(health.clone(), metrics.clone()).limits(limits).version(serve::http::VERSION).fallback_fn(
         move |request| {

@@ -35,6 +35,7 @@ pub async fn run(
         header_timeout: limits.header_timeout,
         handshake_timeout: limits.handshake_timeout,
         streams_max: limits.streams_max,
+        together: limits.together,
         drain: shutdown.clone(),
     });
     let mut reload = tokio::time::interval(limits.reload_interval);

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Connection;
 use super::router::Router;
+use super::together::{Holding, Running};
 use crate::tls::Peer;
 
 /// First byte of every TLS connection: a handshake record.
@@ -34,6 +35,7 @@ pub struct Context {
     pub header_timeout: Duration,
     pub handshake_timeout: Duration,
     pub streams_max: u32,
+    pub together: bool,
     pub drain: CancellationToken,
 }
 
@@ -79,7 +81,47 @@ where
         let router = router.clone();
         async move { router.answer(request).await }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    if context.together {
+        let mut running = Running::default();
+        let stream = Holding::new(stream);
+        let held = stream.held();
+        let builder = builder(running.executor(), &context);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                ended = std::future::poll_fn(|cx| running.poll(connection.as_mut(), &held, cx)) => return tell(&from, ended),
+                () = context.drain.cancelled(), if !draining => {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+    let builder = builder(TokioExecutor::new(), &context);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return tell(&from, ended),
+            () = context.drain.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn tell<E: std::fmt::Display>(from: &Connection, ended: Result<(), E>) {
+    if let Err(error) = ended {
+        tracing::debug!(remote = %from.remote, "connection ended: {error}");
+    }
+}
+
+fn builder<E>(executor: E, context: &Context) -> auto::Builder<E> {
+    let mut builder = auto::Builder::new(executor);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(context.header_timeout);
     builder
         .http2()
@@ -89,21 +131,5 @@ where
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
         .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let mut draining = false;
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(remote = %from.remote, "connection ended: {error}");
-                }
-                return;
-            }
-            () = context.drain.cancelled(), if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    }
+    builder
 }

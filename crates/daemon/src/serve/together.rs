@@ -1,0 +1,256 @@
+//! Calls of one connection in the connection's own task, and their answers in few writes.
+//!
+//! A call that has a task of its own wakes a thread for its answer, and each answer is a write to the socket: that costs more
+//! than a short call itself. Here all calls that are ready are polled in turn, and what they say leaves together. For
+//! servers whose calls are short or wait: a call that computes for long holds up the others of its connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that wait before they are written without waiting for more.
+const HELD_BYTES_MAX: usize = 64 << 10;
+/// Memory that an idle connection keeps for what waits.
+const HELD_BYTES_KEPT: usize = 16 << 10;
+
+type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where hyper leaves the calls that it accepts.
+#[derive(Clone, Default)]
+pub struct Calls {
+    accepted: Arc<Mutex<Vec<Call>>>,
+}
+
+impl<F> hyper::rt::Executor<F> for Calls
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, call: F) {
+        self.accepted.lock().push(Box::pin(call));
+    }
+}
+
+/// The calls under way.
+#[derive(Default)]
+pub struct Running {
+    calls: Calls,
+    running: FuturesUnordered<Call>,
+}
+
+impl Running {
+    pub fn executor(&self) -> Calls {
+        self.calls.clone()
+    }
+
+    /// Takes the calls that were accepted; whether there were any.
+    fn absorb(&mut self) -> bool {
+        let accepted = std::mem::take(&mut *self.calls.accepted.lock());
+        let any = !accepted.is_empty();
+        self.running.extend(accepted);
+        any
+    }
+
+    /// Polls what is ready; whether anything ended or came.
+    fn advance(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = self.absorb();
+        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
+            progress = true;
+            self.absorb();
+        }
+        progress
+    }
+
+    /// Polls a connection and its calls until nothing moves and nothing is held back.
+    pub fn poll<C: Future>(
+        &mut self,
+        mut connection: Pin<&mut C>,
+        held: &Held,
+        cx: &mut Context<'_>,
+    ) -> Poll<C::Output> {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            let progress = self.advance(cx);
+            // A connection that is polled writes what was held when it begins to read.
+            if !progress && !held.wants_writing() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+/// Whether a [`Holding`] has bytes that the socket would take.
+#[derive(Clone, Default)]
+pub struct Held {
+    bytes: Arc<AtomicBool>,
+    blocked: Arc<AtomicBool>,
+}
+
+impl Held {
+    fn wants_writing(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) && !self.blocked.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream that holds what is flushed until it is read from next, or until there is much of it.
+pub struct Holding<S> {
+    stream: S,
+    waiting: BytesMut,
+    held: Held,
+}
+
+impl<S: AsyncWrite + Unpin> Holding<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, waiting: BytesMut::new(), held: Held::default() }
+    }
+
+    pub fn held(&self) -> Held {
+        self.held.clone()
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    fn drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.waiting.is_empty() {
+            let written = match Pin::new(&mut self.stream).poll_write(cx, &self.waiting) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    self.held.blocked.store(true, Ordering::Relaxed);
+                    return Poll::Pending;
+                }
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let _written = self.waiting.split_to(written);
+        }
+        if self.waiting.capacity() > HELD_BYTES_KEPT {
+            self.waiting = BytesMut::new();
+        }
+        self.held.bytes.store(false, Ordering::Relaxed);
+        self.held.blocked.store(false, Ordering::Relaxed);
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        self.held.bytes.store(true, Ordering::Relaxed);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Holding<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(Err(error)) = self.drain(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Holding<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.waiting.len() >= HELD_BYTES_MAX {
+            std::task::ready!(self.drain(cx))?;
+        }
+        self.hold(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.waiting.len() >= HELD_BYTES_MAX {
+            std::task::ready!(self.drain(cx))?;
+        }
+        for part in parts {
+            self.hold(part);
+        }
+        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.waiting.len() {
+            waiting if waiting >= HELD_BYTES_MAX => self.drain(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.drain(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_flushed_leaves_with_the_next_read() {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let mut holding = Holding::new(far);
+        let held = holding.held();
+        for part in ["one ", "two ", "three"] {
+            holding.write_all(part.as_bytes()).await.unwrap();
+            holding.flush().await.unwrap();
+        }
+        assert!(held.wants_writing());
+        let mut nothing = [0; 8];
+        assert!(futures::poll!(std::pin::pin!(holding.read(&mut nothing))).is_pending());
+        assert!(!held.wants_writing());
+        let mut got = [0; 13];
+        near.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"one two three");
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_stops_the_writer_and_loses_nothing() {
+        let (mut near, far) = tokio::io::duplex(1000);
+        let mut holding = Holding::new(far);
+        let writer = tokio::spawn(async move {
+            for at in 0..3000_u32 {
+                holding.write_all(&at.to_be_bytes().repeat(16)).await.unwrap();
+                holding.flush().await.unwrap();
+            }
+            holding.shutdown().await.unwrap();
+        });
+        let mut got = Vec::new();
+        near.read_to_end(&mut got).await.unwrap();
+        writer.await.unwrap();
+        let expect: Vec<u8> = (0..3000_u32).flat_map(|at| at.to_be_bytes().repeat(16)).collect();
+        assert!(got == expect, "{} bytes", got.len());
+    }
+
+    #[tokio::test]
+    async fn calls_run_with_their_connection() {
+        let mut running = Running::default();
+        let executor = running.executor();
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        let (end, ended) = tokio::sync::oneshot::channel();
+        hyper::rt::Executor::execute(&executor, async move {
+            end.send(rx.await.unwrap()).unwrap();
+        });
+        tx.send(7).unwrap();
+        let mut connection = std::pin::pin!(ended);
+        let held = Held::default();
+        let got = std::future::poll_fn(|cx| running.poll(connection.as_mut(), &held, cx)).await;
+        assert_eq!(got, Ok(7));
+    }
+}
