@@ -447,6 +447,12 @@ impl Lab {
 
     /// What the API server calls, as the API server.
     pub async fn client(&self) -> NodeClient<Channel> {
+        let peer = Peer { common_name: "kube-apiserver-kubelet-client".into(), organizations: Vec::new() };
+        self.client_as(Some(peer)).await
+    }
+
+    /// The same, called by somebody else; None: without a certificate.
+    pub async fn client_as(&self, peer: Option<Peer>) -> NodeClient<Channel> {
         let (node, handles) = {
             let kubelet = self.kubelet.lock().unwrap();
             let kubelet = kubelet.as_ref().unwrap();
@@ -454,9 +460,10 @@ impl Lab {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let peer = Peer { common_name: "kube-apiserver-kubelet-client".into(), organizations: Vec::new() };
         let service = NodeServer::with_interceptor(NodeService::new(node, handles), move |mut request: Request<()>| {
-            request.extensions_mut().insert(peer.clone());
+            if let Some(peer) = peer.clone() {
+                request.extensions_mut().insert(peer);
+            }
             Ok(request)
         });
         tokio::spawn(

@@ -4,15 +4,18 @@
 
 #![allow(clippy::unwrap_used)] // test support
 
+mod hooks;
 mod lab;
 mod lives;
+mod probes;
 mod pulls;
+mod site;
 mod spec;
 mod streams;
 
 use std::time::Duration;
 
-use lab::{Lab, on_lab};
+use lab::{Lab, eventually, on_lab};
 use proto::core::v1::{
     Container, EmptyDirVolumeSource, EnvVar, ExecAction, Lifecycle, LifecycleHandler, Pod, Probe, ProbeHandler, Volume,
     VolumeMount, VolumeSource,
@@ -222,26 +225,39 @@ fn a_pre_stop_hook_runs_before_the_signal() {
     });
 }
 
+/// Counts until it is asked to end, then says how far it came.
+const COUNTS: &str = "trap 'echo end $i; exit 0' TERM; i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done";
+/// Lines that must come after a restart: more than a second of them.
+const LINES_AFTER: usize = 50;
+
 #[test]
 fn a_restarted_kubelet_and_a_restarted_containerd_disturb_nothing() {
     on_lab(async |lab: &Lab| {
-        let pod =
-            pod("steady", "Always", vec![shell("i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done")]);
+        let pod = pod("steady", "Never", vec![shell(COUNTS)]);
         lab.create(&pod).await;
         let before = lab.wait(&pod, "Ready", is_ready).await;
+        let lines = || lab.log(&before, "c", 0).lines().count();
+        let more = async |what: &str| {
+            let now = lines();
+            eventually(what, async || lines() >= now + LINES_AFTER).await;
+        };
+        more("the first lines").await;
         lab.restart_kubelet().await;
+        more("lines after the kubelet's restart").await;
         lab.restart_containerd().await;
+        more("lines after containerd's restart").await;
         lab.restart_kubelet().await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        more("lines after the kubelet's next restart").await;
         let after = lab.map.pod(&pod).unwrap();
         assert_eq!(after.status.container_statuses[0].state, before.status.container_statuses[0].state);
         assert_eq!(after.status.container_statuses[0].restart_count, 0);
-        // No line is missing, and events still arrive.
-        let text = lab.log(&after, "c", 0);
-        for (n, line) in text.lines().enumerate() {
-            assert_eq!(line, format!("line {n}"));
-        }
-        lab.exec(&after, "c", &["sh", "-c", "kill -9 1; kill 1; true"]).await;
+        // Events still arrive, and every line that was written is there.
+        lab.exec(&after, "c", &["kill", "1"]).await;
+        let ended = lab.wait(&pod, "Succeeded", |pod| pod.status.phase == "Succeeded").await;
+        let text = lab.log(&ended, "c", 0);
+        let written = text.lines().count() - 1;
+        let expect = (0..written).map(|n| format!("line {n}")).chain([format!("end {written}")]);
+        assert!(text.lines().eq(expect.collect::<Vec<_>>()), "{text}");
         lab.delete(&pod, 0).await;
         lab.wait_gone(&pod).await;
         lab.assert_clean(&pod).await;

@@ -60,6 +60,65 @@ fn images_that_share_a_layer_are_pulled_at_once() {
     });
 }
 
+/// Which version of the image a new pod runs.
+async fn version_of(lab: &Lab, name: &str, image: &str, policy: &str) -> String {
+    let mut pod = of_registry(lab, name, image);
+    pod.spec.containers[0].image_pull_policy = policy.into();
+    lab.create(&pod).await;
+    let running = lab.wait(&pod, "Ready", is_ready).await;
+    let (_, version) = lab.exec(&running, "c", &["cat", "/version"]).await;
+    lab.delete(&pod, 0).await;
+    lab.wait_gone(&pod).await;
+    version
+}
+
+/// What is told of a pod whose image cannot be had.
+async fn fails(lab: &Lab, name: &str, image: &str, policy: &str) -> ContainerStateWaiting {
+    let mut pod = of_registry(lab, name, image);
+    pod.spec.containers[0].image_pull_policy = policy.into();
+    lab.create(&pod).await;
+    let reasons = ["ErrImagePull", "ErrImageNeverPull"];
+    let seen = lab.wait(&pod, "a failure", |pod| reasons.contains(&waiting(pod).reason.as_str())).await;
+    lab.delete(&pod, 0).await;
+    lab.wait_gone(&pod).await;
+    waiting(&seen)
+}
+
+#[test]
+fn always_asks_the_registry_again() {
+    on_lab(async |lab: &Lab| {
+        let registry = lab.registry(PORT);
+        let push = |version: &str| {
+            let image = testkit::image::Image::busybox().unwrap().file("version", 0o644, version.as_bytes());
+            for name in ["lab/moving:v", "lab/moving:latest"] {
+                lab.push(&image, PORT, name);
+            }
+        };
+        push("one");
+        assert_eq!(version_of(lab, "a", "lab/moving:v", "Always").await, "one");
+        assert_eq!(version_of(lab, "b", "lab/moving", "").await, "one");
+        push("two");
+        // Without a policy, `latest` and no tag at all mean Always, any other tag IfNotPresent.
+        assert_eq!(version_of(lab, "c", "lab/moving:v", "IfNotPresent").await, "one");
+        assert_eq!(version_of(lab, "d", "lab/moving:v", "").await, "one");
+        assert_eq!(version_of(lab, "e", "lab/moving:v", "Never").await, "one");
+        assert_eq!(version_of(lab, "f", "lab/moving:v", "Always").await, "two");
+        assert_eq!(version_of(lab, "g", "lab/moving", "").await, "two");
+        // The tag has moved on this node, too.
+        assert_eq!(version_of(lab, "h", "lab/moving:v", "IfNotPresent").await, "two");
+
+        drop(registry);
+        for (name, image, policy) in [("i", "lab/moving:v", "Always"), ("j", "lab/moving", "")] {
+            let failure = fails(lab, name, image, policy).await;
+            assert_eq!(failure.reason, "ErrImagePull");
+            assert!(failure.message.contains(&format!("127.0.0.1:{PORT}")), "{}", failure.message);
+        }
+        assert_eq!(version_of(lab, "k", "lab/moving:v", "IfNotPresent").await, "two");
+        assert_eq!(version_of(lab, "l", "lab/moving:v", "Never").await, "two");
+        assert_eq!(fails(lab, "m", "lab/other:v", "Never").await.reason, "ErrImageNeverPull");
+    });
+}
+
 #[test]
 fn a_full_disk_under_containerd_is_said_and_forgotten_when_there_is_room() {
     on_lab_with(Some(40 << 20), async |lab: &Lab| {

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use daemon::tls::Peer;
 use kubelet::logs::file::rotated;
 use proto::core::v1::Pod;
 use proto::keelson::api::v1::exec_input::Input;
 use proto::keelson::api::v1::exec_output::Output;
-use proto::keelson::api::v1::{ExecInput, ExecStart, LogsRequest};
+use proto::keelson::api::v1::{ExecInput, ExecStart, LogsRequest, PortForwardFrame};
+use tonic::{Code, Status};
 
 use crate::lab::{Lab, eventually, on_lab};
-use crate::{is_ready, pod, shell};
+use crate::{FOREVER, is_ready, pod, shell};
 
 fn waiting(pod: &Pod) -> String {
     let status = pod.status.container_statuses.first();
@@ -142,6 +144,56 @@ fn attach_carries_standard_input_and_what_is_said_to_it() {
         assert_eq!(String::from_utf8(text).unwrap(), "got one\ngot two\nend\n");
         let ended = lab.wait(&pod, "Succeeded", |pod| pod.status.phase == "Succeeded").await;
         assert_eq!(lab.log(&ended, "c", 0), "early\ngot one\ngot two\nend\n");
+        lab.delete(&pod, 0).await;
+        lab.wait_gone(&pod).await;
+    });
+}
+
+/// What each call answers to a caller who names a pod and a command that are there.
+async fn answers(lab: &Lab, pod: &Pod, peer: Option<Peer>) -> [Result<(), Status>; 4] {
+    let mut client = lab.client_as(peer).await;
+    let command = ["touch", "/tmp/was-here"].map(String::from).to_vec();
+    let start = ExecStart { pod: Some(Lab::reference(pod)), stdout: true, command, ..ExecStart::default() };
+    let input = || tokio_stream::iter([ExecInput { input: Some(Input::Start(start.clone())) }]);
+    let logs = LogsRequest { pod: Some(Lab::reference(pod)), ..LogsRequest::default() };
+    [
+        client.logs(logs).await.map(drop),
+        client.exec(input()).await.map(drop),
+        client.attach(input()).await.map(drop),
+        client.port_forward(tokio_stream::empty::<PortForwardFrame>()).await.map(drop),
+    ]
+}
+
+#[test]
+fn strangers_reach_nothing_of_the_kubelet() {
+    on_lab(async |lab: &Lab| {
+        let pod = pod("private", "Always", vec![shell(FOREVER)]);
+        lab.create(&pod).await;
+        let running = lab.wait(&pod, "Ready", is_ready).await;
+        let named = |name: &str, groups: &[&str]| {
+            let organizations = groups.iter().map(|group| (*group).to_owned()).collect();
+            Some(Peer { common_name: name.into(), organizations })
+        };
+        for (peer, code) in [
+            (None, Code::Unauthenticated),
+            (named("system:node:other", &["system:nodes"]), Code::PermissionDenied),
+            (named("system:node:lab", &["system:nodes"]), Code::PermissionDenied),
+            (named("system:masters", &["system:authenticated"]), Code::PermissionDenied),
+            (named("", &[]), Code::PermissionDenied),
+        ] {
+            for answer in answers(lab, &running, peer.clone()).await {
+                assert_eq!(answer.map_err(|status| status.code()), Err(code), "{peer:?}");
+            }
+        }
+        let (code, _) = lab.exec(&running, "c", &["test", "-e", "/tmp/was-here"]).await;
+        assert_eq!(code, 1, "a stranger's command ran");
+        // The same calls of those who may.
+        for peer in [named("kube-apiserver-kubelet-client", &[]), named("anna", &["staff", "system:masters"])] {
+            for answer in answers(lab, &running, peer.clone()).await {
+                let code = answer.map_err(|status| status.code());
+                assert!(!matches!(code, Err(Code::Unauthenticated | Code::PermissionDenied)), "{peer:?}: {code:?}");
+            }
+        }
         lab.delete(&pod, 0).await;
         lab.wait_gone(&pod).await;
     });
