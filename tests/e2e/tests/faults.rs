@@ -1,10 +1,12 @@
 //! What a user sees when parts of the cluster die: nothing that stays.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use test_e2e::space::{LIMIT, Space, is_ready, name};
+use test_e2e::space::{LIMIT, Space, is_ready, name, restarts};
 use test_e2e::{World, manifest};
 use testkit::process;
 use testkit::settings::Daemon;
@@ -41,20 +43,28 @@ fn kill(world: &World, process: &str) -> Result<()> {
     process::kill_all(&[record.pid])
 }
 
+/// How long the killed daemon stays away: its clients notice.
+const AWAY: Duration = Duration::from_secs(3);
+
 fn killed_during_a_rollout(world: &World, daemon: Daemon) -> Result<()> {
     let space = world.space(&format!("kill-{daemon}"))?;
     space.apply(&manifest::web("web", 3, "one", ""))?;
     space.wait_rollout("web")?;
     space.apply(&manifest::pod("client", "exec sleep 98731", ""))?;
     space.wait_ready("client")?;
-    space.apply(&manifest::web("web", 3, "two", ""))?;
-    // The rollout is under way: some pods are new, some are not.
+    // One new pod after the other, each of which must be ready for a while: the rollout cannot be over before the kill.
+    let slow = manifest::web("web", 3, "two", "").replace("  replicas: 3\n", "  replicas: 3\n  minReadySeconds: 2\n");
+    ensure!(slow.contains("minReadySeconds"), "{slow}");
+    space.apply(&slow)?;
     space.wait_for("the rollout to begin", "deployment", "web", |object| {
         let number = |field: &str| object["status"][field].as_i64().unwrap_or(0);
         let observed = number("observedGeneration") >= object["metadata"]["generation"].as_i64().unwrap_or(0);
-        observed && number("updatedReplicas") >= 1 && (number("updatedReplicas") < 3 || number("replicas") > 3)
+        observed && number("updatedReplicas") >= 1
     })?;
+    let status = space.get("deployment", "web")?["status"].clone();
     kill(world, daemon.name())?;
+    ensure!(status["updatedReplicas"].as_i64().unwrap_or(0) < 3, "nothing was left to do at the kill: {status:#}");
+    wait::pause(AWAY);
     world.cluster.start_one(daemon, world.node())?;
     space.wait_rollout("web")?;
     // What was not there before the kill is found by its name: DNS follows, and so does what it follows.
@@ -86,10 +96,25 @@ fn starts(space: &Space<'_>) -> Result<Vec<(String, Value)>> {
     Ok(starts)
 }
 
+/// Says every number once, fifty a second, until it is asked to end.
+const COUNTS: &str = "trap 'echo end $i; exit 0' TERM; i=0; while true; do echo line $i; i=$((i+1)); sleep 0.02; done";
+/// Lines that must come after each kill: more than a second of them.
+const LINES_AFTER: usize = 50;
+
+/// Waits until the counting pod has written more.
+fn counted_on(space: &Space<'_>) -> Result<()> {
+    let lines = || Ok::<_, anyhow::Error>(space.run(&["logs", "counter"])?.lines().count());
+    let now = lines()?;
+    wait::until("more lines of the counting pod", LIMIT, || Ok((lines()? >= now + LINES_AFTER).then_some(())))
+}
+
 fn restarts_disturb_no_container(world: &World) -> Result<()> {
     let space = world.space("undisturbed")?;
     space.apply(&manifest::web("web", 2, "page", ""))?;
+    space.apply(&manifest::pod("counter", COUNTS, "").replace("spec:\n", "spec:\n  restartPolicy: Never\n"))?;
     space.wait_rollout("web")?;
+    space.wait_ready("counter")?;
+    counted_on(&space)?;
     let before = starts(&space)?;
     let processes = testkit::leftovers::processes(&world.cluster.settings.dir);
     let webs = |pids: &[i32]| -> Vec<i32> {
@@ -100,7 +125,15 @@ fn restarts_disturb_no_container(world: &World) -> Result<()> {
         kill(world, process)?;
         world.cluster.start_containerd(world.node())?;
         world.cluster.start_one(Daemon::Kubelet, world.node())?;
+        counted_on(&space)?;
     }
+    // No line is lost: from the first to the last one, which the pod itself names.
+    space.exec("counter", &["kill", "1"])?;
+    space.wait_for("the counter's end", "pod", "counter", |pod| pod["status"]["phase"] == "Succeeded")?;
+    let text = space.run(&["logs", "counter"])?;
+    let written = text.lines().count().saturating_sub(1);
+    let expect = (0..written).map(|n| format!("line {n}")).chain([format!("end {written}")]);
+    ensure!(text.lines().eq(expect.collect::<Vec<_>>()), "lines are missing or doubled in:\n{text}");
     // A pod that is new proves that the kubelet has looked at all it found and works again.
     space.apply(&manifest::pod("after", "exec sleep 98732", ""))?;
     space.wait_ready("after")?;
@@ -135,22 +168,59 @@ fn a_stopped_proxy_leaves_its_rules(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Every object that there is, but events, which come and go: kind, namespace, name and uid.
+fn identities(world: &World) -> Result<BTreeSet<[String; 4]>> {
+    let keelctl = world.keelctl();
+    let mut found = BTreeSet::new();
+    let kinds = keelctl.run(&["api-resources", "--verbs=list", "-o", "name"])?;
+    for kind in kinds.lines().filter(|kind| !kind.starts_with("events")) {
+        let list = keelctl.json(&["get", kind, "-A"]).with_context(|| format!("listing {kind}"))?;
+        let objects = list["items"].as_array().context("a list has items")?;
+        for object in objects {
+            let of = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+            found.insert([kind.to_owned(), of("namespace"), of("name"), of("uid")]);
+        }
+    }
+    Ok(found)
+}
+
+/// Namespaces of earlier tests go with all that is in them, whenever they please.
+fn wait_for_namespaces_to_go(world: &World) -> Result<()> {
+    wait::until("namespaces that end to be gone", LIMIT, || {
+        let list = world.keelctl().json(&["get", "namespaces"])?;
+        let all = list["items"].as_array().context("a list has items")?;
+        Ok(all.iter().all(|one| one["status"]["phase"] == "Active").then_some(()))
+    })
+}
+
 fn after_a_power_cut_the_same_objects_run_again(world: &World) -> Result<()> {
+    wait_for_namespaces_to_go(world)?;
     let space = world.space("power")?;
     space.apply(&manifest::web("web", 2, "page", ""))?;
+    space.run(&["create", "configmap", "kept", "--from-literal=a=b"])?;
     space.wait_rollout("web")?;
-    let identity = |object: Value| (object["metadata"]["uid"].clone(), object["spec"]["clusterIP"].clone());
-    let service = identity(space.get("service", "web")?);
-    let deployment = identity(space.get("deployment", "web")?);
+    let address = space.get("service", "web")?["spec"]["clusterIP"].clone();
+    let before = identities(world)?;
+    for kind in ["pods", "configmaps", "replicasets.apps", "endpointslices.discovery.k8s.io", "nodes"] {
+        ensure!(before.iter().any(|[other, ..]| other == kind), "no {kind} among {before:#?}");
+    }
     world.cluster.cut_power()?;
     world.cluster.start(&mut |_| {})?;
-    ensure!(identity(space.get("service", "web")?) == service, "the Service is another one");
-    ensure!(identity(space.get("deployment", "web")?) == deployment, "the Deployment is another one");
-    wait::until("its pods to run again", LIMIT, || {
-        let pods = space.list("pods", "app=web")?;
-        Ok((pods.len() == 2 && pods.iter().all(is_ready)).then_some(()))
-    })?;
-    // A status from before the cut may say ready too soon: the page proves it.
+    let same_pods = || -> Result<()> {
+        wait::until("the same pods to run again", LIMIT, || {
+            let pods = space.list("pods", "app=web")?;
+            Ok((pods.len() == 2 && pods.iter().all(|pod| is_ready(pod) && restarts(pod) >= 1)).then_some(()))
+        })
+    };
+    same_pods().with_context(|| format!("pods: {:#?}", space.list("pods", "app=web")))?;
+    let after = identities(world)?;
+    ensure!(
+        before == after,
+        "lost: {:#?}\nnew: {:#?}",
+        before.difference(&after).collect::<Vec<_>>(),
+        after.difference(&before).collect::<Vec<_>>()
+    );
+    ensure!(space.get("service", "web")?["spec"]["clusterIP"] == address, "the Service has another address");
     ensure!(space.wait_page("web")? == "page\n");
     space.wait_rollout("web").map(drop)
 }

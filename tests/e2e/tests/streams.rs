@@ -6,10 +6,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use daemon::tls::ClientIdentity;
+use proto::keelson::api::v1::{LogsRequest, PodRef};
+use proto::keelson::node::v1::node_client::NodeClient;
 use test_e2e::space::LIMIT;
 use test_e2e::{Space, World, manifest};
+use testkit::pki::Authority;
 use testkit::terminal::{self, Terminal};
-use testkit::{http, wait};
+use testkit::{http, namespace, wait};
+use tonic::Code;
 
 fn main() -> ExitCode {
     test_e2e::run(
@@ -22,6 +27,10 @@ fn main() -> ExitCode {
             ("logs_of_the_previous_container_are_kept", logs_of_the_previous_container_are_kept),
             ("files_are_copied_both_ways", files_are_copied_both_ways),
             ("a_forwarded_port_serves_the_pods_page", a_forwarded_port_serves_the_pods_page),
+            (
+                "only_the_apiserver_and_administrators_reach_a_kubelet",
+                only_the_apiserver_and_administrators_reach_a_kubelet,
+            ),
         ],
     )
 }
@@ -162,5 +171,53 @@ fn a_forwarded_port_serves_the_pods_page(world: &World) -> Result<()> {
     let pages = pages.with_context(|| complaint)?;
     ensure!(pages.iter().all(|page| page == "forwarded\n"), "{pages:?}");
     std::io::stdout().flush()?;
+    Ok(())
+}
+
+/// Asks the kubelet's own port for a pod's logs, with the certificate of that stem, or with none.
+fn logs_of_the_kubelet(world: &World, pod: &PodRef, who: Option<&str>) -> Result<Result<String, Code>> {
+    let pki = world.cluster.layout().pki();
+    let pair = who.map(|who| (pki.certificate(who), pki.key(who)));
+    let identity = ClientIdentity::load(pki.authority(Authority::Cluster), pair)?;
+    let address = format!("https://{}:{}", world.node().address, world.cluster.settings.ports.kubelet);
+    let request = LogsRequest { pod: Some(pod.clone()), ..LogsRequest::default() };
+    namespace::inside(world.network(), || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut client = NodeClient::new(identity.channel(&address, None)?);
+            let mut answer = match client.logs(request).await {
+                Ok(answer) => answer.into_inner(),
+                Err(status) => return Ok(Err(status.code())),
+            };
+            let mut text = Vec::new();
+            while let Some(chunk) = answer.message().await? {
+                text.extend(chunk.data);
+            }
+            Ok(Ok(String::from_utf8(text)?))
+        })
+    })
+}
+
+fn only_the_apiserver_and_administrators_reach_a_kubelet(world: &World) -> Result<()> {
+    let space = world.space("strangers")?;
+    space.apply(&manifest::pod("pod", "echo secret; exec sleep 98727", ""))?;
+    space.wait_ready("pod")?;
+    wait::until("the line", LIMIT, || Ok((space.run(&["logs", "pod"])? == "secret\n").then_some(())))?;
+    let pod = PodRef { namespace: space.name.clone(), name: "pod".into(), ..PodRef::default() };
+    for (who, expect) in [
+        (None, Err(Code::Unauthenticated)),
+        // Certificates of the same authority: other daemons, and the node's own.
+        (Some("proxy"), Err(Code::PermissionDenied)),
+        (Some("scheduler"), Err(Code::PermissionDenied)),
+        (Some("kubelet"), Err(Code::PermissionDenied)),
+        (Some("apiserver-kubelet-client"), Ok("secret\n".to_owned())),
+        (Some("admin"), Ok("secret\n".to_owned())),
+    ] {
+        let got = logs_of_the_kubelet(world, &pod, who).with_context(|| format!("as {who:?}"))?;
+        ensure!(got == expect, "{who:?} got {got:?}");
+    }
+    // One of another authority does not even come to a call.
+    let foreign = logs_of_the_kubelet(world, &pod, Some("apiserver-etcd-client"))?;
+    ensure!(matches!(foreign, Err(Code::Unavailable | Code::Unknown)), "{foreign:?}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use test_e2e::client::Client;
 use test_e2e::space::{LIMIT, is_ready, name, restarts};
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
             ("an_unready_pod_leaves_the_service", an_unready_pod_leaves_the_service),
             ("a_service_without_pods_refuses_at_once", a_service_without_pods_refuses_at_once),
             ("a_service_is_found_by_name_from_a_pod", a_service_is_found_by_name_from_a_pod),
+            ("a_pod_reaches_itself_through_its_service", a_pod_reaches_itself_through_its_service),
             ("a_deployment_is_deleted_as_its_user_says", a_deployment_is_deleted_as_its_user_says),
             ("a_deleted_namespace_takes_everything_along", a_deleted_namespace_takes_everything_along),
         ],
@@ -175,6 +176,24 @@ fn a_service_is_found_by_name_from_a_pod(world: &World) -> Result<()> {
             space.exec("client", &["timeout", "3", "wget", "-q", "-O", "-", &format!("http://{host}/")]).map(Some)
         })?;
         ensure!(page == "found\n", "{host} gave {page:?}");
+    }
+    Ok(())
+}
+
+fn a_pod_reaches_itself_through_its_service(world: &World) -> Result<()> {
+    let space = world.space("hairpin")?;
+    space.apply(&manifest::web("web", 1, "myself", ""))?;
+    space.wait_rollout("web")?;
+    space.wait_page("web")?;
+    let pods = space.list("pods", "app=web")?;
+    ensure!(pods.len() == 1, "it can only be itself: {pods:#?}");
+    // Every request is a new connection, each of which must come back to where it began.
+    let url = format!("http://{}/", space.service("web")?);
+    for request in 0..10 {
+        let page = space
+            .exec(&name(&pods[0]), &["timeout", "3", "wget", "-q", "-O", "-", &url])
+            .with_context(|| format!("request {request} of {url}"))?;
+        ensure!(page == "myself\n", "request {request} gave {page:?}");
     }
     Ok(())
 }
