@@ -202,14 +202,23 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>)
 }
 
 /// Waits until `look` finds what it looks for. Its error is what it sees instead: the failure tells what was seen last.
-pub async fn eventually_or<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Result<T, E>) -> T {
+pub async fn eventually_or<T, E: Debug>(what: &str, look: impl AsyncFnMut() -> Result<T, E>) -> T {
+    eventually_within(LIMIT, what, look).await
+}
+
+/// As [`eventually_or`], for what takes its time.
+pub async fn eventually_within<T, E: Debug>(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
     let begin = Instant::now();
     loop {
         let seen = match look().await {
             Ok(found) => return found,
             Err(seen) => seen,
         };
-        assert!(begin.elapsed() < LIMIT, "it does not come to be that {what}; seen last: {seen:?}");
+        assert!(begin.elapsed() < limit, "it does not come to be that {what}; seen last: {seen:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

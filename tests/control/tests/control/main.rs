@@ -7,5 +7,6 @@ mod endpoints;
 mod explain;
 mod garbage;
 mod namespaces;
+mod nodes;
 mod objects;
 mod workloads;
