@@ -2,15 +2,18 @@
 //!
 //! A scenario is a file of `kubernetes-api/behaviour`: objects, what the client did to them, and every state that a watch
 //! showed. [`Tracks`] reduces such states to what must come out the same here: for each object the order of its phases,
-//! of each container's states and of each condition. A state that a slower watcher may miss (a container that ran for a
-//! moment before it ended) is left out on both sides. Which recordings are replayed stands in [`lists`].
+//! of each container's states with their messages and of each condition. A state that a slower watcher may miss (a
+//! container that ran for a moment before it ended) is left out on both sides. Which recordings are replayed stands in
+//! [`lists`].
 
 pub mod lists;
+mod messages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use messages::message_of;
 use serde_json::{Value, json};
 
 /// One recorded scenario.
@@ -244,7 +247,7 @@ pub fn told(event: &Value) -> Option<Told> {
 pub struct Tracks {
     /// The order of states, by object and aspect: `Pod p: container c` -> `waiting ContainerCreating #0`, ...
     orders: BTreeMap<String, Vec<String>>,
-    /// What is only compared at the end, since it changes to and fro: the other conditions of pods.
+    /// What is only compared at the end, since it changes to and fro: the other conditions of pods, counts of Deployments.
     last: BTreeMap<String, String>,
     /// The newest state of ReplicaSets, whose names are made up: revision and replicas.
     sets: BTreeMap<String, String>,
@@ -255,11 +258,7 @@ impl Tracks {
     pub fn see(&mut self, kind: &str, object: &Value) {
         match kind {
             "Pod" => self.see_pod(object),
-            "Deployment" => self.see_conditions(
-                &format!("Deployment {}", text_of(&object["metadata"]["name"])),
-                object,
-                &["Progressing"],
-            ),
+            "Deployment" => self.see_deployment(object),
             "ReplicaSet" => {
                 let revision = &object["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
                 let count = |field: &str| object["status"][field].as_u64().unwrap_or(0);
@@ -269,6 +268,14 @@ impl Tracks {
             }
             _ => {}
         }
+    }
+
+    fn see_deployment(&mut self, deployment: &Value) {
+        let name = format!("Deployment {}", text_of(&deployment["metadata"]["name"]));
+        self.see_conditions(&name, deployment, &["Progressing", "Available"]);
+        let fields = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas"];
+        let counts = fields.map(|field| format!("{field} {}", deployment["status"][field].as_u64().unwrap_or(0)));
+        self.last.insert(format!("{name}: counts"), counts.join(", "));
     }
 
     fn see_pod(&mut self, pod: &Value) {
@@ -396,10 +403,10 @@ fn run_of(state: &str) -> Option<usize> {
 
 fn container_state(state: &Value) -> String {
     if let Some(ended) = state.get("terminated") {
-        return format!("terminated {} {}", text_of(&ended["reason"]), ended["exitCode"]);
+        return format!("terminated {} {}{}", text_of(&ended["reason"]), ended["exitCode"], message_of(ended));
     }
     match state.get("waiting") {
-        Some(waiting) => format!("waiting {}", text_of(&waiting["reason"])),
+        Some(waiting) => format!("waiting {}{}", text_of(&waiting["reason"]), message_of(waiting)),
         None => "running".to_owned(),
     }
 }
@@ -477,6 +484,22 @@ mod tests {
         tracks(&[ready("False")]).agree_with(&recorded).unwrap();
         tracks(&[ready("False")]).ends_as(&recorded).unwrap_err();
         tracks(&[ready("True")]).ends_as(&recorded).unwrap();
+    }
+
+    #[test]
+    fn another_message_or_count_is_a_difference() {
+        let waiting = |text: &str| json!({"waiting": {"reason": "CreateContainerConfigError", "message": text}});
+        let recorded = tracks(&[pod("Pending", waiting("configmap \"cm\" not found"), 0)]);
+        recorded.agree_with(&recorded).unwrap();
+        tracks(&[pod("Pending", waiting("no configmap"), 0)]).agree_with(&recorded).unwrap_err();
+        let deployment = |ready: u64| {
+            let mut tracks = Tracks::default();
+            tracks.see("Deployment", &json!({"metadata": {"name": "d"}, "status": {"readyReplicas": ready}}));
+            tracks
+        };
+        deployment(1).agree_with(&deployment(2)).unwrap();
+        deployment(1).ends_as(&deployment(2)).unwrap_err();
+        deployment(2).ends_as(&deployment(2)).unwrap();
     }
 
     #[test]
