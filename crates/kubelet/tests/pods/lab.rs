@@ -37,6 +37,8 @@ const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYU
 const RANGE: &str = "10.77.0.0/24";
 /// The node's address, which is also the bridge's.
 pub const NODE_IP: &str = "10.77.0.1";
+/// What `--resolv-conf` names.
+pub const RESOLVER: &str = "search lab.example\nnameserver 192.0.2.53\noptions edns0\n";
 const WAIT: Duration = Duration::from_secs(20);
 
 /// One lab at a time: they share the machine.
@@ -257,6 +259,7 @@ impl Lab {
             root.display()
         );
         std::fs::write(root.join("config.toml"), config).unwrap();
+        std::fs::write(root.join("resolv.conf"), RESOLVER).unwrap();
         if disk_bytes.is_some() {
             sys::mount::tmpfs(&root.join("c"), disk_bytes, 0o755).unwrap();
         }
@@ -300,7 +303,7 @@ impl Lab {
             settings: Settings {
                 dns: Default::default(),
                 cluster_domain: "cluster.local".into(),
-                resolv_conf: "/etc/resolv.conf".into(),
+                resolv_conf: self.root.join("resolv.conf"),
                 cgroup_root: self.cgroup_root.clone(),
                 log_limits: logs::Limits { bytes_max: 10 << 20, files_max: 3 },
                 program: env!("CARGO_BIN_EXE_keelson-log-writer").into(),

@@ -96,6 +96,19 @@ fn a_pod_runs_is_reached_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_pod_has_the_resolver_of_the_file_that_the_node_names() {
+    on_lab(async |lab: &Lab| {
+        let mut pod = pod("resolves", "Never", vec![shell("cat /etc/resolv.conf")]);
+        pod.spec.dns_policy = "Default".into();
+        lab.create(&pod).await;
+        let ended = lab.wait(&pod, "Succeeded", |pod| pod.status.phase == "Succeeded").await;
+        assert_eq!(lab.log(&ended, "c", 0), lab::RESOLVER);
+        lab.delete(&pod, 0).await;
+        lab.wait_gone(&pod).await;
+    });
+}
+
+#[test]
 fn a_container_that_ends_is_restarted_with_growing_pauses() {
     on_lab(async |lab: &Lab| {
         let pod = pod("crash", "Always", vec![shell("exit 3")]);
