@@ -7,6 +7,7 @@
 mod accept;
 mod builtin;
 mod connection;
+pub mod direct;
 mod grpc_health;
 mod reflection;
 mod router;
@@ -119,6 +120,7 @@ pub async fn bind(address: &str, flag: &'static str) -> Result<TcpListener, Bind
 pub struct Server {
     identity: Option<Arc<ServerIdentity>>,
     routes: Option<Routes>,
+    direct: Option<Arc<dyn direct::Direct>>,
     fallback: Option<Fallback>,
     health: Health,
     metrics: Metrics,
@@ -134,6 +136,7 @@ impl Server {
         Self {
             identity: None,
             routes: None,
+            direct: None,
             fallback: None,
             health,
             metrics,
@@ -153,6 +156,12 @@ impl Server {
     /// Serves gRPC. Health and reflection are there without it.
     pub fn grpc(mut self, routes: Routes) -> Self {
         self.routes = Some(routes);
+        self
+    }
+
+    /// Has some gRPC calls answered past the framework.
+    pub fn direct(mut self, direct: Arc<dyn direct::Direct>) -> Self {
+        self.direct = Some(direct);
         self
     }
 

@@ -11,6 +11,7 @@ pub mod checkpoint;
 pub mod frame;
 pub mod maintain;
 pub mod open;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -13,7 +13,6 @@ use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
 use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcdserverpb::kv_server::KvServer;
 use proto::etcdserverpb::lease_server::LeaseServer;
 use proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto::etcdserverpb::watch_server::WatchServer;
@@ -38,7 +37,8 @@ use crate::raft::machine::Machine;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::read_index::{Reads, Rounds};
 use crate::room::Room;
-use crate::serve;
+use crate::serve::direct::DirectCalls;
+use crate::serve::{self, kv};
 use crate::shared::Shared;
 use crate::snapshot::SnapshotData;
 use crate::wal::{self, Owner, Wal, WalError};
@@ -377,7 +377,8 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
     );
     let clients = plain
         .clone()
-        .grpc(client_routes(member, config, message_bytes))
+        .grpc(client_routes(member, config))
+        .direct(Arc::new(DirectCalls { kv: Arc::new(kv::KvService { member: member.clone() }), message_bytes }))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
     let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -410,19 +411,14 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
     Ok(serving)
 }
 
-fn client_routes(member: &Arc<Member>, config: &Config, message_bytes: usize) -> Routes {
-    use serve::{auth, cluster, kv, lease, maintenance, watch};
+fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
+    use serve::{auth, cluster, lease, maintenance, watch};
     let watch =
         watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
-    // Answers have no bound, as in etcd: a range may be as large as its client allows.
-    Routes::new(
-        KvServer::new(kv::KvService { member: member.clone() })
-            .max_decoding_message_size(message_bytes)
-            .max_encoding_message_size(usize::MAX),
-    )
-    .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
-    .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }))
-    .add_service(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
-    .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
-    .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
+    // Answers have no bound, as in etcd. KV is answered directly.
+    Routes::new(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }))
+        .add_service(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
+        .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
+        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
 }

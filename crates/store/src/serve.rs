@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod cluster;
+pub mod direct;
 pub mod http;
 pub mod kv;
 pub mod lease;

@@ -122,7 +122,7 @@ impl Shared {
             let selection = select(&held.state.index, req, held.state.index.revision())?;
             (selection, held.engine.view())
         };
-        Ok(selection.finish(|loc| view.read(loc))?)
+        Ok(selection.finish_all(|locs| view.read_all(locs))?)
     }
 
     /// A transaction that writes nothing, at the state as it is.

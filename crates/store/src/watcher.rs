@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use slab::Slab;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
@@ -32,7 +33,7 @@ pub struct Change {
 
 impl Change {
     fn bytes(&self) -> usize {
-        self.events.iter().map(|event| 160 + event.key.len() + event.value.len()).sum()
+        self.events.iter().map(|event| 160 + 2 * (event.key.len() + event.value.len())).sum()
     }
 }
 
@@ -112,6 +113,9 @@ impl Outbox {
 }
 
 struct Watcher {
+    stream: u64,
+    watch_id: i64,
+    outbox: Arc<Outbox>,
     spec: Spec,
     /// Earlier changes are not wanted.
     from: i64,
@@ -121,12 +125,14 @@ struct Watcher {
 
 struct Stream {
     outbox: Arc<Outbox>,
-    watchers: BTreeMap<i64, Watcher>,
+    watchers: BTreeMap<i64, Place>,
+    /// How many of them are behind.
+    behind: usize,
 }
 
 type Hasher = BuildHasherDefault<std::hash::DefaultHasher>;
-/// (stream, watcher)
-type Key = (u64, i64);
+/// Where a watcher lies: a change for a thousand watchers looks nothing up.
+type Place = usize;
 
 struct Inner {
     revision: i64,
@@ -136,9 +142,10 @@ struct Inner {
     log_after: i64,
     streams: BTreeMap<u64, Stream>,
     next_stream: u64,
+    watchers: Slab<Watcher>,
     /// Watchers of one key, and watchers of ranges by (key, range_end).
-    singles: HashMap<Bytes, Vec<Key>, Hasher>,
-    ranges: BTreeMap<(Bytes, Bytes), Vec<Key>>,
+    singles: HashMap<Bytes, Vec<Place>, Hasher>,
+    ranges: BTreeMap<(Bytes, Bytes), Vec<Place>>,
 }
 
 pub struct Hub {
@@ -170,6 +177,7 @@ impl Hub {
                 log_after: revision,
                 streams: BTreeMap::new(),
                 next_stream: 0,
+                watchers: Slab::new(),
                 singles: HashMap::default(),
                 ranges: BTreeMap::new(),
             }),
@@ -181,16 +189,11 @@ impl Hub {
         self.inner.lock().revision
     }
 
-    /// Watchers, and those of them that are behind.
+    /// Streams, their watchers, and those of them that are behind.
     pub fn counts(&self) -> (usize, usize, usize) {
         let inner = self.inner.lock();
-        let watchers = inner.streams.values().flat_map(|stream| stream.watchers.values());
-        let (mut all, mut behind) = (0, 0);
-        for watcher in watchers {
-            all += 1;
-            behind += usize::from(watcher.behind.is_some());
-        }
-        (inner.streams.len(), all, behind)
+        let behind = inner.streams.values().map(|stream| stream.behind).sum();
+        (inner.streams.len(), inner.watchers.len(), behind)
     }
 
     /// Hands changes on, in order of revision.
@@ -208,10 +211,11 @@ impl Hub {
         inner.log.clear();
         inner.log_bytes = 0;
         (inner.revision, inner.log_after) = (revision, revision);
+        for (_, watcher) in &mut inner.watchers {
+            watcher.behind.get_or_insert((last + 1).max(watcher.from));
+        }
         for stream in inner.streams.values_mut() {
-            for watcher in stream.watchers.values_mut() {
-                watcher.behind.get_or_insert((last + 1).max(watcher.from));
-            }
+            stream.behind = stream.watchers.len();
             stream.outbox.notify.notify_one();
         }
     }
@@ -222,7 +226,7 @@ impl Hub {
         let id = inner.next_stream;
         inner.next_stream += 1;
         let outbox = Arc::new(Outbox::default());
-        inner.streams.insert(id, Stream { outbox: outbox.clone(), watchers: BTreeMap::new() });
+        inner.streams.insert(id, Stream { outbox: outbox.clone(), watchers: BTreeMap::new(), behind: 0 });
         WatchStream { hub: self.clone(), id, outbox, next_watch: 0 }
     }
 }
@@ -230,26 +234,9 @@ impl Hub {
 impl Inner {
     fn publish(&mut self, change: Arc<Change>) {
         self.revision = change.revision;
-        let mut wanted: BTreeMap<Key, Picks> = BTreeMap::new();
-        for (at, event) in change.events.iter().enumerate() {
-            if let Some(keys) = self.singles.get(&event.key) {
-                for key in keys {
-                    wanted.entry(*key).or_default().push(at as u32);
-                }
-            }
-            for ((start, end), keys) in &self.ranges {
-                if **start > *event.key {
-                    break;
-                }
-                if Interval::new(start, end).contains(&event.key) {
-                    for key in keys {
-                        wanted.entry(*key).or_default().push(at as u32);
-                    }
-                }
-            }
-        }
-        for ((stream, watch_id), picks) in wanted {
-            self.deliver(stream, watch_id, picks, &change);
+        match &change.events[..] {
+            [event] => self.publish_event(event, &change),
+            _ => self.publish_events(&change),
         }
         self.log_bytes += change.bytes();
         self.log.push_back(change);
@@ -260,37 +247,86 @@ impl Inner {
         }
     }
 
-    fn deliver(&mut self, stream: u64, watch_id: i64, mut picks: Picks, change: &Arc<Change>) {
-        let Some(stream) = self.streams.get_mut(&stream) else { return };
-        let Some(watcher) = stream.watchers.get_mut(&watch_id) else { return };
-        if watcher.behind.is_some() || change.revision < watcher.from {
-            return;
-        }
-        picks.retain(|at| watcher.spec.wants(&change.events[*at as usize]));
-        if picks.is_empty() {
-            return;
-        }
-        if stream.outbox.push(Item { watch_id, change: change.clone(), picks }).is_err() {
-            watcher.behind = Some(change.revision);
+    /// A change of one event, as most are: nobody gets it twice, so nothing has to be gathered first.
+    fn publish_event(&mut self, event: &Event, change: &Arc<Change>) {
+        let lists = self.singles.get(&event.key).into_iter().chain(covering(&self.ranges, &event.key));
+        for place in lists.flatten() {
+            deliver(&mut self.watchers, &mut self.streams, *place, smallvec::smallvec![0], change);
         }
     }
 
-    fn forget(&mut self, key: Key, spec: &Spec) {
+    fn publish_events(&mut self, change: &Arc<Change>) {
+        let mut wanted: BTreeMap<Place, Picks> = BTreeMap::new();
+        for (at, event) in change.events.iter().enumerate() {
+            let lists = self.singles.get(&event.key).into_iter().chain(covering(&self.ranges, &event.key));
+            for place in lists.flatten() {
+                wanted.entry(*place).or_default().push(at as u32);
+            }
+        }
+        for (place, picks) in wanted {
+            deliver(&mut self.watchers, &mut self.streams, place, picks, change);
+        }
+    }
+
+    /// Takes a watcher out of everything but its stream.
+    fn forget(&mut self, place: Place) {
+        let watcher = self.watchers.remove(place);
+        let spec = watcher.spec;
+        if watcher.behind.is_some()
+            && let Some(stream) = self.streams.get_mut(&watcher.stream)
+        {
+            stream.behind -= 1;
+        }
         if spec.range_end.is_empty() {
-            if let Some(keys) = self.singles.get_mut(&spec.key) {
-                keys.retain(|other| *other != key);
-                if keys.is_empty() {
+            if let Some(places) = self.singles.get_mut(&spec.key) {
+                places.retain(|other| *other != place);
+                if places.is_empty() {
                     self.singles.remove(&spec.key);
                 }
             }
             return;
         }
-        let range = (spec.key.clone(), spec.range_end.clone());
-        if let Some(keys) = self.ranges.get_mut(&range) {
-            keys.retain(|other| *other != key);
-            if keys.is_empty() {
+        let range = (spec.key, spec.range_end);
+        if let Some(places) = self.ranges.get_mut(&range) {
+            places.retain(|other| *other != place);
+            if places.is_empty() {
                 self.ranges.remove(&range);
             }
+        }
+    }
+}
+
+/// The watchers of the ranges that a key lies in.
+fn covering<'a>(
+    ranges: &'a BTreeMap<(Bytes, Bytes), Vec<Place>>,
+    key: &'a [u8],
+) -> impl Iterator<Item = &'a Vec<Place>> {
+    ranges
+        .iter()
+        .take_while(move |((start, _), _)| **start <= *key)
+        .filter(move |((start, end), _)| Interval::new(start, end).contains(key))
+        .map(|(_, places)| places)
+}
+
+fn deliver(
+    watchers: &mut Slab<Watcher>,
+    streams: &mut BTreeMap<u64, Stream>,
+    place: Place,
+    mut picks: Picks,
+    change: &Arc<Change>,
+) {
+    let Some(watcher) = watchers.get_mut(place) else { return };
+    if watcher.behind.is_some() || change.revision < watcher.from {
+        return;
+    }
+    picks.retain(|at| watcher.spec.wants(&change.events[*at as usize]));
+    if picks.is_empty() {
+        return;
+    }
+    if watcher.outbox.push(Item { watch_id: watcher.watch_id, change: change.clone(), picks }).is_err() {
+        watcher.behind = Some(change.revision);
+        if let Some(stream) = streams.get_mut(&watcher.stream) {
+            stream.behind += 1;
         }
     }
 }
@@ -324,13 +360,16 @@ impl WatchStream {
         }
         let from = if start <= 0 { revision + 1 } else { start };
         let behind = (from <= revision).then_some(from);
-        let key = (self.id, watch_id);
+        let watcher =
+            Watcher { stream: self.id, watch_id, outbox: self.outbox.clone(), spec: spec.clone(), from, behind };
+        let place = inner.watchers.insert(watcher);
+        stream.watchers.insert(watch_id, place);
+        stream.behind += usize::from(behind.is_some());
         if spec.range_end.is_empty() {
-            inner.singles.entry(spec.key.clone()).or_default().push(key);
+            inner.singles.entry(spec.key).or_default().push(place);
         } else {
-            inner.ranges.entry((spec.key.clone(), spec.range_end.clone())).or_default().push(key);
+            inner.ranges.entry((spec.key, spec.range_end)).or_default().push(place);
         }
-        stream.watchers.insert(watch_id, Watcher { spec, from, behind });
         if behind.is_some() {
             self.outbox.notify.notify_one();
         }
@@ -341,8 +380,8 @@ impl WatchStream {
     pub fn cancel(&self, watch_id: i64) -> bool {
         let mut inner = self.hub.inner.lock();
         let Some(stream) = inner.streams.get_mut(&self.id) else { return false };
-        let Some(watcher) = stream.watchers.remove(&watch_id) else { return false };
-        inner.forget((self.id, watch_id), &watcher.spec);
+        let Some(place) = stream.watchers.remove(&watch_id) else { return false };
+        inner.forget(place);
         true
     }
 
@@ -351,7 +390,7 @@ impl WatchStream {
     pub fn progress(&self) -> Option<(i64, VecDeque<Item>)> {
         let inner = self.hub.inner.lock();
         let stream = inner.streams.get(&self.id)?;
-        if stream.watchers.values().any(|watcher| watcher.behind.is_some()) {
+        if stream.behind > 0 {
             return None;
         }
         Some((inner.revision, self.outbox.take()))
@@ -365,8 +404,9 @@ impl WatchStream {
     }
 
     fn behind(&self, inner: &Inner) -> Vec<Behind> {
-        let Some(stream) = inner.streams.get(&self.id) else { return Vec::new() };
-        let behind = |(id, watcher): (&i64, &Watcher)| {
+        let Some(stream) = inner.streams.get(&self.id).filter(|stream| stream.behind > 0) else { return Vec::new() };
+        let behind = |(id, place): (&i64, &Place)| {
+            let watcher = inner.watchers.get(*place)?;
             Some(Behind { watch_id: *id, spec: watcher.spec.clone(), next: watcher.behind? })
         };
         stream.watchers.iter().filter_map(behind).collect()
@@ -406,10 +446,13 @@ impl WatchStream {
     }
 
     fn set_behind(&self, inner: &mut Inner, watch_id: i64, next: Option<i64>) {
-        let stream = inner.streams.get_mut(&self.id);
-        if let Some(watcher) = stream.and_then(|stream| stream.watchers.get_mut(&watch_id)) {
-            watcher.behind = next;
-        }
+        let Some(stream) = inner.streams.get_mut(&self.id) else { return };
+        let Some(watcher) = stream.watchers.get(&watch_id).and_then(|place| inner.watchers.get_mut(*place)) else {
+            return;
+        };
+        stream.behind -= usize::from(watcher.behind.is_some());
+        stream.behind += usize::from(next.is_some());
+        watcher.behind = next;
     }
 }
 
@@ -417,8 +460,8 @@ impl Drop for WatchStream {
     fn drop(&mut self) {
         let mut inner = self.hub.inner.lock();
         if let Some(stream) = inner.streams.remove(&self.id) {
-            for (watch_id, watcher) in &stream.watchers {
-                inner.forget((self.id, *watch_id), &watcher.spec);
+            for place in stream.watchers.into_values() {
+                inner.forget(place);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Which part of the process answers a request.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower_service::Service;
 
+use super::direct::Direct;
 use super::grpc_health::GrpcHealth;
 use super::reflection::Reflection;
 use super::{Body, Fallback, Server, builtin};
@@ -18,6 +20,7 @@ use crate::tls::Peer;
 /// The services of one port.
 pub struct Router {
     routes: Routes,
+    direct: Option<Arc<dyn Direct>>,
     fallback: Option<Fallback>,
     builtin: builtin::Builtin,
     /// Whether metrics and reflection are only for callers with a certificate.
@@ -43,7 +46,7 @@ impl Router {
             guarded_metrics,
             version: server.version,
         };
-        Self { routes, fallback: server.fallback, builtin, guarded: knows_clients }
+        Self { routes, direct: server.direct, fallback: server.fallback, builtin, guarded: knows_clients }
     }
 
     /// Answers one request.
@@ -52,6 +55,13 @@ impl Router {
             if self.guarded && is_reflection(request.uri().path()) && request.extensions().get::<Peer>().is_none() {
                 return Ok(anonymous());
             }
+            let request = match &self.direct {
+                Some(direct) => match direct.answer(request) {
+                    Ok(answer) => return Ok(answer.await),
+                    Err(request) => request,
+                },
+                None => request,
+            };
             return self.routes.clone().call(request).await;
         }
         if let Some(answer) = self.builtin.answer(&request).await {

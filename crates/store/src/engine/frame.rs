@@ -97,8 +97,13 @@ pub fn version(buffer: &mut Vec<u8>, tag: Tag, key: &[u8], version: &Version, va
 
 /// The value of a record that was read with its header, if the checksum agrees.
 pub fn checked_value(bytes: Vec<u8>) -> Option<Bytes> {
-    let crc = u32::from_le_bytes(bytes.get(..VALUE_HEADER_LEN)?.try_into().ok()?);
-    let value = Bytes::from(bytes).slice(VALUE_HEADER_LEN..);
+    checked(bytes.into())
+}
+
+/// As [`checked_value`], of a part of something larger.
+pub fn checked(record: Bytes) -> Option<Bytes> {
+    let crc = u32::from_le_bytes(record.get(..VALUE_HEADER_LEN)?.try_into().ok()?);
+    let value = record.slice(VALUE_HEADER_LEN..);
     (crc32c::crc32c(&value) == crc).then_some(value)
 }
 

@@ -109,12 +109,19 @@ fn within(req: &RangeRequest, version: &Version) -> bool {
 impl Selection {
     /// Reads the values; `read` is not asked for keys-only selections unless they sort by value.
     pub fn finish(self, read: impl Fn(Loc) -> io::Result<Bytes>) -> io::Result<RangeResponse> {
+        self.finish_all(|locs| locs.iter().map(|loc| read(*loc)).collect())
+    }
+
+    /// As [`Selection::finish`], with all values read at once.
+    pub fn finish_all(self, read: impl Fn(&[Loc]) -> io::Result<Vec<Bytes>>) -> io::Result<RangeResponse> {
         let need_values = !self.keys_only || self.by_value.is_some();
-        let mut kvs = Vec::with_capacity(self.rows.len());
-        for (key, version) in self.rows {
-            let value = if need_values { read(version.loc)? } else { Bytes::new() };
-            kvs.push(key_value(key, &version, value));
-        }
+        let values = match need_values {
+            true => read(&self.rows.iter().map(|(_, version)| version.loc).collect::<Vec<_>>())?,
+            false => Vec::new(),
+        };
+        let mut values = values.into_iter();
+        let row = |(key, version): (Bytes, Version)| key_value(key, &version, values.next().unwrap_or_default());
+        let mut kvs: Vec<KeyValue> = self.rows.into_iter().map(row).collect();
         if let Some((order, limit)) = self.by_value {
             kvs.sort_by(|a, b| directed(order, a.value.cmp(&b.value)));
             kvs.truncate(limit);

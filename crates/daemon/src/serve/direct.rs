@@ -1,0 +1,329 @@
+//! gRPC calls without a framework between HTTP and the code that answers, for the few that are called all the time.
+//!
+//! The contract is the same as that of the generated services, and so is what they are given ([`tonic::Request`] with
+//! metadata and extensions); what is left out are buffers, boxes and layers for what these calls never do: compression, and
+//! streams where there is one message.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, Incoming};
+use parking_lot::Mutex;
+use prost::Message;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::Body;
+
+/// Before each message: whether it is compressed, and its length.
+const PREFIX_LEN: usize = 5;
+/// Chunks of a stream that wait for a slow caller.
+const CHUNKS_MAX: usize = 16;
+
+/// An answer under way.
+pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Answers some gRPC calls.
+pub trait Direct: Send + Sync + 'static {
+    /// Gives a request back that is not one of those.
+    #[expect(clippy::result_large_err, reason = "the request goes on to somebody else")]
+    fn answer(&self, request: Request<Incoming>) -> Result<Answer, Request<Incoming>>;
+}
+
+/// Reads one message, has it answered by one.
+pub async fn unary<Q, R, F>(
+    request: Request<Incoming>,
+    bytes_max: usize,
+    call: impl FnOnce(tonic::Request<Q>) -> F,
+) -> Response<Body>
+where
+    Q: Message + Default,
+    R: Message,
+    F: Future<Output = Result<tonic::Response<R>, Status>>,
+{
+    let (parts, body) = request.into_parts();
+    let mut messages = Messages::new(body, bytes_max);
+    let message = match messages.only().await {
+        Ok(message) => message,
+        Err(status) => return status.into_http(),
+    };
+    let metadata = MetadataMap::from_headers(parts.headers);
+    match call(tonic::Request::from_parts(metadata, parts.extensions, message)).await {
+        Ok(answer) => {
+            let (metadata, message, _) = answer.into_parts();
+            let mut out = BytesMut::with_capacity(PREFIX_LEN + message.encoded_len());
+            put(&mut out, &message);
+            respond(metadata, Once { message: Some(out.freeze()), ended: false })
+        }
+        Err(status) => status.into_http(),
+    }
+}
+
+/// Answers with a stream: `session` gets the caller's messages and where its own go, and runs when the connection does.
+pub fn stream<Q, F>(
+    request: Request<Incoming>,
+    bytes_max: usize,
+    session: impl FnOnce(tonic::Request<Messages<Q>>, Outgoing) -> F,
+) -> Response<Body>
+where
+    Q: Message + Default,
+    F: Future<Output = Status> + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let request = tonic::Request::from_parts(
+        MetadataMap::from_headers(parts.headers),
+        parts.extensions,
+        Messages::new(body, bytes_max),
+    );
+    let outgoing = Outgoing::default();
+    let chunks = outgoing.chunks.clone();
+    respond(MetadataMap::new(), Talk { session: Some(Box::pin(session(request, outgoing))), chunks, end: None })
+}
+
+fn respond(
+    metadata: MetadataMap,
+    body: impl http_body::Body<Data = Bytes, Error = Status> + Send + 'static,
+) -> Response<Body> {
+    let mut response = Response::new(Body::new(body));
+    *response.headers_mut() = metadata.into_headers();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// Appends a message with its prefix.
+pub fn put(out: &mut impl BufMut, message: &impl Message) {
+    out.put_u8(0);
+    out.put_u32(message.encoded_len() as u32);
+    message.encode(out).expect("a buffer that grows");
+}
+
+fn ok() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
+}
+
+/// One message and that it went well.
+struct Once {
+    message: Option<Bytes>,
+    ended: bool,
+}
+
+impl http_body::Body for Once {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(message) = self.message.take() {
+            return Poll::Ready(Some(Ok(Frame::data(message))));
+        }
+        let ended = std::mem::replace(&mut self.ended, true);
+        Poll::Ready((!ended).then(|| Ok(Frame::trailers(ok()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}
+
+/// Where a session leaves what its caller is to get.
+#[derive(Clone, Default)]
+pub struct Outgoing {
+    chunks: Arc<Mutex<VecDeque<Bytes>>>,
+}
+
+impl Outgoing {
+    /// Leaves messages with their prefixes ([`put`]); waits while the caller is behind.
+    pub async fn send(&self, messages: Bytes) {
+        let mut messages = Some(messages);
+        // Nobody has to wake this: the body polls its session whenever it is asked for more.
+        std::future::poll_fn(|_| {
+            let mut chunks = self.chunks.lock();
+            if chunks.len() >= CHUNKS_MAX {
+                return Poll::Pending;
+            }
+            chunks.extend(messages.take());
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+/// A stream that runs its session when it is asked for what comes next.
+struct Talk {
+    session: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    chunks: Arc<Mutex<VecDeque<Bytes>>>,
+    end: Option<Status>,
+}
+
+impl http_body::Body for Talk {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(session) = &mut self.session
+            && let Poll::Ready(status) = session.as_mut().poll(cx)
+        {
+            (self.session, self.end) = (None, Some(status));
+        }
+        if let Some(chunk) = self.chunks.lock().pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
+        if self.session.is_some() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.end.take().map(|status| Ok(Frame::trailers(trailers(status)))))
+    }
+}
+
+fn trailers(status: Status) -> HeaderMap {
+    let mut trailers = ok();
+    if status.code() != tonic::Code::Ok {
+        trailers.clear();
+        if let Err(error) = status.add_header(&mut trailers) {
+            tracing::warn!(%error, "a status cannot be said in trailers");
+            trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("13"));
+        }
+    }
+    trailers
+}
+
+/// The messages of a caller.
+pub struct Messages<Q> {
+    body: Incoming,
+    buffer: BytesMut,
+    bytes_max: usize,
+    kind: std::marker::PhantomData<fn() -> Q>,
+}
+
+impl<Q: Message + Default> Messages<Q> {
+    fn new(body: Incoming, bytes_max: usize) -> Self {
+        Self { body, buffer: BytesMut::new(), bytes_max, kind: std::marker::PhantomData }
+    }
+
+    /// The next message; none at the stream's end. Can be dropped and called again.
+    pub async fn next(&mut self) -> Result<Option<Q>, Status> {
+        loop {
+            if let Some(message) = self.ready()? {
+                return Ok(Some(message));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+                Some(Err(error)) => return Err(Status::from_error(error.into())),
+                None if self.buffer.is_empty() => return Ok(None),
+                None => return Err(Status::internal("Unexpected EOF decoding stream.")),
+            }
+        }
+    }
+
+    /// A message that is there already.
+    pub fn ready(&mut self) -> Result<Option<Q>, Status> {
+        match split(&mut self.buffer, self.bytes_max)? {
+            Some(message) => decode(message).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The one message of a call that has one.
+    async fn only(&mut self) -> Result<Q, Status> {
+        let Some(message) = self.next().await? else { return Err(Status::internal("Missing request message.")) };
+        while !self.body.is_end_stream() {
+            match self.body.frame().await {
+                None => break,
+                Some(Err(error)) => return Err(Status::from_error(error.into())),
+                Some(Ok(frame)) if frame.data_ref().is_none_or(Bytes::is_empty) => {}
+                Some(Ok(_)) => return Err(Status::internal("More than one request message.")),
+            }
+        }
+        Ok(message)
+    }
+}
+
+fn decode<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
+    Q::decode(message).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Cuts the first whole message off.
+fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
+    if prefix[0] != 0 {
+        return Err(Status::unimplemented("compressed messages are not supported; send them as they are"));
+    }
+    let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+    if len > bytes_max {
+        return Err(Status::out_of_range(format!(
+            "Error, decoded message length too large: found {len} bytes, the limit is: {bytes_max} bytes"
+        )));
+    }
+    if buffer.len() < PREFIX_LEN + len {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX_LEN);
+    Ok(Some(buffer.split_to(len).freeze()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn framed(parts: &[&[u8]]) -> BytesMut {
+        let mut out = BytesMut::new();
+        for part in parts {
+            out.put_u8(0);
+            out.put_u32(part.len() as u32);
+            out.put_slice(part);
+        }
+        out
+    }
+
+    #[test]
+    fn messages_are_cut_where_they_end() {
+        let mut buffer = framed(&[b"one", b"", b"three"]);
+        let last = buffer.split_off(buffer.len() - 1);
+        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "one");
+        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "");
+        assert!(split(&mut buffer, 10).unwrap().is_none());
+        buffer.unsplit(last);
+        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "three");
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn lengths_are_checked_before_they_are_believed() {
+        let mut buffer = BytesMut::from(&[0, 0xff, 0xff, 0xff, 0xff][..]);
+        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::OutOfRange);
+        let mut buffer = BytesMut::from(&[1, 0, 0, 0, 1, 7][..]);
+        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::Unimplemented);
+    }
+
+    #[tokio::test]
+    async fn a_session_says_what_it_says_and_how_it_ended() {
+        let outgoing = Outgoing::default();
+        let chunks = outgoing.chunks.clone();
+        let session = async move {
+            for at in 0..50_u8 {
+                outgoing.send(Bytes::copy_from_slice(&[at])).await;
+            }
+            Status::not_found("no more")
+        };
+        let mut talk = Talk { session: Some(Box::pin(session)), chunks, end: None };
+        let mut got = Vec::new();
+        while let Some(frame) = talk.frame().await {
+            match frame.unwrap().into_data() {
+                Ok(data) => got.extend_from_slice(&data),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap();
+                    assert_eq!(trailers[Status::GRPC_STATUS], "5");
+                }
+            }
+        }
+        assert_eq!(got, (0..50).collect::<Vec<u8>>());
+    }
+}

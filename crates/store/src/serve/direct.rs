@@ -1,0 +1,31 @@
+//! The calls that are made all the time, past tonic's framework (`daemon::serve::direct`); the others go through it.
+
+use std::sync::Arc;
+
+use daemon::serve::direct::{Answer, Direct, unary};
+use http::Request;
+use hyper::body::Incoming;
+use proto::etcdserverpb::kv_server::Kv;
+
+use super::kv::KvService;
+
+/// The service that answers them.
+pub struct DirectCalls {
+    pub kv: Arc<KvService>,
+    /// A longer request is refused before it is read.
+    pub message_bytes: usize,
+}
+
+impl Direct for DirectCalls {
+    fn answer(&self, request: Request<Incoming>) -> Result<Answer, Request<Incoming>> {
+        let (kv, max) = (self.kv.clone(), self.message_bytes);
+        Ok(match request.uri().path().strip_prefix("/etcdserverpb.KV/") {
+            Some("Range") => Box::pin(async move { unary(request, max, |req| kv.range(req)).await }),
+            Some("Put") => Box::pin(async move { unary(request, max, |req| kv.put(req)).await }),
+            Some("Txn") => Box::pin(async move { unary(request, max, |req| kv.txn(req)).await }),
+            Some("DeleteRange") => Box::pin(async move { unary(request, max, |req| kv.delete_range(req)).await }),
+            Some("Compact") => Box::pin(async move { unary(request, max, |req| kv.compact(req)).await }),
+            _ => return Err(request),
+        })
+    }
+}
