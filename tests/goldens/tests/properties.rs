@@ -56,6 +56,17 @@ proptest! {
     }
 
     #[test]
+    fn served_json_is_safe_in_a_web_page_and_reads_back(text in "(?s)([<>&\"\\\\\u{2028}\u{2029}\u{20ac}\u{0}-\u{1f}]|.){0,40}", key in name()) {
+        let mut map = proto::core::v1::ConfigMap::default();
+        map.data.insert(key, text);
+        let json = proto::json::to_string(&map);
+        prop_assert!(!json.contains(['<', '>', '&', '\u{2028}', '\u{2029}']), "{}", json);
+        prop_assert_eq!(proto::json::from_slice::<proto::core::v1::ConfigMap>(json.as_bytes()), Ok(map));
+        let value: serde_json::Value = serde_json::from_str(&json).expect("JSON for other readers, too");
+        prop_assert_eq!(value["kind"].as_str(), Some("ConfigMap"));
+    }
+
+    #[test]
     fn int_or_string_goes_through_json(number in any::<i32>(), text in "[a-z0-9%]{0,8}") {
         for value in [int_or_string::from_int(number), int_or_string::from_string(text.clone())] {
             let json = proto::json::to_vec(&value);

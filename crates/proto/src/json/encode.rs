@@ -221,28 +221,23 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
 }
 
-/// Writes a string; only quotes, backslashes and control characters are escaped.
+/// Writes a string with the escapes of upstream's server: beside what JSON asks for, what a web page or a script could
+/// take for its own (`<`, `>`, `&` and the separators of lines and paragraphs).
 pub fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut begin = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&bytes[begin..at]);
-        begin = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                let _ = write!(out, "\\u{control:04x}");
-            }
-        }
-    }
-    out.extend_from_slice(&bytes[begin..]);
+    escaped(out, text.as_bytes());
     out.push(b'"');
+}
+
+/// Writes the inside of a string.
+fn escaped(out: &mut Vec<u8>, mut rest: &[u8]) {
+    while let Some(at) = rest.iter().position(|byte| special::may_be_escaped(*byte)) {
+        let len = special::escape_len(&rest[at..]);
+        // The first byte of a letter that is written as it is goes with what is before it.
+        let as_it_is = if len == 0 { at + 1 } else { at };
+        out.extend_from_slice(&rest[..as_it_is]);
+        special::escape(out, &rest[at..at + len]);
+        rest = &rest[as_it_is + len..];
+    }
+    out.extend_from_slice(rest);
 }

@@ -87,7 +87,7 @@ pub fn write_raw(out: &mut Vec<u8>, raw: &[u8]) {
         out.extend_from_slice(b"null");
         return;
     }
-    compact(out, raw);
+    copy(out, raw, true);
 }
 
 /// How deep raw JSON may nest: what is read as a tree later has serde_json's limit of 128.
@@ -112,12 +112,58 @@ pub fn is_shallow(raw: &[u8]) -> bool {
     true
 }
 
+/// Whether a letter that is never written as it is may begin with this byte.
+pub fn may_be_escaped(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
+}
+
+/// How many bytes at the beginning are one letter that is never written as it is; none: it is.
+pub fn escape_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [0..=0x1f | b'"' | b'\\' | b'<' | b'>' | b'&', ..] => 1,
+        // The separators of lines and paragraphs, which end a line of a script.
+        [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// Writes such a letter, as Go does.
+pub fn escape(out: &mut Vec<u8>, letter: &[u8]) {
+    match letter {
+        [b'"'] => out.extend_from_slice(b"\\\""),
+        [b'\\'] => out.extend_from_slice(b"\\\\"),
+        [0x08] => out.extend_from_slice(b"\\b"),
+        [0x0c] => out.extend_from_slice(b"\\f"),
+        b"\n" => out.extend_from_slice(b"\\n"),
+        b"\r" => out.extend_from_slice(b"\\r"),
+        b"\t" => out.extend_from_slice(b"\\t"),
+        [one] => out.extend_from_slice(format!("\\u{one:04x}").as_bytes()),
+        [] => {}
+        [.., 0xa8] => out.extend_from_slice(b"\\u2028"),
+        _ => out.extend_from_slice(b"\\u2029"),
+    }
+}
+
 /// Copies valid JSON without the space between its tokens.
 pub fn compact(out: &mut Vec<u8>, raw: &[u8]) {
+    copy(out, raw, false);
+}
+
+/// As [`compact`]; with `escapes`, letters in strings are written as [`escape`] does.
+fn copy(out: &mut Vec<u8>, raw: &[u8], escapes: bool) {
     let mut in_string = false;
     let mut escaped = false;
     let mut begin = 0;
     for (at, byte) in raw.iter().enumerate() {
+        // Quotes and backslashes are the string's own here, and control characters cannot be.
+        if escapes && in_string && matches!(byte, b'<' | b'>' | b'&' | 0xe2) {
+            let len = escape_len(&raw[at..]);
+            if len > 0 {
+                out.extend_from_slice(&raw[begin..at]);
+                escape(out, &raw[at..at + len]);
+                begin = at + len;
+            }
+        }
         if in_string {
             match byte {
                 _ if escaped => escaped = false,

@@ -80,3 +80,33 @@ fn durations_are_written_as_go_writes_them() {
     assert_eq!(special::parse_duration("1.5h"), Some(5_400_000_000_000));
     assert_eq!(special::parse_duration("5"), None);
 }
+
+#[test]
+fn what_a_web_page_could_take_for_its_own_is_escaped() {
+    let mut map = ConfigMap::default();
+    map.data
+        .insert("k".to_owned(), "<a href=\"x\">&\u{2028}\u{2029}\u{2027}\u{20ac}\\\u{8}\u{c}\n\u{1}\u{7f}".to_owned());
+    let text = String::from_utf8(crate::json::to_vec(&map)).expect("JSON is UTF-8");
+    let wanted = concat!(
+        r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{},"data":{"k":"\u003ca href=\"x\"\u003e\u0026\u2028\u2029"#,
+        "\u{2027}\u{20ac}",
+        r#"\\\b\f\n\u0001"#,
+        "\u{7f}",
+        r#""}}"#
+    );
+    assert_eq!(text, wanted);
+    assert_eq!(from_slice::<ConfigMap>(text.as_bytes()).expect("our own"), map);
+}
+
+#[test]
+fn raw_parts_are_kept_as_they_came_and_escaped_where_they_are_served() {
+    let text = "{\"data\": {\"a<\": \"\\\"&\u{2028}\u{20ac}\", \"b\": [1 , 2]}}";
+    let found: crate::apps::v1::ControllerRevision = from_slice(text.as_bytes()).expect("a revision");
+    let json = String::from_utf8(crate::json::to_vec(&found)).expect("JSON is UTF-8");
+    let raw = "{\"a\\u003c\":\"\\\"\\u0026\\u2028\u{20ac}\",\"b\":[1,2]}";
+    assert!(json.contains(raw), "{json}");
+    assert_eq!(
+        from_slice::<crate::apps::v1::ControllerRevision>(json.as_bytes()).map(|again| to_value(&again)),
+        Ok(to_value(&found))
+    );
+}
