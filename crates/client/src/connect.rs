@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::transport::Uri;
 
-use crate::config::{Config, Error};
+use crate::config::{Config, Credentials, Error};
+use crate::refused::{Shown, Watched};
 use crate::tls;
 
 /// For one server: TCP and TLS.
@@ -108,7 +109,11 @@ async fn dial(target: &Target, config: &Config) -> Result<Box<dyn Io>, std::io::
         None => named(error),
     };
     let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(told)?;
-    Ok(Box::new(stream))
+    let shown = match &config.credentials {
+        Credentials::Certificate { cert, .. } => Some(Shown { server: address.clone(), certificate: cert.name() }),
+        Credentials::Anonymous | Credentials::Token(_) => None,
+    };
+    Ok(Box::new(Watched::new(stream, shown)))
 }
 
 impl tower::Service<Uri> for Connector {

@@ -17,6 +17,7 @@ pub mod leader;
 pub mod params;
 pub mod queue;
 pub mod recorder;
+mod refused;
 pub mod resource;
 mod tls;
 pub mod watch;

@@ -6,6 +6,7 @@
 
 mod client;
 mod pem;
+mod refused;
 mod server;
 mod telling;
 

@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// What a caller reads who speaks HTTP to a TLS port.
 const PLAIN_ON_TLS: &[u8] =
     b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// What a refused caller may still send before it has read why, and how long it may take.
+const REFUSED_BYTES_MAX: u64 = 64 << 10;
+const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 const H2_STREAM_WINDOW: u32 = 1 << 20;
 const H2_CONNECTION_WINDOW: u32 = 4 << 20;
 const H2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -65,7 +68,23 @@ async fn handshake(
         stream.shutdown().await?;
         return Err(std::io::Error::other("plain HTTP on a TLS port"));
     }
-    TlsAcceptor::from(config).accept(stream).await
+    match TlsAcceptor::from(config).accept(stream).into_fallible().await {
+        Ok(stream) => Ok(stream),
+        Err((error, stream)) => {
+            end_politely(stream).await;
+            Err(error)
+        }
+    }
+}
+
+/// Lets a caller read why it was refused: closed at once, a connection with unread bytes is reset, and the reason lost.
+async fn end_politely(mut stream: TcpStream) {
+    let reading = async {
+        stream.shutdown().await?;
+        let mut unread = stream.take(REFUSED_BYTES_MAX);
+        tokio::io::copy(&mut unread, &mut tokio::io::sink()).await
+    };
+    let _gone = tokio::time::timeout(REFUSED_TIMEOUT, reading).await;
 }
 
 async fn requests<S>(stream: S, from: Connection, peer: Option<Peer>, context: Arc<Context>)

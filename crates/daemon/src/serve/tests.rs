@@ -355,3 +355,26 @@ async fn taken_port_names_the_flag() {
     let error = bind(&address, "--secure-port").await.expect_err("taken").to_string();
     assert!(error.contains("--secure-port") && error.contains("in use"), "{error}");
 }
+
+#[tokio::test]
+async fn a_refused_caller_reads_why_and_whose_certificate_it_was() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    ca.issue("server", "o", 2020..4000);
+    other.issue("caller", "o", 2020..4000);
+    for clients in [ClientCerts::Optional(ca.path("ca.crt")), ClientCerts::Required(ca.path("ca.crt"))] {
+        let identity = ca.server("server", clients).expect("valid");
+        let running = start(Server::new(Health::new(), Metrics::new()).tls(identity)).await;
+        let pair = (other.path("caller.crt"), other.path("caller.key"));
+        let strange = ClientIdentity::load(ca.path("ca.crt"), Some(pair)).expect("valid");
+        // Many times: what the caller sends meanwhile must not lose the reason.
+        for _ in 0..20 {
+            let channel = strange.channel(&format!("https://{}", running.address), None).expect("a channel");
+            let refused = HealthClient::new(channel).check(HealthCheckRequest::default()).await.expect_err("refused");
+            let text = crate::process::chain(&refused);
+            for part in ["caller.crt", "received fatal alert", "--client-ca-file"] {
+                assert!(text.contains(part), "{part:?} in {text}");
+            }
+        }
+        running.shutdown.cancel();
+    }
+}

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::refused::{Shown, Watched};
 use super::telling::explain;
 use super::{Error, pem, provider};
 
@@ -108,7 +109,7 @@ pub struct TlsConnector {
 }
 
 impl tower_service::Service<Uri> for TlsConnector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Watched<TlsStream<TcpStream>>>;
     type Error = std::io::Error;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
@@ -127,7 +128,11 @@ impl tower_service::Service<Uri> for TlsConnector {
             stream.set_nodelay(true)?;
             let connecting = tokio_rustls::TlsConnector::from(identity.config()).connect(name, stream);
             let stream = connecting.await.map_err(|error| identity.explained(&uri, error))?;
-            Ok(TokioIo::new(stream))
+            let shown = |(cert, _): &(PathBuf, PathBuf)| Shown {
+                server: uri.authority().map(ToString::to_string).unwrap_or_default(),
+                certificate: cert.display().to_string(),
+            };
+            Ok(TokioIo::new(Watched::new(stream, identity.pair.as_ref().map(shown))))
         }
         .boxed()
     }
