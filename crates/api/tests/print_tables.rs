@@ -47,6 +47,40 @@ fn cells_are_as_recorded() {
     assert!(wrong.is_empty(), "{} of {seen} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// The columns of a resource in a line each.
+fn lines(columns: &[api::print::Column]) -> Vec<String> {
+    columns
+        .iter()
+        .map(|column| format!("{}\t{}\t{}\t{}", column.name, column.kind, column.format, column.priority))
+        .collect()
+}
+
+#[test]
+fn columns_are_upstreams() {
+    let text = std::fs::read_to_string(facts().join("printer-columns.tsv")).expect("the facts lie beside the checkout");
+    let mut wanted = std::collections::BTreeMap::<(&str, &str), Vec<String>>::new();
+    for row in text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>()) {
+        let [group, _, plural, index, name, kind, format, priority] = row[..] else { panic!("a row of 8: {row:?}") };
+        let columns = wanted.entry((group, plural)).or_default();
+        // Versions of a group have the same columns, or this would see them twice.
+        if index.parse() == Ok(columns.len()) {
+            columns.push(format!("{name}\t{kind}\t{format}\t{priority}"));
+        }
+    }
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for resource in api::resource::all() {
+        let Some(want) = wanted.get(&(resource.group, resource.plural)) else { continue };
+        seen += 1;
+        let got = lines(api::print::columns(resource.group, resource.plural).unwrap_or(api::print::PLAIN));
+        if got != *want {
+            wrong.push(format!("{}: {got:#?}, upstream has {want:#?}", resource.plural));
+        }
+    }
+    assert!(seen > 50, "only {seen} resources have recorded columns");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Equal but for the spans of time that the recording left out, and for one that it left in.
 fn same(got: &Value, want: &Value) -> bool {
     if got == want {

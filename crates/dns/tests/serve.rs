@@ -10,9 +10,9 @@ use std::time::Duration;
 use dns::answer::Authority;
 use dns::forward::Forwarder;
 use dns::serve::{Handler, SharedZone};
-use dns::zone::{Entry, ServiceKey, ServiceRecords, Zone};
-use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::RecordType;
+use dns::zone::{Entry, ServiceKey, ServiceRecords, Srv, Zone};
+use hickory_proto::op::{Message, Query, ResponseCode};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -132,5 +132,74 @@ async fn nothing_is_said_to_be_missing_before_the_zone_is_complete() {
     running.zone.write().set_complete();
     assert_eq!(ask(&resolver, "none.default.svc.cluster.local.").await, Err(ResponseCode::NXDomain));
     assert_eq!(ask(&resolver, "web.default.svc.cluster.local.").await, Ok(1));
+    running.server.shutdown_gracefully().await.unwrap();
+}
+
+/// One question as bytes on the wire, and the whole answer.
+async fn exchange(server: SocketAddr, name: &str, kind: RecordType) -> Message {
+    let mut question = Message::query();
+    question.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    socket.send_to(&question.to_vec().unwrap(), server).await.unwrap();
+    let mut bytes = [0; 4096];
+    let received = tokio::time::timeout(Duration::from_secs(10), socket.recv(&mut bytes)).await;
+    let answer = Message::from_vec(&bytes[..received.expect("an answer").unwrap()]).unwrap();
+    assert_eq!(answer.metadata.id, question.metadata.id);
+    answer
+}
+
+fn shown(records: &[Record]) -> Vec<String> {
+    let mut all: Vec<String> = records
+        .iter()
+        .map(|record| match &record.data {
+            RData::SRV(srv) => format!("{} SRV {} {} {}", record.name, srv.weight, srv.port, srv.target),
+            data => format!("{} {} {data}", record.name, record.record_type()),
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test]
+async fn a_port_of_a_headless_service_names_its_pods_with_their_addresses_beside() {
+    let mut running = start("cluster.local", None).await;
+    let pods = [("web-0", 2), ("web-1", 3)];
+    let entry = |last: u8| Entry {
+        addresses: vec![[10, 244, 0, last].into(), [0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)].into()],
+        ..Entry::default()
+    };
+    let services = pods.map(|(pod, _)| Srv { port: 8080, target: format!("{pod}.web.default.svc") });
+    let all =
+        Entry { addresses: pods.iter().flat_map(|(_, last)| entry(*last).addresses).collect(), ..Entry::default() };
+    put(&running.zone, "web.default.svc", all);
+    put(&running.zone, "_http._tcp.web.default.svc", Entry { services: services.to_vec(), ..Entry::default() });
+    for (pod, last) in pods {
+        put(&running.zone, &format!("{pod}.web.default.svc"), entry(last));
+    }
+
+    let answer = exchange(running.address, "_http._tcp.web.default.svc.cluster.local.", RecordType::SRV).await;
+    assert!(answer.metadata.authoritative);
+    let name = "_http._tcp.web.default.svc.cluster.local.";
+    let srv = |pod: &str| format!("{name} SRV 50 8080 {pod}.web.default.svc.cluster.local.");
+    assert_eq!(shown(&answer.answers), [srv("web-0"), srv("web-1")]);
+    assert_eq!(
+        shown(&answer.additionals),
+        [
+            "web-0.web.default.svc.cluster.local. A 10.244.0.2",
+            "web-0.web.default.svc.cluster.local. AAAA fd00::2",
+            "web-1.web.default.svc.cluster.local. A 10.244.0.3",
+            "web-1.web.default.svc.cluster.local. AAAA fd00::3",
+        ]
+    );
+
+    let answer = exchange(running.address, "web.default.svc.cluster.local.", RecordType::AAAA).await;
+    let name = "web.default.svc.cluster.local.";
+    assert_eq!(shown(&answer.answers), [format!("{name} AAAA fd00::2"), format!("{name} AAAA fd00::3")]);
+    let answer = exchange(running.address, name, RecordType::A).await;
+    assert_eq!(shown(&answer.answers), [format!("{name} A 10.244.0.2"), format!("{name} A 10.244.0.3")]);
+    // Known, but not of this type: an authority tells how long to remember that.
+    let answer = exchange(running.address, name, RecordType::SRV).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+    assert_eq!((answer.answers.len(), shown(&answer.authorities).len()), (0, 1));
     running.server.shutdown_gracefully().await.unwrap();
 }

