@@ -151,6 +151,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn flags_are_consistent() {
+        let unexplained = daemon::cli::unexplained::<Config>();
+        assert!(unexplained.is_empty(), "--help shows these without an explanation or a group: {unexplained:?}");
+    }
+
+    #[test]
     fn durations_are_gos() {
         assert_eq!(duration("5m0s"), Ok(Duration::from_secs(300)));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));

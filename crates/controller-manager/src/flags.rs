@@ -364,6 +364,12 @@ mod tests {
     }
 
     #[test]
+    fn flags_are_consistent() {
+        let unexplained = daemon::cli::unexplained::<Flags>();
+        assert!(unexplained.is_empty(), "--help shows these without an explanation or a group: {unexplained:?}");
+    }
+
+    #[test]
     fn durations_are_gos() {
         for (text, ms) in [("15s", 15_000), ("1m30s", 90_000), ("500ms", 500), ("0", 0), ("1.5h", 5_400_000)] {
             assert_eq!(duration(text).expect(text).as_millis(), ms, "{text}");

@@ -127,6 +127,21 @@ pub fn parse_from<T: clap::Parser>(args: Vec<OsString>) -> Result<T, Error> {
     Ok(T::from_arg_matches(&matches)?)
 }
 
+/// The flags that `--help` shows without a word on them, or in no group of their own: for the tests of a daemon's flags.
+pub fn unexplained<T: clap::Parser>() -> Vec<String> {
+    let command = T::command();
+    command.clone().debug_assert();
+    let is_usual = |arg: &clap::Arg| matches!(arg.get_id().as_str(), "help" | "version");
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set() && !arg.is_positional() && !is_usual(arg));
+    shown
+        .filter(|arg| {
+            let grouped = arg.get_help_heading().is_some_and(|heading| !heading.is_empty() && heading != "Options");
+            !grouped || arg.get_help().is_none_or(|help| help.to_string().trim().is_empty())
+        })
+        .map(|arg| argv::longs(arg).first().map_or_else(|| arg.get_id().to_string(), |long| format!("--{long}")))
+        .collect()
+}
+
 /// Go's way with booleans, a version text, and no abbreviations.
 fn adapt(command: Command) -> Command {
     let command = command.version(crate::version::long()).args_override_self(true).mut_args(|arg| {

@@ -48,3 +48,14 @@ impl daemon::cli::Flags for Config {
         &self.common
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_consistent() {
+        let unexplained = daemon::cli::unexplained::<Config>();
+        assert!(unexplained.is_empty(), "--help shows these without an explanation or a group: {unexplained:?}");
+    }
+}

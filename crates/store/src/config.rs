@@ -429,6 +429,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn flags_are_consistent() {
+        let unexplained = daemon::cli::unexplained::<Config>();
+        assert!(unexplained.is_empty(), "--help shows these without an explanation or a group: {unexplained:?}");
+    }
+
     fn parse(flags: &str) -> Config {
         let args = format!("keelson-store {flags}");
         daemon::cli::parse_from(args.split_whitespace().map(Into::into).collect()).expect("valid flags")

@@ -78,8 +78,8 @@ fn kubeadm(file: &str, more: &str) -> Result<Config, daemon::cli::Error> {
 
 #[test]
 fn flags_are_consistent() {
-    use clap::CommandFactory;
-    Config::command().debug_assert();
+    let unexplained = daemon::cli::unexplained::<Config>();
+    assert!(unexplained.is_empty(), "--help shows these without an explanation or a group: {unexplained:?}");
 }
 
 #[test]
