@@ -219,7 +219,7 @@ mod tests {
     fn labels_and_subdomains() {
         assert!(dns_label("a-1").is_empty());
         assert!(dns_subdomain("a.b-c.1").is_empty());
-        for text in ["", "-a", "a-", "A", "a_b", "a.b"] {
+        for text in ["", "-a", "a-", "A", "x_y", "a.b"] {
             assert!(!dns_label(text).is_empty(), "{text}");
         }
         assert!(!dns_subdomain("a..b").is_empty());

@@ -20,6 +20,6 @@ mod tests {
         let words = ["containers", "initContainers", "replicas"];
         assert_eq!(nearest("contianers", words), Some("containers"));
         assert_eq!(nearest("Replicas", words), Some("replicas"));
-        assert_eq!(nearest("foo", words), None);
+        assert_eq!(nearest("xyzzy", words), None);
     }
 }

@@ -8,6 +8,11 @@ use crate::compare::{difference, without_server_parts};
 use crate::harness::{Cluster, Engine};
 use crate::{Tally, on_each_store, report, send};
 
+/// Fewer would mean that cases, or kinds, went missing.
+const REPLAYED_MIN: usize = 88;
+/// Why cases are not replayed, and how many.
+const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 52), ("needs an object of a later part", 1)];
+
 on_each_store! { defaulted_objects_are_answered_as_recorded }
 
 async fn defaulted_objects_are_answered_as_recorded(engine: Engine) {
@@ -21,7 +26,7 @@ async fn defaulted_objects_are_answered_as_recorded(engine: Engine) {
     let dual = cluster.apiserver_with(&["--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112"]).await;
     replay(&cluster, &dual, &mut tally, |name| name.starts_with("dualstack-")).await;
     dual.stop().await;
-    report("defaulting", &tally);
+    report("defaulting", &tally, REPLAYED_MIN, LEFT_OUT);
 }
 
 async fn replay(

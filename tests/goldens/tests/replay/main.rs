@@ -33,9 +33,10 @@ macro_rules! on_each_store {
 }
 pub(crate) use on_each_store;
 
-/// Says how many cases passed, per kind, and why others were left out; fails when one differs.
+/// Says how many cases passed, per kind, and why others were left out; fails when one differs, when fewer than `floor` were
+/// replayed, or when others than `left_out` (a reason and how many) were not.
 #[track_caller]
-fn report(what: &str, tally: &Tally) {
+fn report(what: &str, tally: &Tally, floor: usize, left_out: &[(&str, usize)]) {
     for (kind, (passed, all)) in &tally.kinds {
         println!("{what}: {kind}: {passed} of {all}");
     }
@@ -46,6 +47,9 @@ fn report(what: &str, tally: &Tally) {
     println!("{what}: {} of {all}", all - tally.failures.len());
     let count = tally.failures.len();
     assert!(tally.failures.is_empty(), "{what}: {count} of {all} differ:\n{}", tally.failures.join("\n"));
+    assert!(all >= floor, "{what}: only {all} cases were replayed, there were {floor}");
+    let expected = left_out.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+    assert_eq!(tally.left_out, expected, "{what}: other cases are left out than before");
 }
 
 /// What came of the cases.

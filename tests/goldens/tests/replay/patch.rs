@@ -9,6 +9,11 @@ use crate::harness::{Cluster, Engine};
 use crate::validation::{filled, setup};
 use crate::{Tally, on_each_store, report, send};
 
+/// Fewer would mean that cases, or kinds, went missing.
+const REPLAYED_MIN: usize = 44;
+/// Why cases are not replayed, and how many.
+const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 13), ("server-side apply (part 3)", 30)];
+
 on_each_store! { patches_do_what_was_recorded }
 
 async fn patches_do_what_was_recorded(engine: Engine) {
@@ -24,7 +29,7 @@ async fn patches_do_what_was_recorded(engine: Engine) {
         }
     }
     server.stop().await;
-    report("patch", &tally);
+    report("patch", &tally, REPLAYED_MIN, LEFT_OUT);
 }
 
 async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option<String>), &'static str> {

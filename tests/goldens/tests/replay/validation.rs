@@ -8,6 +8,22 @@ use crate::compare::refusal;
 use crate::harness::{Cluster, Engine};
 use crate::{Tally, on_each_store, report, send};
 
+/// Fewer would mean that cases, or kinds, went missing.
+const REPLAYED_MIN: usize = 277;
+/// Why cases are not replayed, and how many.
+const LEFT_OUT: &[(&str, usize)] = &[
+    ("HTTP routing and content negotiation", 13),
+    ("a content type", 1),
+    ("a kind of a later part", 154),
+    ("a path that names no resource", 2),
+    ("a query parameter that gRPC does not have, or has as a number", 10),
+    ("a setup with a kind of a later part", 4),
+    ("a stream to the kubelet", 7),
+    ("another user than the administrator", 4),
+    ("open: the admission plugin PodSecurity (part 3)", 1),
+    ("server-side apply (part 3)", 10),
+];
+
 on_each_store! { refusals_are_answered_as_recorded }
 
 async fn refusals_are_answered_as_recorded(engine: Engine) {
@@ -23,7 +39,7 @@ async fn refusals_are_answered_as_recorded(engine: Engine) {
         }
     }
     server.stop().await;
-    report("validation", &tally);
+    report("validation", &tally, REPLAYED_MIN, LEFT_OUT);
 }
 
 async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option<String>), &'static str> {

@@ -175,10 +175,10 @@ mod tests {
     #[test]
     fn a_member_is_found_by_name_or_by_id_and_never_by_chance() {
         let member = |id, name: &str| etcd::Member { id, name: name.to_owned(), ..Default::default() };
-        let members = [member(0xabc, "one"), member(0x12, "abc"), member(3, "twin"), member(4, "twin")];
+        let members = [member(0xfee, "one"), member(0x12, "fee"), member(3, "twin"), member(4, "twin")];
         let found = |word| find(&members, word).map(|member| member.id);
-        assert_eq!(found("one").unwrap(), 0xabc);
-        assert_eq!(found("abc").unwrap(), 0x12, "a name wins over an id");
+        assert_eq!(found("one").unwrap(), 0xfee);
+        assert_eq!(found("fee").unwrap(), 0x12, "a name wins over an id");
         assert_eq!(found("12").unwrap(), 0x12);
         assert!(found("twin").unwrap_err().to_string().contains("several"));
         assert!(found("nobody").unwrap_err().to_string().contains("no member"));
