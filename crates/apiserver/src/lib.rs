@@ -10,6 +10,8 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 pub mod config;
+#[cfg(test)]
+mod fuzz;
 pub mod grpc;
 pub mod metrics;
 pub mod registry;

@@ -3,6 +3,8 @@
 //! A daemon's `main.rs` is one call of [`process::main`]; its `serve.rs` builds a [`serve::Server`].
 
 pub mod cli;
+#[cfg(test)]
+mod fuzz;
 pub mod health;
 pub mod logging;
 pub mod metrics;

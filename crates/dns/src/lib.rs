@@ -7,6 +7,8 @@
 pub mod answer;
 pub mod config;
 pub mod forward;
+#[cfg(test)]
+mod fuzz;
 pub mod records;
 pub mod run;
 pub mod serve;

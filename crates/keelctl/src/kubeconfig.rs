@@ -3,7 +3,7 @@
 //! `--kubeconfig`, else every file that KUBECONFIG lists (the first to name a thing wins), else `~/.kube/config`. Paths
 //! within a file are relative to it. What a file holds beyond what is read here survives a rewrite by `config`.
 
-mod exec;
+pub(crate) mod exec;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

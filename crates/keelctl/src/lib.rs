@@ -8,6 +8,8 @@ pub mod command;
 pub mod describe;
 pub mod duration;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod kubeconfig;
 pub mod manifest;
 pub mod merge;

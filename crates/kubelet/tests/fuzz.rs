@@ -7,9 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use kubelet::confine;
 use kubelet::logs::format::{PART_BYTES_MAX, Record, Splitter, Stream};
 use kubelet::logs::protocol::{Call, Reply};
+use kubelet::observed::ObservedPod;
+use kubelet::paths::PodPaths;
+use kubelet::pod::DesiredPod;
+use kubelet::record;
 use kubelet::runtime::reference::Reference;
 use kubelet::runtime::{image, registry};
-use proto::core::v1::Secret;
+use proto::core::v1::{Container, Secret};
 
 const ROUNDS: u64 = 4_000;
 
@@ -227,7 +231,7 @@ fn logs_that_are_read_back() {
 
 #[test]
 fn seccomp_profiles_of_the_node() {
-    use proto::core::v1::{Container, Pod, SeccompProfile, SecurityContext};
+    use proto::core::v1::{Pod, SeccompProfile, SecurityContext};
     let dir = tempfile::tempdir().unwrap();
     let profile = SeccompProfile { r#type: "Localhost".into(), localhost_profile: Some("p.json".into()) };
     let context = SecurityContext { seccomp_profile: Some(profile), ..SecurityContext::default() };
@@ -239,4 +243,27 @@ fn seccomp_profiles_of_the_node() {
             let _ = confine::seccomp(&Pod::default(), &container, &[], dir.path());
         },
     );
+}
+
+/// What a kubelet wrote before a power cut, or a disk gave back wrong.
+#[test]
+fn records_of_pods() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = PodPaths { dir: dir.path().to_owned(), run: dir.path().to_owned() };
+    let mut pod = proto::core::v1::Pod::default();
+    pod.metadata.name = "p".into();
+    pod.spec.containers.push(Container { name: "c".into(), ..Container::default() });
+    record::save_object(&paths, &pod).unwrap();
+    record::save(&paths, &DesiredPod::new(std::sync::Arc::new(pod)), &ObservedPod::default()).unwrap();
+    let good = std::fs::read_to_string(paths.record()).unwrap();
+    fuzz(&[&good, &good.repeat(2)], |bytes| {
+        std::fs::write(paths.record(), bytes).unwrap();
+        let (desired, _) = record::load(&paths).expect("the object is whole");
+        assert_eq!(desired.pod.metadata.name, "p");
+    });
+    let object = std::fs::read(paths.object()).unwrap();
+    testkit::fuzz::damaged(ROUNDS, &[&object], |bytes| {
+        std::fs::write(paths.object(), bytes).unwrap();
+        let _ = record::load(&paths);
+    });
 }

@@ -10,6 +10,8 @@ pub mod diff;
 pub mod endpoint;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
+#[cfg(test)]
+mod fuzz;
 pub mod health_check;
 pub mod kernel;
 pub mod listing;

@@ -2,11 +2,13 @@
 //! ask for memory that the bytes do not have. Damage to what was written is tried in `tests/crash.rs`, file by file.
 
 use prost::Message;
+use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1 as pb;
 
 use crate::engine::{checkpoint, frame, open};
 use crate::env::Env;
 use crate::env::sim::{SimDisk, SimRandom, mix};
+use crate::mvcc::check;
 use crate::raft::codec;
 use crate::raft::types::SnapshotMeta;
 use crate::shared::Shared;
@@ -89,4 +91,82 @@ fn a_snapshot_of_any_bytes_is_refused_and_the_old_state_stays() {
         install(&env, &shared, &meta, received).expect_err("no snapshot");
         assert_eq!(shared.revision(), 1);
     }
+}
+
+/// A transaction with others in it, as a client may send it; small keys, so that they meet.
+fn transaction(state: &mut u64, depth: u32) -> etcd::TxnRequest {
+    use etcd::request_op::Request;
+    let key = |state: &mut u64| vec![b'a' + (mix(state) % 4) as u8; (mix(state) % 3) as usize].into();
+    let ops = |state: &mut u64| -> Vec<etcd::RequestOp> {
+        let count = mix(state) % 4;
+        let one = |state: &mut u64| match mix(state) % 6 {
+            0 => None,
+            1 => Some(Request::RequestRange(etcd::RangeRequest {
+                key: key(state),
+                sort_order: (mix(state) % 5) as i32 - 1,
+                sort_target: (mix(state) % 7) as i32 - 1,
+                ..Default::default()
+            })),
+            2 => Some(Request::RequestPut(etcd::PutRequest {
+                key: key(state),
+                value: key(state),
+                lease: (mix(state) % 2) as i64,
+                ignore_lease: mix(state).is_multiple_of(2),
+                ignore_value: mix(state).is_multiple_of(2),
+                ..Default::default()
+            })),
+            3 => Some(Request::RequestDeleteRange(etcd::DeleteRangeRequest {
+                key: key(state),
+                range_end: key(state),
+                ..Default::default()
+            })),
+            _ if depth > 0 => Some(Request::RequestTxn(transaction(state, depth - 1))),
+            _ => None,
+        };
+        (0..count).map(|_| etcd::RequestOp { request: one(state) }).collect()
+    };
+    let compare = etcd::Compare {
+        result: (mix(state) % 6) as i32 - 1,
+        target: (mix(state) % 7) as i32 - 1,
+        key: key(state),
+        ..Default::default()
+    };
+    etcd::TxnRequest { compare: vec![compare], success: ops(state), failure: ops(state) }
+}
+
+/// Decodes what is there, and again what it was encoded as: both say the same.
+fn again<M: Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Option<M> {
+    let message = M::decode(bytes).ok()?;
+    assert!(M::decode(&*message.encode_to_vec()).as_ref() == Ok(&message), "{message:?} does not come back");
+    Some(message)
+}
+
+#[test]
+fn requests_of_etcds_clients_are_taken_or_refused() {
+    let (mut taken, mut refused) = (0, 0);
+    for seed in 0..cases(4000) {
+        let mut state = seed;
+        let mut sent = transaction(&mut state, 3).encode_to_vec();
+        if seed % 2 == 0 && !sent.is_empty() {
+            let at = mix(&mut state) as usize % sent.len();
+            sent[at] = mix(&mut state) as u8;
+        }
+        for sent in [sent, bytes(&mut state)] {
+            if let Some(req) = again::<etcd::TxnRequest>(&sent) {
+                match check::txn(&req, 8) {
+                    Ok(()) => taken += 1,
+                    Err(_) => refused += 1,
+                }
+                let _kinds = (check::is_read_only(&req), check::is_serializable(&req), check::puts(&req));
+            }
+            let _range = again::<etcd::RangeRequest>(&sent).map(|req| check::range(&req));
+            let _put = again::<etcd::PutRequest>(&sent).map(|req| check::put(&req));
+            let _delete = again::<etcd::DeleteRangeRequest>(&sent).map(|req| check::delete_range(&req));
+            let _watch = again::<etcd::WatchRequest>(&sent);
+            let _create = again::<etcd::WatchCreateRequest>(&sent);
+            let _compaction = again::<etcd::CompactionRequest>(&sent);
+            let _lease = again::<etcd::LeaseGrantRequest>(&sent);
+        }
+    }
+    assert!(taken > 50 && refused > 50, "{taken} taken, {refused} refused: the input is one-sided");
 }

@@ -8,6 +8,7 @@ pub mod claim;
 pub mod cluster;
 pub mod containerd;
 pub mod flags;
+pub mod fuzz;
 pub mod host;
 pub mod http;
 pub mod image;

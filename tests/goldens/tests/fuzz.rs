@@ -50,6 +50,74 @@ users:
 - {name: t, user: {token: t1, tokenFile: token}}
 ";
 
+/// Requests as clients send them.
+static REQUESTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let resource = || {
+        Some(rpc::ResourceRef {
+            version: "v1".into(),
+            resource: "pods".into(),
+            namespace: "n".into(),
+            name: "p".into(),
+            ..Default::default()
+        })
+    };
+    let object = || Some(proto::any::pack_bytes("k8s.io.api.core.v1.Pod", vec![10, 0]));
+    let selectors = || Some(rpc::Selectors { labels: "a=b".into(), fields: "spec.nodeName=n".into() });
+    let pod = || Some(rpc::PodRef { namespace: "n".into(), name: "p".into(), ..Default::default() });
+    vec![
+        rpc::GetRequest { r#ref: resource(), ..Default::default() }.encode_to_vec(),
+        rpc::ListRequest { r#ref: resource(), selectors: selectors(), limit: 7, ..Default::default() }.encode_to_vec(),
+        rpc::WatchRequest { r#ref: resource(), selectors: selectors(), ..Default::default() }.encode_to_vec(),
+        rpc::CreateRequest { r#ref: resource(), object: object(), ..Default::default() }.encode_to_vec(),
+        rpc::UpdateRequest { r#ref: resource(), object: object(), ..Default::default() }.encode_to_vec(),
+        rpc::PatchRequest { r#ref: resource(), patch: b"{}".as_slice().into(), ..Default::default() }.encode_to_vec(),
+        rpc::DeleteRequest { r#ref: resource(), ..Default::default() }.encode_to_vec(),
+        rpc::LogsRequest { pod: pod(), ..Default::default() }.encode_to_vec(),
+        rpc::ExecStart { pod: pod(), command: vec!["sh".into(), "-c".into()], ..Default::default() }.encode_to_vec(),
+        rpc::ReviewTokenRequest { token: "a.b.c".into(), ..Default::default() }.encode_to_vec(),
+    ]
+});
+
+/// Decodes bytes as one message; what is decoded comes back the same.
+fn stable<M: prost::Message + Default + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
+    if let Ok(message) = M::decode(bytes) {
+        let again = M::decode(message.encode_to_vec().as_slice());
+        assert!(again.as_ref() == Ok(&message), "{message:?} comes back as {again:?}");
+    }
+}
+
+/// Every message that a client, or the apiserver as a kubelet's client, may be sent.
+fn every_request(bytes: &[u8]) {
+    stable::<rpc::GetRequest>(bytes);
+    stable::<rpc::ListRequest>(bytes);
+    stable::<rpc::WatchRequest>(bytes);
+    stable::<rpc::CreateRequest>(bytes);
+    stable::<rpc::UpdateRequest>(bytes);
+    stable::<rpc::PatchRequest>(bytes);
+    stable::<rpc::DeleteRequest>(bytes);
+    stable::<rpc::DeleteCollectionRequest>(bytes);
+    stable::<rpc::LogsRequest>(bytes);
+    stable::<rpc::ExecInput>(bytes);
+    stable::<rpc::PortForwardFrame>(bytes);
+    stable::<rpc::WhoAmIRequest>(bytes);
+    stable::<rpc::ReviewAccessRequest>(bytes);
+    stable::<rpc::ReviewTokenRequest>(bytes);
+    stable::<rpc::ListResourcesRequest>(bytes);
+    stable::<rpc::GetVersionRequest>(bytes);
+    // What is answered is read by clients, and by the apiserver from kubelets.
+    stable::<rpc::Object>(bytes);
+    stable::<rpc::ListChunk>(bytes);
+    stable::<rpc::WatchChunk>(bytes);
+    stable::<rpc::DeleteResponse>(bytes);
+    stable::<rpc::DeleteCollectionResponse>(bytes);
+    stable::<rpc::LogsChunk>(bytes);
+    stable::<rpc::ExecOutput>(bytes);
+    stable::<rpc::ReviewTokenResponse>(bytes);
+    stable::<rpc::ListResourcesResponse>(bytes);
+    stable::<proto::keelson::scheduler::v1::ExplainPodRequest>(bytes);
+    stable::<proto::keelson::scheduler::v1::ExplainPodResponse>(bytes);
+}
+
 /// What to do to bytes: flip, cut, insert, repeat.
 #[derive(Debug, Clone)]
 enum Damage {
@@ -191,13 +259,43 @@ proptest! {
         }
     }
 
+    /// What is decoded says the same when it is encoded and decoded once more.
     #[test]
-    fn requests_of_the_api(bytes in vec(any::<u8>(), 0..120)) {
-        let _ = rpc::CreateRequest::decode(bytes.as_slice());
-        let _ = rpc::PatchRequest::decode(bytes.as_slice());
-        let _ = rpc::WatchRequest::decode(bytes.as_slice());
-        let _ = rpc::ExecInput::decode(bytes.as_slice());
-        let _ = rpc::PortForwardFrame::decode(bytes.as_slice());
+    fn requests_of_the_api(any in vec(any::<u8>(), 0..120), index in any::<usize>(), damage in damage()) {
+        let good = &*REQUESTS;
+        for bytes in [any, damaged(&good[index % good.len()], &damage)] {
+            every_request(&bytes);
+        }
+    }
+
+    /// A Status in the details of a gRPC error, as a server (or what stands before it) may send it.
+    #[test]
+    fn statuses_in_errors(code in -1..20_i32, index in 0..3_usize, bytes in vec(any::<u8>(), 0..120), damage in damage()) {
+        let status = proto::meta::v1::Status {
+            status: "Failure".into(),
+            code: 409,
+            reason: "Conflict".into(),
+            message: "modified".into(),
+            details: Some(proto::meta::v1::StatusDetails { name: "n".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let good = proto::rpc_status::to_tonic(&status);
+        let details = vec![bytes, damaged(good.details(), &damage), good.details().to_vec()].swap_remove(index);
+        let error = tonic::Status::with_details(tonic::Code::from(code), "said", details.into());
+        let read = proto::rpc_status::from_tonic(&error);
+        prop_assert_eq!(proto::rpc_status::from_tonic(&proto::rpc_status::to_tonic(&read)), read);
+        let failed = client::Error::from_rpc(&error, "https://server");
+        let known = [failed.is_not_found(), failed.is_conflict(), failed.is_expired(), failed.is_unavailable()];
+        prop_assert!(known.iter().filter(|yes| **yes).count() <= 1, "{failed:?} is two things at once");
+        prop_assert!(index != 2 || failed.is_conflict());
+    }
+
+    /// What the apiserver keeps for itself in the store: sets of taken numbers.
+    #[test]
+    fn stored_sets_of_numbers(bytes in vec(any::<u8>(), 0..64), len in 0..400_usize) {
+        let map = apiserver::allocate::bitmap::Bitmap::decode(len, &bytes);
+        let again = apiserver::allocate::bitmap::Bitmap::decode(len, &map.encode());
+        prop_assert_eq!(again, map);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Tokens {
             let Ok(data) = jsonwebtoken::decode::<Claims>(token, key, &validation) else { continue };
             let claims = data.claims;
             let leeway = LEEWAY_S as i64;
-            if claims.exp + leeway < now || claims.nbf - leeway > now {
+            if claims.exp.saturating_add(leeway) < now || claims.nbf.saturating_sub(leeway) > now {
                 return Err(Failure::unauthorized());
             }
             return Ok(claims);

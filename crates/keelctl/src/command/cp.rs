@@ -174,7 +174,7 @@ async fn download(global: &Global, args: &Args, pod: &str, from: &str, to: &Path
 }
 
 /// Writes the archive's entries below a local path; none may lead outside it.
-fn unpack(received: Received, prefix: &str, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn unpack(received: impl Read, prefix: &str, to: &Path) -> anyhow::Result<()> {
     let mut archive = tar::Archive::new(received);
     let into_folder = to.is_dir();
     for entry in archive.entries()? {

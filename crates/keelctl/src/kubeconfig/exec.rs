@@ -95,7 +95,8 @@ impl Plugin {
         if self.install_hint.is_empty() { String::new() } else { format!(" ({})", self.install_hint.trim()) }
     }
 
-    fn read(&self, bytes: &[u8]) -> anyhow::Result<(Credentials, Option<String>)> {
+    /// Reads what the program printed.
+    pub(crate) fn read(&self, bytes: &[u8]) -> anyhow::Result<(Credentials, Option<String>)> {
         let value: Value = serde_json::from_slice(bytes)
             .with_context(|| format!("{} printed no ExecCredential in JSON", self.command))?;
         let answer: Answer = serde_json::from_value(value)

@@ -107,3 +107,6 @@ fn decode(any: &prost_types::Any) -> Option<TaskEvent> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod fuzz;
