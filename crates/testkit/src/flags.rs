@@ -12,7 +12,7 @@ use crate::settings::{Daemon, Node, Settings};
 /// The user of the administrator's kubeconfig, and the stem of its files.
 pub const ADMIN: &str = "admin";
 /// The stem of the apiserver's client certificate for the store.
-const STORE_CLIENT: &str = "apiserver-etcd-client";
+pub const STORE_CLIENT: &str = "apiserver-etcd-client";
 /// The stem of the apiserver's client certificate for kubelets.
 const KUBELET_CLIENT: &str = "apiserver-kubelet-client";
 /// Names under which every server answers on its own machine.

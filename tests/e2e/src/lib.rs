@@ -6,6 +6,7 @@
 pub mod behaviour;
 pub mod client;
 pub mod manifest;
+pub mod ports;
 pub mod space;
 pub mod suite;
 pub mod world;

@@ -5,12 +5,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use test_e2e::ports::{self, Caller};
 use test_e2e::{World, manifest};
+use testkit::flags::{ADMIN, STORE_CLIENT};
+use testkit::pki::Authority;
 use testkit::process::Spec;
 use testkit::settings::Daemon;
 
 fn main() -> ExitCode {
-    test_e2e::run(start, &[("units_and_config_files_start_a_cluster", units_and_config_files_start_a_cluster)])
+    test_e2e::run(
+        start,
+        &[
+            ("units_and_config_files_start_a_cluster", units_and_config_files_start_a_cluster),
+            ("every_port_tells_its_health_and_services", every_port_tells_its_health_and_services),
+        ],
+    )
 }
 
 fn start() -> Result<World> {
@@ -68,5 +77,45 @@ fn units_and_config_files_start_a_cluster(world: &World) -> Result<()> {
     space.apply(&manifest::web("web", 1, "installed", ""))?;
     space.wait_rollout("web")?;
     ensure!(space.wait_page("web")? == "installed\n");
+    Ok(())
+}
+
+/// The daemon, its port, who asks it, and what it serves beside health and reflection.
+type Port<'a> = (&'a str, u16, Option<&'a Caller>, &'a [&'a str]);
+
+fn every_port_tells_its_health_and_services(world: &World) -> Result<()> {
+    let pki = world.cluster.layout().pki();
+    let caller = |authority: Authority, who: &str| Caller {
+        ca: pki.authority(authority),
+        certificate: pki.certificate(who),
+        key: pki.key(who),
+    };
+    let (admin, member) = (caller(Authority::Cluster, ADMIN), caller(Authority::Store, STORE_CLIENT));
+    let ports = &world.cluster.settings.ports;
+    let etcd = ["KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth"].map(|name| format!("etcdserverpb.{name}"));
+    let etcd: Vec<&str> = etcd.iter().map(String::as_str).collect();
+    let api = ["Resources", "Streams", "Auth", "Discovery"].map(|name| format!("keelson.api.v1.{name}"));
+    let api: Vec<&str> = api.iter().map(String::as_str).collect();
+    let all: [Port<'_>; 10] = [
+        ("store", ports.store, Some(&member), &etcd),
+        ("store, between members", ports.store_peer, Some(&member), &["keelson.raft.v1.Raft"]),
+        ("apiserver", ports.apiserver, Some(&admin), &api),
+        ("controller-manager", ports.controller_manager, Some(&admin), &[]),
+        ("scheduler", ports.scheduler, Some(&admin), &["keelson.scheduler.v1.Explain"]),
+        ("kubelet", ports.kubelet, Some(&admin), &["keelson.node.v1.Node"]),
+        ("kubelet's health", ports.kubelet_health, None, &[]),
+        ("proxy's health", ports.proxy_health, None, &[]),
+        ("proxy's metrics", ports.proxy_metrics, None, &[]),
+        ("dns's health", ports.dns_health, None, &[]),
+    ];
+    for (what, port, caller, services) in all {
+        let told = ports::ask(world.network(), port, caller).with_context(|| what.to_owned())?;
+        ensure!(told.serving, "{what}: not SERVING");
+        let mut found: Vec<&str> = told.services.iter().map(String::as_str).collect();
+        found.sort_unstable();
+        let mut wanted = [services, &["grpc.health.v1.Health"]].concat();
+        wanted.sort_unstable();
+        ensure!(found == wanted, "{what}: reflection lists {found:?}");
+    }
     Ok(())
 }
