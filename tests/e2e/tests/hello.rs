@@ -1,11 +1,14 @@
 //! The first minutes of a user: `cargo xtask up`, again, after a crash, `status`, `down`.
 
-use std::process::{Command, ExitCode, Output};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use test_e2e::World;
-use testkit::leftovers;
+use test_e2e::space::LIMIT;
 use testkit::process::{Record, run};
+use testkit::settings::Daemon;
+use testkit::{leftovers, wait};
 
 fn main() -> ExitCode {
     test_e2e::run(
@@ -14,6 +17,10 @@ fn main() -> ExitCode {
             ("an_overlapping_range_is_refused_by_its_flag", an_overlapping_range_is_refused_by_its_flag),
             ("a_folder_of_somebody_elses_is_left_alone", a_folder_of_somebody_elses_is_left_alone),
             ("chosen_daemons_start_alone", chosen_daemons_start_alone),
+            (
+                "an_up_that_was_killed_half_way_is_finished_by_the_next",
+                an_up_that_was_killed_half_way_is_finished_by_the_next,
+            ),
             ("up_serves_the_page_each_way", up_serves_the_page_each_way),
             ("a_second_up_disturbs_nothing", a_second_up_disturbs_nothing),
             ("status_tells_what_runs", status_tells_what_runs),
@@ -29,6 +36,11 @@ fn main() -> ExitCode {
 
 /// Runs `cargo xtask` as a user does.
 fn xtask(world: &World, command: &str, more: &[&str]) -> Result<Output> {
+    Ok(xtask_command(world, command, more)?.output()?)
+}
+
+/// `cargo xtask`, which becomes the program itself: cargo steps aside.
+fn xtask_command(world: &World, command: &str, more: &[&str]) -> Result<Command> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     // By its target, so that nothing is built anew (decision 0005).
@@ -42,7 +54,8 @@ fn xtask(world: &World, command: &str, more: &[&str]) -> Result<Output> {
         cargo.args(["--node-ip", &world.node().address.to_string()]);
         cargo.arg("--programs").arg(&settings.programs);
     }
-    Ok(cargo.args(more).output()?)
+    cargo.args(more);
+    Ok(cargo)
 }
 
 fn succeed(output: Output) -> Result<String> {
@@ -99,6 +112,25 @@ fn chosen_daemons_start_alone(world: &World) -> Result<()> {
     let names: Vec<String> = processes(world).into_iter().map(|record| record.name).collect();
     ensure!(names == ["apiserver", "store"], "{names:?} run");
     succeed(xtask(world, "down", &[])?).map(drop)
+}
+
+fn an_up_that_was_killed_half_way_is_finished_by_the_next(world: &World) -> Result<()> {
+    let mut up = xtask_command(world, "up", &[])?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let pid = i32::try_from(up.id())?;
+    let started = wait::until("the store to be started", LIMIT, || {
+        ensure!(up.try_wait()?.is_none(), "`up` ended by itself");
+        Ok(processes(world).iter().any(|record| record.name == "store" && record.is_alive()).then_some(()))
+    });
+    testkit::process::kill_all(&[pid])?;
+    let status = up.wait()?;
+    started?;
+    ensure!(status.signal() == Some(9), "`up` was not killed: {status}");
+    let running = processes(world).len();
+    ensure!(running < Daemon::ALL.len(), "all {running} processes had been started: this was not half-way");
+    succeed(xtask(world, "up", &[])?)?;
+    succeed(xtask(world, "status", &[])?)?;
+    succeed(xtask(world, "down", &[])?)?;
+    nothing_runs(world)
 }
 
 fn up_serves_the_page_each_way(world: &World) -> Result<()> {

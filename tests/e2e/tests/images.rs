@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use test_e2e::space::LIMIT;
-use test_e2e::{World, manifest};
+use test_e2e::{Space, World, manifest};
 use testkit::image::Image;
 use testkit::process::{Processes, Spec, run};
 use testkit::{http, wait};
@@ -118,7 +118,7 @@ fn an_absent_image_is_explained_and_pulled_once_it_is_there(world: &World) -> Re
         matches!(waiting(pod).0.as_str(), "ErrImagePull" | "ImagePullBackOff") && !waiting(pod).1.is_empty()
     })?;
     ensure!(waiting(&pod).1.contains("team/later"), "{:?}", waiting(&pod));
-    space.wait_for("the back-off", "pod", "hopeful", |pod| waiting(pod).0 == "ImagePullBackOff")?;
+    backs_off(&space, "hopeful", &["team/later"])?;
     registry.push("team/later:1")?;
     space.wait_ready("hopeful").map(drop)
 }
@@ -126,9 +126,21 @@ fn an_absent_image_is_explained_and_pulled_once_it_is_there(world: &World) -> Re
 fn a_registry_that_is_down_is_explained(world: &World) -> Result<()> {
     let space = world.space("down")?;
     space.apply(&with_image("lost", "127.0.0.1:5999/team/app:1", ""))?;
-    let pod = space.wait_for("the reason", "pod", "lost", |pod| waiting(pod).0 == "ErrImagePull")?;
-    ensure!(waiting(&pod).1.contains("refused"), "{:?}", waiting(&pod));
-    Ok(())
+    backs_off(&space, "lost", &["127.0.0.1:5999", "refused"])
+}
+
+/// The pod says why it has no image and when the next try is, and so does `why pod`.
+fn backs_off(space: &Space<'_>, pod: &str, causes: &[&str]) -> Result<()> {
+    let found = space.wait_for("the back-off", "pod", pod, |pod| waiting(pod).0 == "ImagePullBackOff")?;
+    let (_, message) = waiting(&found);
+    ensure!(message.contains("next try at 20"), "no time in {message}");
+    ensure!(causes.iter().all(|cause| message.contains(cause)), "{causes:?} in {message}");
+    wait::until("the reason in `why pod`", LIMIT, || {
+        let said = space.run(&["why", "pod", pod])?;
+        ensure!(said.contains("the next try comes in about"), "{said}");
+        ensure!(causes.iter().all(|cause| said.contains(cause)), "{causes:?} in {said}");
+        Ok(Some(()))
+    })
 }
 
 fn a_never_pulled_image_is_explained(world: &World) -> Result<()> {

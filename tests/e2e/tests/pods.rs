@@ -20,6 +20,10 @@ fn main() -> ExitCode {
             ("a_client_in_a_pod_speaks_to_the_api", a_client_in_a_pod_speaks_to_the_api),
             ("environment_comes_from_fields_maps_and_secrets", environment_comes_from_fields_maps_and_secrets),
             ("a_completed_pod_succeeds_and_a_failing_one_fails", a_completed_pod_succeeds_and_a_failing_one_fails),
+            (
+                "wait_ends_when_pods_are_as_asked_and_fails_when_they_are_not",
+                wait_ends_when_pods_are_as_asked_and_fails_when_they_are_not,
+            ),
             ("a_missing_command_is_explained", a_missing_command_is_explained),
             ("a_pod_larger_than_any_node_says_why_it_waits", a_pod_larger_than_any_node_says_why_it_waits),
             ("a_missing_configmap_is_explained_and_then_found", a_missing_configmap_is_explained_and_then_found),
@@ -61,6 +65,31 @@ spec:
     wait::until("the new value", LIMIT * 2, || {
         Ok((space.exec("reader", &["cat", "/settings/colour"])? == "blue").then_some(()))
     })
+}
+
+fn wait_ends_when_pods_are_as_asked_and_fails_when_they_are_not(world: &World) -> Result<()> {
+    let space = world.space("waits")?;
+    space.apply(&manifest::pod("good", "exec sleep 98702", ""))?;
+    let never = "    readinessProbe: {exec: {command: [\"false\"]}}";
+    space.apply(&manifest::pod("never", "exec sleep 98703", never))?;
+    let said = space.run(&["wait", "--for=condition=Ready", "pod/good", "--timeout=90s"])?;
+    ensure!(said == "pod/good condition met\n", "{said:?}");
+    space.run(&["wait", "--for=condition=Initialized", "pod/never", "--timeout=90s"])?;
+    let late = |args: &[&str]| -> Result<()> {
+        let output = world.keelctl().output(&space.with_namespace(args))?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1), "{args:?}: {}, {said}", output.status);
+        ensure!(said.contains("timed out waiting for the condition on pods/never"), "{args:?}: {said}");
+        Ok(())
+    };
+    late(&["wait", "--for=condition=Ready", "pod/never", "--timeout=1s"])?;
+    late(&["wait", "--for=delete", "pod/never", "--timeout=1s"])?;
+    space.run(&["delete", "pod", "good", "--wait=false"])?;
+    space.run(&["wait", "--for=delete", "pod/good", "--timeout=90s"])?;
+    let left = space.run(&["get", "pod", "good", "--ignore-not-found", "-o", "name"])?;
+    ensure!(left.is_empty(), "{left} is still there");
+    // What is gone already is gone.
+    space.run(&["wait", "--for=delete", "pod/good", "--timeout=5s"]).map(drop)
 }
 
 fn an_oom_kill_is_named(world: &World) -> Result<()> {

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
             ("exec_carries_output_errors_and_the_exit_code", exec_carries_output_errors_and_the_exit_code),
             ("exec_carries_input", exec_carries_input),
             ("a_shell_on_a_terminal_is_as_if_one_sat_there", a_shell_on_a_terminal_is_as_if_one_sat_there),
+            ("attach_speaks_to_the_main_process", attach_speaks_to_the_main_process),
+            ("attach_to_a_terminal_is_as_if_one_sat_there", attach_to_a_terminal_is_as_if_one_sat_there),
             ("logs_follow_while_lines_are_written", logs_follow_while_lines_are_written),
             ("logs_of_the_previous_container_are_kept", logs_of_the_previous_container_are_kept),
             ("files_are_copied_both_ways", files_are_copied_both_ways),
@@ -104,6 +106,80 @@ fn visit_shell(space: &Space<'_>, terminal: &mut Terminal) -> Result<()> {
 
     terminal.press("exit 7\n")?;
     terminal.await_text("command terminated with exit code 7", LIMIT)?;
+    Ok(())
+}
+
+fn attach_speaks_to_the_main_process(world: &World) -> Result<()> {
+    let space = world.space("attach")?;
+    let script = "echo ready; while read line; do echo \"heard $line\"; echo \"wrong $line\" >&2; done; exit 5";
+    // Stays a terminated container: how it ended is looked at. Its input ends with the first client's.
+    let extra = "    stdin: true\n    stdinOnce: true\n  restartPolicy: Never";
+    space.apply(&manifest::pod("main", script, extra))?;
+    space.wait_ready("main")?;
+    let mut child = world.keelctl().spawn(&space.with_namespace(&["attach", "-i", "main"]))?;
+    let mut keys = child.stdin.take().context("a pipe")?;
+    let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
+    let mut seen = Vec::new();
+    for word in ["one", "two"] {
+        writeln!(keys, "{word}")?;
+        // What was written before may come first.
+        seen.extend(
+            lines.by_ref().take_while(|line| !line.as_ref().is_ok_and(|line| *line == format!("heard {word}"))),
+        );
+    }
+    drop(keys);
+    let status = child.wait()?;
+    let mut errors = String::new();
+    child.stderr.take().context("a pipe")?.read_to_string(&mut errors)?;
+    let seen: Vec<String> = seen.into_iter().collect::<std::io::Result<_>>()?;
+    ensure!(seen.iter().all(|line| line == "ready"), "{seen:?} was printed, too");
+    ensure!(errors.contains("wrong one\n") && errors.contains("wrong two\n"), "{status}: {errors}");
+    // The process read the end of its input, and its log holds all of it.
+    let ended = space.wait_for("its end", "pod", "main", |pod| pod["status"]["phase"] == "Failed")?;
+    let code = ended.pointer("/status/containerStatuses/0/state/terminated/exitCode").cloned();
+    ensure!(code == Some(5.into()), "it ended with {code:?}");
+    let log = space.run(&["logs", "main"])?;
+    ensure!(log.contains("ready\n") && log.contains("heard two\n") && log.contains("wrong two\n"), "{log}");
+    Ok(())
+}
+
+fn attach_to_a_terminal_is_as_if_one_sat_there(world: &World) -> Result<()> {
+    let space = world.space("attachtty")?;
+    let extra = "    stdin: true\n    tty: true\n  restartPolicy: Never";
+    space.apply(&manifest::pod("main", "exec sh", extra))?;
+    space.wait_ready("main")?;
+    let (ours, theirs) = terminal::open(77, 22)?;
+    let command = world.keelctl().command(&space.with_namespace(&["attach", "-it", "main"]));
+    let mut child = terminal::on(theirs, &command)?.spawn()?;
+    let mut terminal = Terminal::new(ours)?;
+    let visit = visit_main_process(&mut terminal);
+    if visit.is_err() {
+        child.kill()?;
+    }
+    child.wait()?;
+    visit?;
+    ensure!(terminal.is_cooked()?, "the terminal is left raw");
+    let ended = space.wait_for("its end", "pod", "main", |pod| pod["status"]["phase"] == "Failed")?;
+    let code = ended.pointer("/status/containerStatuses/0/state/terminated/exitCode").cloned();
+    ensure!(code == Some(6.into()), "it ended with {code:?}");
+    Ok(())
+}
+
+/// Types at the prompt of a container's own shell, and ends it.
+fn visit_main_process(terminal: &mut Terminal) -> Result<()> {
+    // The prompt was written before anybody came; what is typed is echoed, so only the answer holds a digit.
+    terminal.press("\n")?;
+    terminal.await_text("# ", LIMIT)?;
+    ensure!(!terminal.is_cooked()?, "keys would not reach the container one by one");
+    wait::until("the window's size", LIMIT, || {
+        terminal.press("stty size; echo asked=$?\n")?;
+        let answer = terminal.await_text("asked=0", LIMIT)?;
+        ensure!(answer.contains("\n22 77\r\n"), "{answer:?}");
+        Ok(Some(()))
+    })?;
+    terminal.press("echo pid=$$\n")?;
+    terminal.await_text("pid=1\r\n", LIMIT)?;
+    terminal.press("exit 6\n")?;
     Ok(())
 }
 

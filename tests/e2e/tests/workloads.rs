@@ -1,5 +1,7 @@
 //! What a user sees of Deployments and Services while pods come and go.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +26,11 @@ fn main() -> ExitCode {
             ("a_service_without_pods_refuses_at_once", a_service_without_pods_refuses_at_once),
             ("a_service_is_found_by_name_from_a_pod", a_service_is_found_by_name_from_a_pod),
             ("a_pod_reaches_itself_through_its_service", a_pod_reaches_itself_through_its_service),
+            ("a_headless_service_names_its_pods", a_headless_service_names_its_pods),
+            (
+                "a_client_stays_with_its_pod_where_the_service_says_so",
+                a_client_stays_with_its_pod_where_the_service_says_so,
+            ),
             ("a_deployment_is_deleted_as_its_user_says", a_deployment_is_deleted_as_its_user_says),
             ("a_deleted_namespace_takes_everything_along", a_deleted_namespace_takes_everything_along),
         ],
@@ -195,6 +202,96 @@ fn a_pod_reaches_itself_through_its_service(world: &World) -> Result<()> {
             .with_context(|| format!("request {request} of {url}"))?;
         ensure!(page == "myself\n", "request {request} gave {page:?}");
     }
+    Ok(())
+}
+
+fn a_headless_service_names_its_pods(world: &World) -> Result<()> {
+    let space = world.space("headless")?;
+    space.apply(
+        "apiVersion: v1
+kind: Service
+metadata: {name: peers}
+spec:
+  clusterIP: None
+  selector: {group: peers}
+  ports: [{name: peer, port: 7000}]
+",
+    )?;
+    for peer in ["one", "two"] {
+        let extra = format!("  hostname: {peer}\n  subdomain: peers");
+        let pod = manifest::pod(peer, "exec sleep 98764", &extra);
+        space.apply(&pod.replace(&format!("labels: {{app: {peer}}}"), "labels: {group: peers}"))?;
+    }
+    space.apply(&manifest::pod("client", "exec sleep 98765", ""))?;
+    let mut addresses = Vec::new();
+    for peer in ["one", "two"] {
+        let pod = space.wait_ready(peer)?;
+        addresses.push(pod["status"]["podIP"].as_str().unwrap_or_default().to_owned());
+    }
+    space.wait_ready("client")?;
+    let domain = "headless.svc.cluster.local";
+    let ask = |kind: &str, name: &str| space.exec("client", &["nslookup", &format!("-type={kind}"), name]);
+    wait::until("both addresses under the Service's name", LIMIT, || {
+        let said = ask("a", &format!("peers.{domain}"))?;
+        ensure!(addresses.iter().all(|address| said.contains(&format!("Address: {address}\n"))), "{said}");
+        Ok(Some(()))
+    })?;
+    for (peer, address) in ["one", "two"].iter().zip(&addresses) {
+        let said = ask("a", &format!("{peer}.peers.{domain}"))?;
+        ensure!(said.contains(&format!("Address: {address}\n")), "{said}");
+    }
+    // priority, weight, port, target: the two share the weight.
+    let said = ask("srv", &format!("_peer._tcp.peers.{domain}"))?;
+    for peer in ["one", "two"] {
+        ensure!(said.contains(&format!("0 50 7000 {peer}.peers.{domain}")), "{said}");
+    }
+    Ok(())
+}
+
+/// Two pods that serve their own names, and two Services before them: one keeps a client with a pod.
+fn a_client_stays_with_its_pod_where_the_service_says_so(world: &World) -> Result<()> {
+    let space = world.space("sticky")?;
+    let web = manifest::web("web", 2, "$(hostname)", "");
+    space.apply(
+        &web.replace("  selector: {app: web}\n  ports:", "  type: NodePort\n  selector: {app: web}\n  ports:"),
+    )?;
+    space.apply(
+        "apiVersion: v1
+kind: Service
+metadata: {name: sticky}
+spec:
+  type: NodePort
+  sessionAffinity: ClientIP
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+",
+    )?;
+    space.wait_rollout("web")?;
+    let pods: BTreeSet<String> = space.list("pods", "app=web")?.iter().map(|pod| name(pod) + "\n").collect();
+    let servers = |service: &str| -> Result<[SocketAddr; 2]> {
+        let object = space.get("service", service)?;
+        let port = object.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).unwrap_or_default();
+        Ok([space.service(service)?, SocketAddr::new(world.node().address, u16::try_from(port)?)])
+    };
+    let pages = |server: SocketAddr| -> Result<BTreeSet<String>> {
+        let page = |_| testkit::http::get(world.network(), server, "/").map(|answer| answer.body);
+        (0..24).map(page).collect()
+    };
+    for server in servers("web")? {
+        wait::until("both pods to be asked", LIMIT, || {
+            let seen = pages(server)?;
+            ensure!(seen == pods, "{server} is served by {seen:?}");
+            Ok(Some(()))
+        })?;
+    }
+    for server in servers("sticky")? {
+        // The rules follow the slice within a moment.
+        wait::until("an answer", LIMIT, || testkit::http::get(world.network(), server, "/").map(Some))?;
+        let seen = pages(server)?;
+        ensure!(seen.len() == 1 && seen.is_subset(&pods), "{server} is served by {seen:?}");
+    }
+    let affinity = space.get("service", "sticky")?["spec"]["sessionAffinityConfig"]["clientIP"].clone();
+    ensure!(affinity["timeoutSeconds"] == 10_800, "{affinity}");
     Ok(())
 }
 
