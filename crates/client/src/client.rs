@@ -19,6 +19,7 @@ use crate::config::{Config, Credentials, Data};
 use crate::connect::Connector;
 use crate::dynamic::DynApi;
 use crate::error::Error;
+use crate::refused::Refusal;
 use crate::resource::Resource;
 
 /// For calls that answer once.
@@ -39,6 +40,7 @@ pub struct Client {
     channel: Authenticated,
     server: Arc<str>,
     namespace: Arc<str>,
+    refusal: Refusal,
 }
 
 impl Client {
@@ -53,6 +55,7 @@ impl Client {
         let namespace = config.namespace.as_str().into();
         let origin = config.servers.first().cloned().unwrap_or_default();
         let connector = Connector::new(Arc::new(config))?;
+        let refusal = connector.refusal();
         let unusable = |reason: String| crate::config::Error::Unusable(format!("server {origin:?}: {reason}"));
         // TLS is the connector's; tonic is told plain http, and the true origin for the requests' authority.
         let plain = origin.replacen("https://", "http://", 1);
@@ -67,7 +70,7 @@ impl Client {
             .keep_alive_while_idle(true);
         let channel = endpoint.connect_with_connector_lazy(connector);
         let channel = InterceptedService::new(channel, BearerToken { token });
-        Ok(Self { channel, server: server.into(), namespace })
+        Ok(Self { channel, server: server.into(), namespace, refusal })
     }
 
     /// The verbs of a kind.
@@ -133,7 +136,10 @@ impl Client {
 
     /// An error of this connection.
     pub fn error(&self, status: &tonic::Status) -> Error {
-        Error::from_rpc(status, &self.server)
+        match Error::from_rpc(status, &self.server) {
+            Error::Unavailable { server, reason } => Error::Unavailable { server, reason: self.refusal.beside(reason) },
+            error => error,
+        }
     }
 
     /// A call that answers once, bounded in time.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tonic::transport::Uri;
 
 use crate::config::{Config, Credentials, Error};
-use crate::refused::{Shown, Watched};
+use crate::refused::{Refusal, Shown, Watched};
 use crate::tls;
 
 /// For one server: TCP and TLS.
@@ -30,6 +30,7 @@ pub struct Connector {
     config: Arc<Config>,
     targets: Arc<Vec<Target>>,
     preferred: Arc<AtomicUsize>,
+    refusal: Refusal,
 }
 
 #[derive(Debug)]
@@ -50,7 +51,12 @@ impl Connector {
         if targets.iter().any(|target| target.name.is_some()) {
             tls::client_config(&config)?;
         }
-        Ok(Self { config, targets: Arc::new(targets), preferred: Arc::default() })
+        Ok(Self { config, targets: Arc::new(targets), preferred: Arc::default(), refusal: Refusal::default() })
+    }
+
+    /// What a server said of our certificate, if it refused it.
+    pub(crate) fn refusal(&self) -> Refusal {
+        self.refusal.clone()
     }
 
     async fn connect(self) -> Result<TokioIo<Box<dyn Io>>, std::io::Error> {
@@ -59,7 +65,7 @@ impl Connector {
         for turn in 0..self.targets.len() {
             let index = (first + turn) % self.targets.len();
             let target = &self.targets[index];
-            let dialled = tokio::time::timeout(CONNECT_TIMEOUT, dial(target, &self.config)).await;
+            let dialled = tokio::time::timeout(CONNECT_TIMEOUT, dial(target, &self.config, &self.refusal)).await;
             last = match dialled {
                 Ok(Ok(io)) => {
                     self.preferred.store(index, Ordering::Relaxed);
@@ -97,7 +103,7 @@ fn target(server: &str, config: &Config) -> Result<Target, Error> {
     Ok(Target { host, port, name })
 }
 
-async fn dial(target: &Target, config: &Config) -> Result<Box<dyn Io>, std::io::Error> {
+async fn dial(target: &Target, config: &Config, refusal: &Refusal) -> Result<Box<dyn Io>, std::io::Error> {
     let address = format!("{}:{}", target.host, target.port);
     let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{address}: {error}"));
     let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(named)?;
@@ -110,7 +116,9 @@ async fn dial(target: &Target, config: &Config) -> Result<Box<dyn Io>, std::io::
     };
     let stream = tokio_rustls::TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(told)?;
     let shown = match &config.credentials {
-        Credentials::Certificate { cert, .. } => Some(Shown { server: address.clone(), certificate: cert.name() }),
+        Credentials::Certificate { cert, .. } => {
+            Some(Shown { server: address.clone(), certificate: cert.name(), refusal: refusal.clone() })
+        }
         Credentials::Anonymous | Credentials::Token(_) => None,
     };
     Ok(Box::new(Watched::new(stream, shown)))

@@ -172,7 +172,9 @@ fn chain(status: &tonic::Status) -> String {
         }
         source = cause.source();
     }
-    if let Some((_, mend)) = REFUSED_CERTIFICATES.iter().find(|(alert, _)| text.contains(alert)) {
+    // Told with its mend where the file is known.
+    let is_told = text.contains("refuses our certificate");
+    if let Some((_, mend)) = REFUSED_CERTIFICATES.iter().find(|(alert, _)| !is_told && text.contains(alert)) {
         text.push_str("; ");
         text.push_str(mend);
     }

@@ -6,15 +6,44 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Why the newest connection ended before the server's first word, if it did so. What gRPC tells of a connection's end does
+/// not always hold the reason: the call that began it may have been "canceled".
+#[derive(Clone, Debug, Default)]
+pub struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    fn set(&self, text: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    }
+
+    /// The reason of a failed call with what is known of the connection.
+    pub fn beside(&self, reason: String) -> String {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.as_ref().filter(|known| !reason.contains(known.as_str())) {
+            Some(known) => format!("{reason}; {known}"),
+            None => reason,
+        }
+    }
+}
 
 /// A stream; what ends it before the server's first word is told with the certificate that was shown.
 pub struct Watched<S> {
     stream: S,
     /// None once the server has said something: then the certificate was taken.
     silent: Option<Shown>,
+}
+
+/// What to do about a refusal.
+fn mend(alert: &io::Error) -> &'static str {
+    if alert.to_string().contains("CertificateExpired") {
+        return "it has expired: issue a new one, or check the clocks of both machines";
+    }
+    "issue one from its --client-ca-file"
 }
 
 /// What was shown to whom.
@@ -24,20 +53,23 @@ pub struct Shown {
     pub server: String,
     /// The file of our certificate.
     pub certificate: String,
+    /// Where a refusal is noted.
+    pub refusal: Refusal,
 }
 
 impl Shown {
     fn tell(&self, error: Option<&io::Error>) -> io::Error {
-        let Self { server, certificate } = self;
+        let Self { server, certificate, refusal } = self;
         let alert = error.filter(|error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()));
         let kind = error.map_or(io::ErrorKind::UnexpectedEof, io::Error::kind);
         let text = match alert {
-            Some(alert) => format!("{server} refuses our certificate ({certificate}): {alert}"),
+            Some(alert) => format!("{server} refuses our certificate ({certificate}): {alert}; {}", mend(alert)),
             None => format!(
                 "{server} closed the connection right after the TLS handshake, as servers do that refuse a certificate \
                  (ours is {certificate}); issue one from its --client-ca-file"
             ),
         };
+        refusal.set(Some(text.clone()));
         io::Error::new(kind, text)
     }
 }
@@ -73,6 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             Poll::Ready(Err(error)) => Poll::Ready(Err(shown.tell(Some(&error)))),
             Poll::Ready(Ok(())) if room > 0 && into.filled().len() == before => Poll::Ready(Err(shown.tell(None))),
             Poll::Ready(Ok(())) if room > 0 => {
+                shown.refusal.set(None);
                 this.silent = None;
                 Poll::Ready(Ok(()))
             }
@@ -105,8 +138,12 @@ mod tests {
 
     use super::*;
 
+    fn shown(refusal: &Refusal) -> Shown {
+        Shown { server: "host:1".into(), certificate: "/pki/own.crt".into(), refusal: refusal.clone() }
+    }
+
     fn watched<S>(stream: S) -> Watched<S> {
-        Watched::new(stream, Some(Shown { server: "host:1".into(), certificate: "/pki/own.crt".into() }))
+        Watched::new(stream, Some(shown(&Refusal::default())))
     }
 
     #[tokio::test]
@@ -142,5 +179,20 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.expect("an orderly end");
         assert_eq!(text, "hi");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_known_beside_a_call_that_lost_it_until_a_server_speaks() {
+        let refusal = Refusal::default();
+        assert_eq!(refusal.beside("canceled".into()), "canceled");
+        let (ours, theirs) = tokio::io::duplex(64);
+        drop(theirs);
+        let told = Watched::new(ours, Some(shown(&refusal))).read_u8().await.expect_err("closed").to_string();
+        assert_eq!(refusal.beside("canceled".into()), format!("canceled; {told}"));
+        assert_eq!(refusal.beside(told.clone()), told, "once");
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(b"hi").await.expect("room");
+        Watched::new(ours, Some(shown(&refusal))).read_u8().await.expect("a word");
+        assert_eq!(refusal.beside("canceled".into()), "canceled");
     }
 }

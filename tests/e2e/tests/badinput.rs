@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use test_e2e::space::{LIMIT, condition, is_ready};
 use test_e2e::{World, manifest};
-use testkit::pki::{Identity, Pki};
+use testkit::flags::STORE_CLIENT;
+use testkit::pki::{Authority, Identity, Pki};
 use testkit::process::run;
 use testkit::settings::Daemon;
 use testkit::{flags, namespace, wait};
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             ("a_taken_port_is_named_by_each_daemon", a_taken_port_is_named_by_each_daemon),
             ("an_expired_certificate_is_named_by_each_daemon", an_expired_certificate_is_named_by_each_daemon),
             ("a_certificate_of_another_authority_is_told", a_certificate_of_another_authority_is_told),
+            ("another_authority_is_named_by_each_daemon", another_authority_is_named_by_each_daemon),
         ],
     )
 }
@@ -172,15 +174,17 @@ fn a_full_disk_under_the_store_loses_nothing(world: &World) -> Result<()> {
     let filler = Filler::fill(&world.cluster.layout().store_data())?;
     // Room that the log has already takes some more.
     let mut acknowledged = vec!["before".to_owned()];
-    let refused = loop {
+    let (name, refused) = loop {
         let name = format!("during-{}", acknowledged.len());
         match space.apply(&map(&name)) {
             Ok(_) => acknowledged.push(name),
-            Err(error) => break format!("{error:#}"),
+            Err(error) => break (name, format!("{error:#}")),
         }
         ensure!(acknowledged.len() < 3000, "the disk is full and everything is stored");
     };
-    ensure!(refused.contains("space"), "{refused}");
+    for part in ["no room on the disk of --data-dir", "make some there", &name] {
+        ensure!(refused.contains(part), "{part:?} is missing in {refused}");
+    }
     drop(filler);
     // A store that had to stop is started again by its supervisor: the unit files, or here.
     wait::until("writes to work again", LIMIT, || {
@@ -315,8 +319,14 @@ fn an_expired_certificate_is_named_by_each_daemon(world: &World) -> Result<()> {
 
 /// Starts a daemon that goes on, or ends, and gives what it wrote once that contains these.
 fn waits_and_says(world: &World, daemon: Daemon, expect: &[&str]) -> Result<String> {
+    says_with(world, daemon, &[], expect)
+}
+
+/// As [`waits_and_says`], with more flags.
+fn says_with(world: &World, daemon: Daemon, more: &[String], expect: &[&str]) -> Result<String> {
     let cluster = &world.cluster;
-    let spec = flags::spec(&cluster.settings, cluster.layout(), daemon, world.node())?;
+    let mut spec = flags::spec(&cluster.settings, cluster.layout(), daemon, world.node())?;
+    spec.args.extend(more.iter().cloned());
     let log = cluster.processes().log(&spec.name);
     let before = usize::try_from(fs::metadata(&log)?.len())?;
     cluster.processes().start(&spec, LIMIT)?;
@@ -329,6 +339,52 @@ fn waits_and_says(world: &World, daemon: Daemon, expect: &[&str]) -> Result<Stri
     said
 }
 
+/// A daemon that trusts another CA than its server's, or shows a certificate of one, names the file and the mend.
+fn another_authority_is_named_by_each_daemon(world: &World) -> Result<()> {
+    let strange = Pki::new(world.dir().join("other-pki"));
+    strange.ensure(&flags::identities(&world.cluster.settings)?)?;
+    let mut wrong = Vec::new();
+    let mut check = |daemon: Daemon, flags: &[String], expect: &[&str]| -> Result<()> {
+        world.cluster.stop_one(daemon, world.node())?;
+        if let Err(error) = says_with(world, daemon, flags, expect) {
+            wrong.push(format!("{daemon} {flags:?}: {error:#}"));
+        }
+        world.cluster.start_one(daemon, world.node()).map(drop)
+    };
+    let shown = |path: PathBuf| path.display().to_string();
+    for daemon in [Daemon::ControllerManager, Daemon::Scheduler, Daemon::Kubelet, Daemon::Proxy, Daemon::Dns] {
+        let name = daemon.name();
+        let config: Value = serde_json::from_slice(&fs::read(world.cluster.layout().kubeconfig(name))?)?;
+        let kubeconfig = |change: &dyn Fn(&mut Value)| -> Result<Vec<String>> {
+            let mut config = config.clone();
+            change(&mut config);
+            let file = world.dir().join(format!("other-{name}.kubeconfig"));
+            fs::write(&file, serde_json::to_vec(&config)?)?;
+            Ok(vec![format!("--kubeconfig={}", file.display())])
+        };
+        let ca = shown(strange.authority(Authority::Cluster));
+        let flags =
+            kubeconfig(&|config| config["clusters"][0]["cluster"]["certificate-authority"] = ca.as_str().into())?;
+        check(daemon, &flags, &[&ca, "is not signed by", "give the one that signed it"])?;
+        let (certificate, key) = (shown(strange.certificate(name)), shown(strange.key(name)));
+        let flags = kubeconfig(&|config| {
+            config["users"][0]["user"] = serde_json::json!({"client-certificate": certificate, "client-key": key});
+        })?;
+        check(daemon, &flags, &[&certificate, "refuses our certificate", "--client-ca-file"])?;
+    }
+    let ca = shown(strange.authority(Authority::Store));
+    check(
+        Daemon::Apiserver,
+        &[format!("--etcd-cafile={ca}")],
+        &[&ca, "is not signed by", "give the CA that signed it"],
+    )?;
+    let (certificate, key) = (shown(strange.certificate(STORE_CLIENT)), shown(strange.key(STORE_CLIENT)));
+    let flags = [format!("--etcd-certfile={certificate}"), format!("--etcd-keyfile={key}")];
+    check(Daemon::Apiserver, &flags, &[&certificate, "refuses our certificate", "--trusted-ca-file"])?;
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
 fn a_certificate_of_another_authority_is_told(world: &World) -> Result<()> {
     let strange = Pki::new(world.dir().join("strange-pki"));
     strange.ensure(&flags::identities(&world.cluster.settings)?)?;
@@ -337,7 +393,7 @@ fn a_certificate_of_another_authority_is_told(world: &World) -> Result<()> {
     let mut config = config;
     config["clusters"][0]["cluster"] = serde_json::json!({
         "server": config["clusters"][0]["cluster"]["server"],
-        "certificate-authority": strange.authority(testkit::pki::Authority::Cluster),
+        "certificate-authority": strange.authority(Authority::Cluster),
     });
     let mut keelctl = world.keelctl();
     keelctl.kubeconfig = world.dir().join("strange.kubeconfig");

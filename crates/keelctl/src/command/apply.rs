@@ -96,8 +96,11 @@ fn refuse_unknown(catalog: &Catalog, documents: &[Document]) -> anyhow::Result<(
     if unknown.is_empty() { Ok(()) } else { Err(Problems(unknown).into()) }
 }
 
+/// An object by its kind and name, and where it stands.
 fn place(document: &Document) -> String {
-    format!("{}:{}", document.file, document.node.mark.line)
+    let name = document.node.get("metadata").and_then(|metadata| metadata.get("name")).and_then(|name| name.text());
+    let (kind, name) = (document.kind(), name.unwrap_or_default());
+    format!("{kind} \"{name}\", {}:{}", document.file, document.node.mark.line)
 }
 
 fn print(format: &Format, mut objects: Vec<Value>) -> anyhow::Result<()> {
