@@ -52,6 +52,8 @@ pub enum Deed {
     Undo(String),
     /// `disk=ssd` on the node.
     LabelNode(String),
+    /// The pod, by the eviction subresource.
+    Evict(String),
 }
 
 #[derive(Debug, Clone)]
@@ -148,12 +150,14 @@ impl Scenario {
     /// What the client had seen before it acted: all before the first state that shows what it did; where none does, all
     /// that was seen a moment before.
     pub fn tracks_before(&self, action: &Action) -> Tracks {
-        let about = match &action.deed {
-            Deed::Patch { object, .. } | Deed::Delete { object, .. } => object.as_str(),
-            _ => "",
+        let (kind, name) = match &action.deed {
+            Deed::Patch { object, .. } | Deed::Delete { object, .. } => {
+                let mut parts = object.split('/');
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+            }
+            Deed::Evict(pod) => ("Pod", pod.as_str()),
+            _ => ("", ""),
         };
-        let mut about = about.split('/');
-        let (kind, name) = (about.next().unwrap_or_default(), about.next().unwrap_or_default());
         let mut generation = None;
         let effect = self.sequence.iter().position(|seen| {
             if seen.kind != kind || text_of(&seen.object["metadata"]["name"]) != name {
@@ -162,7 +166,7 @@ impl Scenario {
             let meta = &seen.object["metadata"];
             let before = generation.replace(meta["generation"].clone());
             let changed = before.is_some_and(|before| before != meta["generation"]);
-            let shows = changed || meta["deletionTimestamp"].is_string() || seen.is_end;
+            let shows = changed || meta["deletionTimestamp"].is_string() || seen.is_end || is_disrupted(&seen.object);
             shows && seen.at_s >= action.at_s - ROUNDING_S
         });
         match effect {
@@ -217,6 +221,9 @@ fn deed(value: &Value, objects: &mut Vec<Value>) -> Result<Deed> {
         if let Some(which) = text.strip_prefix("kubectl rollout undo ") {
             return Ok(Deed::Undo(which.to_owned()));
         }
+        if let Some(pod) = text.strip_prefix("POST eviction of ") {
+            return Ok(Deed::Evict(pod.to_owned()));
+        }
         let label = text.strip_prefix("label node-1 ").with_context(|| format!("an unknown action: {text}"))?;
         return Ok(Deed::LabelNode(label.to_owned()));
     }
@@ -225,6 +232,11 @@ fn deed(value: &Value, objects: &mut Vec<Value>) -> Result<Deed> {
     }
     let object = value["delete"].as_str().with_context(|| format!("an unknown action: {value}"))?;
     Ok(Deed::Delete { object: object.to_owned(), options: value["options"].clone() })
+}
+
+/// Whether a pod says that somebody ends it before its time.
+fn is_disrupted(pod: &Value) -> bool {
+    list(&pod["status"]["conditions"]).iter().any(|condition| condition["type"] == "DisruptionTarget")
 }
 
 /// The object of a recorded event with its name in its place.
@@ -297,7 +309,7 @@ impl Tracks {
                 self.add(track, format!("{state} #{}", container["restartCount"]));
             }
         }
-        self.see_conditions(&format!("Pod {name}"), pod, &["PodScheduled", "Initialized"]);
+        self.see_conditions(&format!("Pod {name}"), pod, &["PodScheduled", "Initialized", "DisruptionTarget"]);
         // The others change and change back between two looks.
         for condition in list(&status["conditions"]) {
             let kind = text_of(&condition["type"]);

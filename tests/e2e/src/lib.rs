@@ -5,6 +5,7 @@
 
 pub mod behaviour;
 pub mod client;
+pub mod evict;
 pub mod manifest;
 pub mod ports;
 pub mod space;

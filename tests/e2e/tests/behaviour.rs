@@ -12,6 +12,7 @@ use serde_json::Value;
 use test_e2e::World;
 use test_e2e::behaviour::lists::{DEPLOYMENTS, ELSEWHERE, PODS};
 use test_e2e::behaviour::{Action, Deed, REGISTRY, Scenario, Told, Tracks, told};
+use test_e2e::evict;
 use test_e2e::space::Space;
 use testkit::image::Image;
 use testkit::keelctl::Keelctl;
@@ -170,6 +171,7 @@ fn act(world: &World, space: &Space<'_>, action: &Action) -> Result<()> {
             space.run(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         Deed::Undo(object) => drop(space.run(&["rollout", "undo", object])?),
+        Deed::Evict(pod) => evict::evict(world, &space.name, pod)?,
         Deed::LabelNode(label) => drop(world.keelctl().run(&["label", "node", &world.node().name, label])?),
     }
     Ok(())

@@ -1,7 +1,8 @@
-//! Eviction: a deletion that asks the pod's disruption budgets first.
+//! Eviction: a deletion that asks the pod's disruption budgets first, and says on the pod why it goes.
 
-use proto::core::v1::Pod;
+use proto::core::v1::{Pod, PodCondition};
 use proto::dynamic::DynObject;
+use proto::meta::v1::Time;
 use proto::policy::v1::{Eviction, PodDisruptionBudget};
 
 use super::decode::{self, Body};
@@ -39,9 +40,52 @@ pub async fn evict(
     if needs_budget(&pod) {
         spend(server, target, &pod, deletion.dry_run).await?;
     }
+    let mut deletion = DeleteOptions { uid: pod.metadata.uid.clone(), ..deletion };
+    if !deletion.dry_run {
+        let status = Target { subresource: "status".to_owned(), ..target.clone() };
+        let mut mutation = Explain { target, deletion: &deletion, now: server.now() };
+        let told = change(server, &status, false, &mut mutation).await?.object;
+        if !deletion.resource_version.is_empty() {
+            deletion.resource_version = told.rev.to_string();
+        }
+    }
     let whole = Target { subresource: String::new(), ..target.clone() };
-    delete(server, &whole, &DeleteOptions { uid: pod.metadata.uid.clone(), ..deletion }).await?;
+    delete(server, &whole, &deletion).await?;
     Ok(Versioned::of(eviction, 0))
+}
+
+/// Writes the condition that says who ended the pod.
+struct Explain<'a> {
+    target: &'a Target,
+    deletion: &'a DeleteOptions,
+    now: Time,
+}
+
+impl Mutation for Explain<'_> {
+    fn decide(&mut self, mut current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        check_preconditions(&self.target.resource, &self.target.name, self.deletion, current.metadata(), rev)?;
+        let Some(pod) = current.downcast_mut::<Pod>() else { return Err(Failure::no_resource()) };
+        explain(pod, self.now);
+        Ok(Decision::Write(current))
+    }
+}
+
+fn explain(pod: &mut Pod, now: Time) {
+    let wanted = PodCondition {
+        r#type: "DisruptionTarget".to_owned(),
+        status: "True".to_owned(),
+        reason: "EvictionByEvictionAPI".to_owned(),
+        message: "Eviction API: evicting".to_owned(),
+        last_transition_time: now,
+        ..Default::default()
+    };
+    match pod.status.conditions.iter_mut().find(|condition| condition.r#type == wanted.r#type) {
+        None => pod.status.conditions.push(wanted),
+        Some(condition) if condition.status == wanted.status => {
+            *condition = PodCondition { last_transition_time: condition.last_transition_time, ..wanted };
+        }
+        Some(condition) => *condition = wanted,
+    }
 }
 
 fn deletion(eviction: &Eviction, options: &WriteOptions) -> Result<DeleteOptions> {
@@ -141,4 +185,19 @@ fn refused(why: &str, retry_s: i32) -> Failure {
         Failure::new(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.")
             .because(vec![cause("DisruptionBudget", "", why)]);
     if retry_s > 0 { failure.retry_after(retry_s) } else { failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_evicted_pod_says_once_why_it_goes() {
+        let mut pod = Pod::default();
+        explain(&mut pod, Time { seconds: 7, nanos: 0 });
+        explain(&mut pod, Time { seconds: 9, nanos: 0 });
+        let [told] = pod.status.conditions.as_slice() else { panic!("one condition") };
+        assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "EvictionByEvictionAPI"));
+        assert_eq!(told.last_transition_time.seconds, 7);
+    }
 }

@@ -330,7 +330,10 @@ async fn an_eviction_spends_its_budget(engine: Engine) {
     let right = DeleteOptions { preconditions: Some(own), ..Default::default() };
     eviction("p1", Some(right)).await.expect("evicted");
     assert_eq!(allowed().await, 0);
-    assert!(pods.get("default", "p1").await.expect("ends").metadata.deletion_timestamp.is_some());
+    let ends = pods.get("default", "p1").await.expect("ends");
+    assert!(ends.metadata.deletion_timestamp.is_some());
+    let told = ends.status.conditions.iter().find(|condition| condition.r#type == "DisruptionTarget");
+    assert_eq!(told.expect("the reason").reason, "EvictionByEvictionAPI");
     let refused = eviction("p2", None).await.expect_err("the budget is spent");
     assert!(refused.is_too_many_requests() && refused.has_cause("DisruptionBudget"), "{refused}");
     assert!(pods.get("default", "p2").await.expect("there").metadata.deletion_timestamp.is_none());

@@ -51,6 +51,7 @@ pub const PODS: &[&str] = &[
     "pod-image-never-pull",
     "pod-image-invalid-name",
     "pod-running",
+    "pod-evict-api",
     "pod-hostport-conflict",
     "pod-hostpath-missing",
     "pod-unschedulable-cpu",
@@ -71,7 +72,6 @@ pub const DEPLOYMENTS: &[&str] = &[
 
 /// Not replayed, each with the reason.
 pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("pod-evict-api", "keelctl evicts the pods of a whole node only (drain), and other scenarios run on this one"),
     ("pod-evicted-emptydir-limit", "eviction by usage is not built yet (docs/open-work.md)"),
     ("pod-preemption", "recorded on a node with two CPUs; tests/e2e runs on whatever the machine has"),
     ("pod-resize-inplace", "resizing in place is not built yet (docs/open-work.md)"),
