@@ -109,6 +109,8 @@ pub struct Node {
     /// Containers that are made and started at once: more would only take the processors from each other, and the first
     /// of many pods would be ready as late as the last.
     pub starts: Semaphore,
+    /// Pods whose files are counted at once: one, since it is no matter of seconds.
+    pub measurements: Semaphore,
     network: RwLock<Option<Arc<PodNetwork>>>,
     /// What each burstable pod on the node asks of the CPU, by uid; None until the records were looked at.
     burstable: Mutex<Option<BTreeMap<String, i64>>>,
@@ -141,6 +143,7 @@ impl Node {
             offer: parts.offer,
             memory_bytes: parts.memory_bytes,
             starts: Semaphore::new(STARTS_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)),
+            measurements: Semaphore::new(1),
             network: RwLock::new(None),
             burstable: Mutex::new(None),
         }

@@ -6,6 +6,7 @@
 mod act;
 mod adopt;
 mod conclude;
+mod evict;
 mod reap;
 mod tasks;
 
@@ -18,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Event;
+use crate::eviction::Usage;
 use crate::node_context::Node;
 use crate::observed::{Exit, ObservedPod, State, Work};
 use crate::plan::{self, Action};
@@ -32,7 +34,7 @@ use crate::volume::prepare::Tokens;
 
 /// Messages that wait for a worker; more make the sender wait.
 pub const MESSAGES_MAX: usize = 64;
-/// How often volumes made of objects are compared with their objects.
+/// How often volumes made of objects are compared with their objects, and what is on disk with its limits.
 const REFRESH: std::time::Duration = std::time::Duration::from_secs(10);
 /// The pause before containerd, which did not answer, is asked again.
 const UNAVAILABLE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -86,6 +88,8 @@ enum Outcome {
     /// Ended containers are removed.
     Removed,
     Refreshed,
+    /// What the pod has on disk; None where nobody knows.
+    Measured(Option<Usage>),
     TornDown(Result<(), String>),
     Finalized(Result<(), String>),
     WriterGone,
@@ -123,6 +127,8 @@ pub struct Worker {
     watching_writer: bool,
     /// Volumes are being brought up to date, and whether that is asked for once more.
     refreshing: Option<bool>,
+    /// What the pod has on disk is being measured.
+    measuring: bool,
     /// A worker before this one may have begun something.
     inherits: bool,
     finished: bool,
@@ -159,6 +165,7 @@ impl Worker {
             wake: None,
             watching_writer: false,
             refreshing: None,
+            measuring: false,
             inherits,
             finished: false,
         }
@@ -192,6 +199,7 @@ impl Worker {
                 () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
                 _ = refresh.tick() => {
                     self.refresh_volumes();
+                    self.measure();
                     continue;
                 }
             }
@@ -236,7 +244,7 @@ impl Worker {
             Message::Gone => self.desired.lose(time::now()),
             Message::Exited { id, code, finished_at } => self.exited(&id, code, finished_at),
             Message::Looked(look) => self.compare(&look),
-            Message::End { reason, message } => self.end(reason, message),
+            Message::End { reason, message } => self.end(reason, message, self.desired.grace_seconds()),
             Message::ObjectsChanged => self.refresh_volumes(),
         }
         self.shorten_kills();
@@ -266,8 +274,7 @@ impl Worker {
         }
     }
 
-    fn end(&mut self, reason: String, message: String) {
-        let grace_seconds = self.desired.grace_seconds();
+    fn end(&mut self, reason: String, message: String, grace_seconds: i64) {
         self.desired.ending.get_or_insert(Ending {
             since: time::now(),
             grace_seconds,

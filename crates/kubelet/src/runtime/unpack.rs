@@ -155,6 +155,13 @@ impl Containerd {
         Ok(())
     }
 
+    /// What a container has written into its root file system, as much as it takes on disk.
+    pub async fn layer_bytes(&self, key: &str) -> Result<u64, Error> {
+        let usage = snapshot_api::UsageRequest { snapshotter: self.snapshotter.clone(), key: key.into() };
+        let answer = self.snapshots().usage(request(usage)).await.map_err(Error::of("measure snapshot", key))?;
+        Ok(u64::try_from(answer.into_inner().size).unwrap_or(0))
+    }
+
     /// Reads small files of an image without running anything: looks into its layers from the top.
     pub async fn read_files(&self, chain: &str, names: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         let key = format!("keelson-view-{}", uuid::Uuid::new_v4().simple());

@@ -33,7 +33,7 @@ impl Worker {
             Action::Show { name, state, event } => self.show(&name, state, event),
             Action::EndPod { reason, message } => {
                 self.event(false, reason, message.into(), None);
-                self.end(reason.into(), message.into());
+                self.end(reason.into(), message.into(), self.desired.grace_seconds());
             }
             Action::TearDown => self.tear_down(),
             Action::Finalize => self.finalize(),

@@ -36,6 +36,7 @@ impl Worker {
                     self.refresh_volumes();
                 }
             }
+            Outcome::Measured(usage) => self.measured(usage),
             Outcome::TornDown(result) => {
                 self.observed.busy.remove(&Work::TearDown);
                 match result {

@@ -3,6 +3,7 @@
 /// Replayed, in this order: the long ones first.
 pub const PODS: &[&str] = &[
     "pod-image-missing",
+    "pod-evicted-emptydir-limit",
     "pod-liveness-exec",
     "pod-always-exit0-backoff",
     "pod-liveness-http",
@@ -72,7 +73,6 @@ pub const DEPLOYMENTS: &[&str] = &[
 
 /// Not replayed, each with the reason.
 pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("pod-evicted-emptydir-limit", "eviction by usage is not built yet (docs/open-work.md)"),
     ("pod-preemption", "recorded on a node with two CPUs; tests/e2e runs on whatever the machine has"),
     ("pod-resize-inplace", "resizing in place is not built yet (docs/open-work.md)"),
 ];
