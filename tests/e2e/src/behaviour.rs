@@ -6,6 +6,7 @@
 //! container that ran for a moment before it ended) is left out on both sides. Which recordings are replayed stands in
 //! [`lists`].
 
+mod fit;
 pub mod lists;
 mod messages;
 
@@ -104,11 +105,12 @@ fn folder() -> PathBuf {
 }
 
 impl Scenario {
-    /// Reads a scenario by its file's name.
-    pub fn read(name: &str) -> Result<Self> {
+    /// Reads a scenario by its file's name, fitted to a node that gives so many thousandths of a CPU.
+    pub fn read(name: &str, node_cpu_m: i64) -> Result<Self> {
         let path = folder().join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        let file: Value = serde_json::from_str(&text.replace(RECORDED_REGISTRY, REGISTRY))?;
+        let mut file: Value = serde_json::from_str(&text.replace(RECORDED_REGISTRY, REGISTRY))?;
+        fit::fit(&mut file, node_cpu_m);
         let mut objects = list(&file["objects"]);
         for node in objects.iter_mut().filter_map(|object| object.pointer_mut("/spec/nodeName")) {
             *node = NODE.into();

@@ -69,6 +69,7 @@ fn deployments_behave_as_recorded(world: &World) -> Result<()> {
 fn replay_all(world: &World, names: &[&str]) -> Result<()> {
     let chosen = std::env::var("KEELSON_SCENARIO").unwrap_or_default();
     let names: Vec<&str> = names.iter().copied().filter(|name| name.contains(&chosen)).collect();
+    let cpu_m = node_cpu_m(world)?;
     let waiting = Mutex::new(names.iter());
     let differing = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -77,7 +78,7 @@ fn replay_all(world: &World, names: &[&str]) -> Result<()> {
                 loop {
                     let next = waiting.lock().expect("no replay panics with the lock").next();
                     let Some(name) = next else { return };
-                    let outcome = Scenario::read(name).and_then(|scenario| replay(world, &scenario));
+                    let outcome = Scenario::read(name, cpu_m).and_then(|scenario| replay(world, &scenario));
                     match outcome {
                         Ok(()) => println!("  {name}: as recorded"),
                         Err(error) => {
@@ -93,6 +94,13 @@ fn replay_all(world: &World, names: &[&str]) -> Result<()> {
         bail!("{} of {} differ:\n{}", differing.len(), names.len(), differing.join("\n"));
     }
     Ok(())
+}
+
+/// What pods may have of the node, in thousandths of a CPU.
+fn node_cpu_m(world: &World) -> Result<i64> {
+    let node = world.keelctl().json(&["get", "node", &world.node().name])?;
+    let amount = node["status"]["allocatable"]["cpu"].as_str().context("the node says what it gives")?;
+    Ok(proto::Quantity { string: amount.to_owned() }.amount().milli())
 }
 
 fn replay(world: &World, scenario: &Scenario) -> Result<()> {

@@ -53,6 +53,7 @@ pub const PODS: &[&str] = &[
     "pod-image-invalid-name",
     "pod-running",
     "pod-evict-api",
+    "pod-preemption",
     "pod-hostport-conflict",
     "pod-hostpath-missing",
     "pod-unschedulable-cpu",
@@ -73,7 +74,6 @@ pub const DEPLOYMENTS: &[&str] = &[
 
 /// Not replayed, each with the reason.
 pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("pod-preemption", "recorded on a node with two CPUs; tests/e2e runs on whatever the machine has"),
     ("pod-resize-inplace", "resizing in place is not built yet (docs/open-work.md)"),
 ];
 
