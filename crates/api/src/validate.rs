@@ -16,6 +16,7 @@ mod path;
 mod pod;
 mod pod_update;
 mod probe;
+mod resize;
 mod resources;
 mod scheduling;
 mod service;
@@ -80,6 +81,14 @@ pub fn update_ephemeral_containers(new: &Pod, old: &Pod) -> Vec<FieldError> {
     let mut errors = Vec::new();
     meta::update(&mut errors, &new.metadata, &old.metadata);
     ephemeral::update(&mut errors, new, old);
+    errors
+}
+
+/// What is wrong with a change of a pod's resources, which make it a pod of that class; empty: nothing.
+pub fn update_resize(new: &Pod, old: &Pod, qos_class: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    meta::update(&mut errors, &new.metadata, &old.metadata);
+    resize::update(&mut errors, new, old, qos_class);
     errors
 }
 

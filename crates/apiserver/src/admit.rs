@@ -5,12 +5,13 @@
 
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+mod pod_resize_validator;
 mod priority;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
 
-use proto::core::v1::{Namespace, ServiceAccount};
+use proto::core::v1::{Namespace, Node, ServiceAccount};
 use proto::dynamic::DynObject;
 use proto::scheduling::v1::PriorityClass;
 
@@ -27,6 +28,8 @@ pub trait View {
     fn namespace(&self, name: &str) -> Option<Namespace>;
     /// The service account of that name.
     fn service_account(&self, namespace: &str, name: &str) -> Option<ServiceAccount>;
+    /// The node of that name.
+    fn node(&self, name: &str) -> Option<Node>;
     /// The priority class of that name.
     fn priority_class(&self, name: &str) -> Option<PriorityClass>;
     /// Every priority class.
@@ -68,6 +71,11 @@ pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject,
     priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
     Ok(())
+}
+
+/// Runs the plugin that concerns resizes of pods.
+pub fn on_resize(view: &impl View, resource: &Resource, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    pod_resize_validator::admit(resource, new, old, view)
 }
 
 /// Runs the plugins that concern deletions.
@@ -119,6 +127,10 @@ impl View for Server {
 
     fn service_account(&self, namespace: &str, name: &str) -> Option<ServiceAccount> {
         self.cached("serviceaccounts", namespace, name)
+    }
+
+    fn node(&self, name: &str) -> Option<Node> {
+        self.cached("nodes", "", name)
     }
 
     fn priority_class(&self, name: &str) -> Option<PriorityClass> {

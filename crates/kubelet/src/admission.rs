@@ -75,6 +75,14 @@ pub fn check<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, offer: &Offer
             return Err(Rejection::new("SysctlForbidden", why));
         }
     }
+    match room(pod, others, offer) {
+        None => Ok(()),
+        Some((name, why)) => Err(Rejection::new(format!("OutOf{name}"), why)),
+    }
+}
+
+/// What the node has not enough of beside `others`, and how much is missing.
+pub fn room<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, offer: &Offer) -> Option<(&'static str, String)> {
     let (mut used, mut pods) = (Resources::default(), 0);
     for other in others {
         used.add(&requests(&other.spec));
@@ -88,16 +96,23 @@ pub fn check<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, offer: &Offer
         ("memory", wanted.memory, used.memory, allocatable("memory")),
         ("ephemeral-storage", wanted.ephemeral, used.ephemeral, allocatable("ephemeral-storage")),
     ];
-    for (name, requested, used, capacity) in amounts {
-        // Who asks for nothing fits, however full the node is.
-        if requested > 0 && requested > capacity.saturating_sub(used) {
-            let why = format!(
-                "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
-            );
-            return Err(Rejection::new(format!("OutOf{name}"), why));
-        }
-    }
-    Ok(())
+    // Who asks for nothing fits, however full the node is.
+    let lacks = |(_, requested, used, capacity): &(_, i64, i64, i64)| {
+        *requested > 0 && *requested > capacity.saturating_sub(*used)
+    };
+    let (name, requested, used, capacity) = amounts.into_iter().find(lacks)?;
+    let why =
+        format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}");
+    Some((name, why))
+}
+
+/// What the pod asks more of than the node has at all.
+pub fn beyond(pod: &Pod, offer: &Offer) -> Option<String> {
+    let wanted = requests(&pod.spec);
+    let capacity = |name: &str| offer.allocatable.get(name).copied().unwrap_or(0);
+    let amounts = [("memory", wanted.memory), ("cpu", wanted.cpu_m)];
+    let (name, requested) = amounts.into_iter().find(|(name, requested)| *requested > capacity(name))?;
+    Some(format!("{name}, requested: {requested}, capacity: {}", capacity(name)))
 }
 
 fn required_nodes(pod: &Pod) -> Option<Vec<NodeTerm>> {

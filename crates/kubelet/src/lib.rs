@@ -28,6 +28,7 @@ pub mod pod;
 pub mod pod_source;
 pub mod probe;
 pub mod record;
+pub mod resize;
 pub mod resources;
 pub mod run;
 pub mod run_dir;

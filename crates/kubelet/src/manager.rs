@@ -15,6 +15,7 @@ use crate::node_context::Node;
 use crate::observed::ObservedPod;
 use crate::pod::{DesiredPod, Ending, EndingCause};
 use crate::record;
+use crate::resize::{self, Pending, Why};
 use crate::runtime::container::label;
 use crate::runtime::events::TaskEvent;
 use crate::worker::{self, Look, MESSAGES_MAX, Message, Owners, Worker};
@@ -47,6 +48,8 @@ pub struct Handle {
     gone: bool,
     /// The node did not take it.
     rejected: bool,
+    /// A newer object whose amounts are not granted, and why. `pod` has those that are.
+    pending: Option<(Arc<Pod>, Pending)>,
     tx: mpsc::Sender<Message>,
 }
 
@@ -117,10 +120,16 @@ impl Manager {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(event) = self.pods.recv() => self.hear(event).await,
+                Some(event) = self.pods.recv() => {
+                    self.hear(event).await;
+                    self.grant_deferred().await;
+                }
                 Some(event) = self.tasks.recv() => self.told(event).await,
                 Some(done) = self.workers.join_next_with_id(), if !self.workers.is_empty() => match done {
-                    Ok((id, ())) => self.finished(id),
+                    Ok((id, ())) => {
+                        self.finished(id);
+                        self.grant_deferred().await;
+                    }
                     Err(error) => self.failed(&error),
                 },
                 Some(Ok(uid)) = self.fallen.join_next(), if !self.fallen.is_empty() => self.revive(&uid),
@@ -150,7 +159,7 @@ impl Manager {
         let (tx, rx) = mpsc::channel(MESSAGES_MAX);
         let uid = desired.uid().to_owned();
         let rejected = matches!(&desired.ending, Some(Ending { cause: EndingCause::Rejected { .. }, .. }));
-        let handle = Handle { pod: desired.pod.clone(), gone: desired.gone, rejected, tx };
+        let handle = Handle { pod: desired.pod.clone(), gone: desired.gone, rejected, pending: None, tx };
         self.handles.write().insert(uid.clone(), handle);
         let worker = Worker::new(self.node.clone(), self.owners.clone(), desired, observed, rx, inherits);
         let task = self.workers.spawn(worker.run());
@@ -209,9 +218,9 @@ impl Manager {
 
     async fn set(&mut self, pod: Arc<Pod>) {
         let uid = pod.metadata.uid.clone();
-        let known = self.handles.write().get_mut(&uid).map(|handle| handle.pod = pod.clone()).is_some();
-        if known {
-            return self.tell(&uid, Message::Desired(pod)).await;
+        let before = self.handles.read().get(&uid).map(|handle| handle.pod.clone());
+        if let Some(before) = before {
+            return self.change(pod, &before).await;
         }
         let over = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
         if over && pod.metadata.deletion_timestamp.is_none() {
@@ -229,6 +238,50 @@ impl Manager {
         }
         desired.update(pod, now);
         self.spawn(desired, observed, inherits);
+    }
+
+    /// A newer object of a pod that is here: its amounts count once the node has granted them.
+    async fn change(&self, asked: Arc<Pod>, before: &Pod) {
+        let (pod, pending) = self.grant(&asked, before);
+        let uid = pod.metadata.uid.clone();
+        let told = |pending: &Pending| (pending.reason, pending.generation);
+        let mut known = None;
+        if let Some(handle) = self.handles.write().get_mut(&uid) {
+            handle.pod = pod.clone();
+            known = handle.pending.as_ref().map(|(_, before)| told(before));
+            handle.pending = pending.clone().map(|pending| (asked.clone(), pending));
+        }
+        if let Some(pending) = pending.as_ref().filter(|pending| known != Some(told(pending))) {
+            self.node.cluster.event(&asked, resize::pending_event(&asked, pending));
+        }
+        self.tell(&uid, Message::Desired { pod, pending }).await;
+    }
+
+    /// The object with what the node grants of it.
+    fn grant(&self, asked: &Arc<Pod>, before: &Pod) -> (Arc<Pod>, Option<Pending>) {
+        if !resize::differs(asked, before) {
+            return (asked.clone(), None);
+        }
+        let handles = self.handles.read();
+        let others = handles.iter().filter(|(uid, handle)| **uid != asked.metadata.uid && handle.counts());
+        match resize::judge(asked, others.map(|(_, handle)| &*handle.pod), &self.node.offer) {
+            Ok(()) => (asked.clone(), None),
+            Err(pending) => (Arc::new(resize::with_granted(asked, before)), Some(pending)),
+        }
+    }
+
+    /// Asks again for those that waited for other pods.
+    async fn grant_deferred(&self) {
+        let deferred = |handle: &Handle| {
+            let (asked, _) = handle.pending.as_ref().filter(|(_, pending)| pending.reason == Why::Deferred)?;
+            Some((asked.clone(), handle.pod.clone()))
+        };
+        let waiting: Vec<(Arc<Pod>, Arc<Pod>)> = self.handles.read().values().filter_map(deferred).collect();
+        for (asked, before) in waiting {
+            if self.grant(&asked, &before).1.is_none() {
+                self.change(asked, &before).await;
+            }
+        }
     }
 
     /// Whether the node takes a pod that it does not have yet.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resize::{Amounts, Pending, Progress};
 use crate::time::{Nanos, SECOND};
 
 /// The delay before the second restart; it doubles with each further one.
@@ -21,6 +22,12 @@ pub struct ObservedPod {
     pub sandbox: Sandbox,
     pub volumes: Volumes,
     pub containers: BTreeMap<String, ObservedContainer>,
+    /// A granted resize that is being done.
+    #[serde(default)]
+    pub resizing: Option<Progress>,
+    /// A resize that the node does not grant.
+    #[serde(default)]
+    pub pending: Option<Pending>,
     /// Everything that the pod had on the node is gone, except logs and this record.
     pub torn_down: bool,
     /// Actions that run now. Not kept: after a restart nothing runs.
@@ -35,6 +42,8 @@ pub enum Work {
     Sandbox,
     Start(String),
     Kill(String),
+    /// Running containers get other limits.
+    Resize,
     /// What containerd has of the pod is compared with the record: until then nothing else is begun.
     Adopt,
     /// Containers that ended are removed. Nothing is started meanwhile: with its last container the pod's shim ends, and
@@ -82,6 +91,9 @@ pub struct ObservedContainer {
     /// The image of the spec that the current run was made of.
     pub image: String,
     pub backoff: Backoff,
+    /// Requests and limits of the current run; None where a kubelet began it that did not note them.
+    #[serde(default)]
+    pub resources: Option<Amounts>,
     /// The startup probe succeeded, or there is none.
     pub startup_passed: bool,
     /// The readiness probe's last verdict; true where there is none.

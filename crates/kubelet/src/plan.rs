@@ -7,6 +7,7 @@ use proto::core::v1::{Container, Pod};
 
 use crate::observed::{Doom, Exit, Hook, ObservedContainer, ObservedPod, Sandbox, State, Volumes, Work};
 use crate::pod::{DesiredPod, Member, Role, ephemeral, members};
+use crate::resize::{self, Step};
 use crate::time::{Nanos, SECOND};
 
 /// How long an exit is shown as such before the state says that the restart is put off.
@@ -23,6 +24,8 @@ pub enum Action {
     Start { name: String, restart: bool },
     /// Run the pre-stop hook, signal, wait, kill.
     Kill { name: String, grace_seconds: i64, message: String },
+    /// Give running containers, and the pod's group, the limits that were granted.
+    Resize,
     /// The state of a container is shown otherwise; nothing is done.
     Show { name: String, state: State, event: Option<String> },
     /// The pod must end: its deadline has passed.
@@ -62,6 +65,12 @@ pub fn is_complete(pod: &Pod, observed: &ObservedPod) -> bool {
             observed.container(&container.name).filter(|seen| !seen.is_running()).and_then(ObservedContainer::exit);
         exit.is_some_and(|exit| !restarts(pod, container, Role::Main, exit))
     })
+}
+
+/// Whether the container runs and must be begun anew, since it does not bear a change of its limits.
+pub fn resize_restarts(pod: &Pod, observed: &ObservedPod, name: &str) -> bool {
+    let widened = observed.resizing.as_ref().is_some_and(|progress| progress.widened);
+    widened && crate::pod::member(pod, name).is_some_and(|member| resize::step(member, observed) == Step::Restart)
 }
 
 /// The init container that failed for good, if any.
@@ -178,6 +187,10 @@ impl Planner<'_> {
         if !volumes || !sandbox {
             return;
         }
+        // A container that begins may need more than the pod's group allows until then.
+        if self.resize(false) {
+            return;
+        }
         let pod = &*self.desired.pod;
         let initialized = self.run_init(pod);
         if initialized {
@@ -186,6 +199,7 @@ impl Planner<'_> {
                 self.run_ephemeral(&ephemeral(container));
             }
         }
+        self.resize(true);
     }
 
     fn volumes(&mut self) -> bool {
@@ -220,7 +234,25 @@ impl Planner<'_> {
         at <= self.now
     }
 
-    /// Ends runs that a probe or hook condemned, and those whose image was changed.
+    /// Changes what runs to what was granted, while no container comes or goes; again (`widened`) when those that had to
+    /// be begun anew run. Returns whether it is under way.
+    fn resize(&mut self, widened: bool) -> bool {
+        let progress = self.observed.resizing.as_ref().filter(|progress| progress.widened == widened);
+        let Some(progress) = progress else { return false };
+        if self.observed.busy.contains(&Work::Resize) {
+            return true;
+        }
+        let coming = self.observed.busy.iter().any(|work| matches!(work, Work::Start(_) | Work::Kill(_)))
+            || self.actions.iter().any(|action| matches!(action, Action::Start { .. } | Action::Kill { .. }));
+        let retry_at = progress.error.as_ref().map_or(0, |(_, retry_at)| *retry_at);
+        let wanted = !coming && self.due(retry_at);
+        if wanted {
+            self.actions.push(Action::Resize);
+        }
+        wanted
+    }
+
+    /// Ends runs that a probe or hook condemned, those whose image was changed, and those that bear no other limits.
     fn end_doomed(&mut self) {
         for member in members(&self.desired.pod) {
             let name = &member.container.name;
@@ -230,6 +262,8 @@ impl Planner<'_> {
                 self.kill(name, grace_seconds.unwrap_or(grace), message.clone());
             } else if seen.image != member.container.image && !seen.image.is_empty() {
                 self.kill(name, grace, format!("Container {name} definition changed, will be restarted"));
+            } else if resize_restarts(&self.desired.pod, self.observed, name) {
+                self.kill(name, grace, format!("Container {name} resize requires restart"));
             }
         }
     }

@@ -72,18 +72,19 @@ pub async fn create(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<Option<Ipv4Addr>
     io("make directory", &paths.run, fs::create_dir_all(paths.pipes()))?;
     let writer = node.log_writer(&pod.metadata.uid);
     io("start the log writer", &paths.log_socket(), writer.ensure().await)?;
-    let (address, ()) = tokio::try_join!(network(node, pod, &paths), groups(node, pod))?;
+    let (address, ()) = tokio::try_join!(network(node, pod, &paths), groups(node, pod, crate::resources::pod(pod)))?;
     let ip = address.map_or(node.ip, IpAddr::V4);
     files(node, pod, &paths, ip)?;
     Ok(address)
 }
 
-async fn groups(node: &Arc<Node>, pod: &Arc<Pod>) -> Result<(), Error> {
+/// Gives the pod's group these limits, and those above it their share.
+pub async fn groups(node: &Arc<Node>, pod: &Arc<Pod>, limits: sys::cgroup::Limits) -> Result<(), Error> {
     let (node, pod) = (node.clone(), pod.clone());
     let done = tokio::task::spawn_blocking(move || {
         node.weigh(&pod, true)?;
         let path = crate::resources::cgroup(&node.settings.cgroup_root, &pod);
-        node.cgroups.apply(&path, &crate::resources::pod(&pod))
+        node.cgroups.apply(&path, &limits)
     })
     .await;
     Ok(done.map_err(|_| Error::Cancelled)??)

@@ -19,6 +19,7 @@ use crate::logs;
 use crate::node_context::Node;
 use crate::paths::PodPaths;
 use crate::pod::{Role, field_path};
+use crate::resize::Amounts;
 use crate::runtime::Image;
 use crate::runtime::container::{NewContainer, SHIM_GROUP, Streams, label};
 use crate::runtime::registry::{Credentials, from_secret};
@@ -32,6 +33,8 @@ pub struct Run {
     pub id: String,
     pub name: String,
     pub attempt: u32,
+    /// What it is begun with.
+    pub amounts: Amounts,
     pub pod_ip: Option<IpAddr>,
 }
 

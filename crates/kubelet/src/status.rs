@@ -1,5 +1,6 @@
 //! The status that a pod shows, from what is known of it. Pure.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use proto::core::v1::{
@@ -22,7 +23,11 @@ pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, 
     if let Some(EndingCause::Rejected { reason, message }) = desired.ending.as_ref().map(|ending| &ending.cause) {
         return rejected(pod, observed, reason, message);
     }
-    let view = View { desired, pod, observed };
+    let running = match observed.resizing {
+        Some(_) => Cow::Owned(crate::resize::as_running(pod, observed)),
+        None => Cow::Borrowed(pod),
+    };
+    let view = View { desired, pod, running: &running, observed };
     let phase = view.phase();
     let mut status = PodStatus {
         observed_generation: pod.metadata.generation,
@@ -36,7 +41,7 @@ pub fn status(desired: &DesiredPod, observed: &ObservedPod, before: &PodStatus, 
         qos_class: crate::resources::qos(pod).name().into(),
         nominated_node_name: before.nominated_node_name.clone(),
         resource_claim_statuses: before.resource_claim_statuses.clone(),
-        resources: Some(crate::resources::total(pod)),
+        resources: Some(crate::resources::total(&running)),
         allocated_resources: crate::resources::total(pod).requests,
         ..PodStatus::default()
     };
@@ -94,6 +99,8 @@ impl Phase {
 struct View<'a> {
     desired: &'a DesiredPod,
     pod: &'a Pod,
+    /// With what its running containers have, where that differs for now.
+    running: &'a Pod,
     observed: &'a ObservedPod,
 }
 
@@ -190,9 +197,10 @@ impl View<'_> {
             volume_mounts: mounts(container),
             ..ContainerStatus::default()
         };
-        if begun && role != Role::Ephemeral {
+        if begun {
             status.allocated_resources = crate::resources::with_defaults(&container.resources).requests;
-            status.resources = Some(crate::resources::with_defaults(&container.resources));
+            let running = crate::pod::member(self.running, &container.name).map_or(container, |own| own.container);
+            status.resources = Some(crate::resources::with_defaults(&running.resources));
         }
         status
     }
@@ -267,26 +275,25 @@ fn conditions(view: &View<'_>, phase: Phase, status: &PodStatus, before: &PodSta
         // It has come to this node, whoever wrote so: also a pod whose `nodeName` its author set.
         ("PodScheduled", (true, String::new(), String::new())),
     ];
-    let mut conditions: Vec<PodCondition> = ours
-        .iter()
-        .map(|(kind, (is_true, reason, message))| {
-            let old = before.conditions.iter().find(|condition| condition.r#type == *kind);
-            let text = if *is_true { "True" } else { "False" };
-            PodCondition {
-                r#type: (*kind).into(),
-                observed_generation: view.pod.metadata.generation,
-                status: text.into(),
-                last_transition_time: match old {
-                    Some(old) if old.status == text => old.last_transition_time,
-                    _ => time::to_meta(now),
-                },
-                reason: reason.clone(),
-                message: message.clone(),
-                ..PodCondition::default()
-            }
-        })
-        .collect();
-    let foreign = |other: &&PodCondition| ours.iter().all(|(kind, _)| *kind != other.r#type);
+    let mut conditions = crate::resize::conditions(view.observed, before, now);
+    conditions.extend(ours.iter().map(|(kind, (is_true, reason, message))| {
+        let old = before.conditions.iter().find(|condition| condition.r#type == *kind);
+        let text = if *is_true { "True" } else { "False" };
+        PodCondition {
+            r#type: (*kind).into(),
+            observed_generation: view.pod.metadata.generation,
+            status: text.into(),
+            last_transition_time: match old {
+                Some(old) if old.status == text => old.last_transition_time,
+                _ => time::to_meta(now),
+            },
+            reason: reason.clone(),
+            message: message.clone(),
+            ..PodCondition::default()
+        }
+    }));
+    let known = |kind: &str| crate::resize::CONDITIONS.contains(&kind) || ours.iter().any(|(our, _)| *our == kind);
+    let foreign = |other: &&PodCondition| !known(&other.r#type);
     conditions.extend(before.conditions.iter().filter(foreign).cloned());
     conditions
 }

@@ -52,6 +52,38 @@ fn observed(containers: &[(&str, State)]) -> ObservedPod {
     }
 }
 
+#[test]
+fn a_resize_is_told_until_it_is_done_and_amounts_are_shown_as_they_are() {
+    use crate::resize::{Amounts, Pending, Progress, Why};
+    let mut pod = desired("Always", &[], &["c"]);
+    let cpu = |text: &str| [("cpu".to_owned(), proto::Quantity { string: text.into() })].into();
+    let mut before = pod.pod.spec.containers[0].resources.clone();
+    before.requests = cpu("1");
+    Arc::make_mut(&mut pod.pod).spec.containers[0].resources.requests = cpu("2");
+    let mut seen = observed(&[("c", run("x"))]);
+    seen.containers.get_mut("c").unwrap().resources = Some(Amounts::of(&before));
+    seen.resizing = Some(Progress { generation: 1, ..Progress::default() });
+    let message = "too much".to_owned();
+    seen.pending = Some(Pending { reason: Why::Deferred, message: message.clone(), generation: 2 });
+    let host = "192.0.2.1".parse().unwrap();
+    let shown = status(&pod, &seen, &PodStatus::default(), host, 9 * SECOND);
+    let told = |status: &PodStatus| -> Vec<(String, String, i64)> {
+        let ours = status.conditions.iter().filter(|one| one.r#type.starts_with("PodResize"));
+        ours.map(|one| (one.r#type.clone(), one.reason.clone(), one.observed_generation)).collect()
+    };
+    let expect = [("PodResizePending".into(), "Deferred".into(), 2), ("PodResizeInProgress".into(), String::new(), 1)];
+    assert_eq!(told(&shown), expect);
+    let container = &shown.container_statuses[0];
+    assert_eq!(container.allocated_resources["cpu"].string, "2");
+    assert_eq!(container.resources.as_ref().unwrap().requests["cpu"].string, "1");
+    assert_eq!(shown.allocated_resources["cpu"].string, "2");
+    assert_eq!(shown.resources.as_ref().unwrap().requests["cpu"].string, "1");
+    // The same again changes nothing, and what is over is not told any more.
+    assert_eq!(status(&pod, &seen, &shown, host, 10 * SECOND), shown);
+    (seen.resizing, seen.pending) = (None, None);
+    assert!(told(&status(&pod, &seen, &shown, host, 10 * SECOND)).is_empty());
+}
+
 /// "Phase Type=Status(Reason) ...", without PodScheduled, which is the same for every pod on a node.
 fn told(desired: &DesiredPod, observed: &ObservedPod) -> String {
     let status = status(desired, observed, &PodStatus::default(), "192.0.2.1".parse().unwrap(), 9 * SECOND);

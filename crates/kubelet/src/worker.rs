@@ -8,6 +8,7 @@ mod adopt;
 mod conclude;
 mod evict;
 mod reap;
+mod resize;
 mod tasks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -27,6 +28,7 @@ use crate::pod::{DesiredPod, Ending, EndingCause, Role, field_path};
 use crate::probe::task::Report;
 use crate::probe::verdict::Kind;
 use crate::record;
+use crate::resize::Pending;
 use crate::start::{Run, StartError, Started};
 use crate::status_writer::{Known, StatusWriter};
 use crate::time::{self, Nanos, SECOND};
@@ -48,8 +50,8 @@ pub use reap::{forget_old_logs, remove_container};
 /// What a worker is told.
 #[derive(Debug)]
 pub enum Message {
-    /// The object, new or changed.
-    Desired(Arc<Pod>),
+    /// The object changed: with the amounts that the node has granted, and why it has not granted others.
+    Desired { pod: Arc<Pod>, pending: Option<Pending> },
     /// The object is gone.
     Gone,
     /// The first process of a container ended.
@@ -90,6 +92,7 @@ enum Outcome {
     Refreshed,
     /// What the pod has on disk; None where nobody knows.
     Measured(Option<Usage>),
+    Resized(resize::Resized),
     TornDown(Result<(), String>),
     Finalized(Result<(), String>),
     WriterGone,
@@ -240,7 +243,7 @@ impl Worker {
 
     fn hear(&mut self, message: Message) {
         match message {
-            Message::Desired(pod) => self.desire(pod),
+            Message::Desired { pod, pending } => self.desire(pod, pending),
             Message::Gone => self.desired.lose(time::now()),
             Message::Exited { id, code, finished_at } => self.exited(&id, code, finished_at),
             Message::Looked(look) => self.compare(&look),
@@ -250,7 +253,7 @@ impl Worker {
         self.shorten_kills();
     }
 
-    fn desire(&mut self, pod: Arc<Pod>) {
+    fn desire(&mut self, pod: Arc<Pod>, pending: Option<Pending>) {
         let paths = self.node.paths.pod(self.desired.uid());
         if record::differs(&self.desired.pod, &pod)
             && let Err(error) = record::save_object(&paths, &pod)
@@ -258,6 +261,7 @@ impl Worker {
             tracing::warn!(pod = self.desired.key(), %error, "the pod's record cannot be written");
         }
         self.try_changed_images(&pod);
+        self.note_resize(&pod, pending);
         self.desired.update(pod, time::now());
     }
 

@@ -143,7 +143,7 @@ impl PodInfo {
         let (meta, spec) = (&pod.metadata, &pod.spec);
         let affinity = spec.affinity.clone().unwrap_or_default();
         let nodes = affinity.node_affinity.unwrap_or_default();
-        let requests = resource::requests(spec);
+        let requests = resource::taken(pod);
         let (to, away) = (affinity.pod_affinity.unwrap_or_default(), affinity.pod_anti_affinity.unwrap_or_default());
         let term = |weight, term: &core::PodAffinityTerm| pod_term(term, weight, meta);
         let weighted = |t: &core::WeightedPodAffinityTerm| pod_term(&t.pod_affinity_term, t.weight.into(), meta);

@@ -155,6 +155,19 @@ impl Cgroups {
         keyed(&fs::read_to_string(file).ok()?, "oom_kill")
     }
 
+    /// The memory that the group cannot do without, in bytes, where the kernel says so: not the pages of files that were
+    /// not touched of late.
+    pub fn memory_bytes(&self, path: &str) -> Option<i64> {
+        let path = path.trim_start_matches('/');
+        let (dir, used, idle) = match self.version {
+            Version::V1 => (self.root.join("memory").join(path), "memory.usage_in_bytes", "total_inactive_file"),
+            Version::V2 => (self.root.join(path), "memory.current", "inactive_file"),
+        };
+        let used: u64 = fs::read_to_string(dir.join(used)).ok()?.trim().parse().ok()?;
+        let idle = keyed(&fs::read_to_string(dir.join("memory.stat")).ok()?, idle).unwrap_or(0);
+        i64::try_from(used.saturating_sub(idle)).ok()
+    }
+
     /// Ids of the processes in the group itself.
     pub fn processes(&self, path: &str) -> Vec<i32> {
         let path = path.trim_start_matches('/');
@@ -242,6 +255,17 @@ mod tests {
             "kubepods/podx/pids.max=100",
         ];
         assert_eq!(files(dir.path(), &SOME), expect);
+    }
+
+    #[test]
+    fn memory_that_could_be_given_back_is_not_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cgroup.controllers"), "").unwrap();
+        fs::create_dir(dir.path().join("p")).unwrap();
+        fs::write(dir.path().join("p/memory.current"), "5000\n").unwrap();
+        fs::write(dir.path().join("p/memory.stat"), "anon 900\ninactive_file 4000\n").unwrap();
+        assert_eq!(Cgroups::at(dir.path()).memory_bytes("/p"), Some(1000));
+        assert_eq!(Cgroups::at(dir.path()).memory_bytes("q"), None);
     }
 
     #[test]

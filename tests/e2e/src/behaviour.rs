@@ -69,6 +69,9 @@ struct Seen {
 /// Times are recorded in tenths of a second.
 const ROUNDING_S: f64 = 0.1;
 
+/// The subresource that changes what a pod may use.
+pub const RESIZE: &str = "/resize";
+
 /// Marks of lines that another node, or another day, would have written otherwise.
 const OF_THE_NODE: &[&str] = &[
     "<",
@@ -152,6 +155,20 @@ impl Scenario {
     /// What the client had seen before it acted: all before the first state that shows what it did; where none does, all
     /// that was seen a moment before.
     pub fn tracks_before(&self, action: &Action) -> Tracks {
+        match self.effect(action) {
+            Some(effect) => Self::tracks_of(self.sequence[..effect].iter()),
+            None => Self::tracks_of(self.sequence.iter().filter(|seen| seen.at_s < action.at_s - ROUNDING_S / 2.0)),
+        }
+    }
+
+    /// Whether the server did not do it: a resize that no state shows.
+    pub fn is_refused(&self, action: &Action) -> bool {
+        let resizes = matches!(&action.deed, Deed::Patch { object, .. } if object.ends_with(RESIZE));
+        resizes && self.effect(action).is_none()
+    }
+
+    /// The first state that shows what was done to an object.
+    fn effect(&self, action: &Action) -> Option<usize> {
         let (kind, name) = match &action.deed {
             Deed::Patch { object, .. } | Deed::Delete { object, .. } => {
                 let mut parts = object.split('/');
@@ -161,7 +178,7 @@ impl Scenario {
             _ => ("", ""),
         };
         let mut generation = None;
-        let effect = self.sequence.iter().position(|seen| {
+        self.sequence.iter().position(|seen| {
             if seen.kind != kind || text_of(&seen.object["metadata"]["name"]) != name {
                 return false;
             }
@@ -170,11 +187,7 @@ impl Scenario {
             let changed = before.is_some_and(|before| before != meta["generation"]);
             let shows = changed || meta["deletionTimestamp"].is_string() || seen.is_end || is_disrupted(&seen.object);
             shows && seen.at_s >= action.at_s - ROUNDING_S
-        });
-        match effect {
-            Some(effect) => Self::tracks_of(self.sequence[..effect].iter()),
-            None => Self::tracks_of(self.sequence.iter().filter(|seen| seen.at_s < action.at_s - ROUNDING_S / 2.0)),
-        }
+        })
     }
 
     fn tracks_of<'a>(states: impl Iterator<Item = &'a Seen>) -> Tracks {
@@ -308,6 +321,7 @@ impl Tracks {
                 if container["lastState"]["terminated"].is_object() {
                     state.push_str(&format!(" after {}", container_state(&container["lastState"])));
                 }
+                self.see_resources(&track, &container);
                 self.add(track, format!("{state} #{}", container["restartCount"]));
             }
         }
@@ -319,6 +333,14 @@ impl Tracks {
                 let state = [&condition["status"], &condition["reason"]].map(text_of).join(" ");
                 self.last.insert(format!("Pod {name}: condition {kind}"), state.trim().to_owned());
             }
+        }
+    }
+
+    /// What the node has granted the container, and what it has or had.
+    fn see_resources(&mut self, track: &str, container: &Value) {
+        if !container["state"]["waiting"].is_object() {
+            self.add(format!("{track}: granted"), container["allocatedResources"].to_string());
+            self.add(format!("{track}: resources"), container["resources"].to_string());
         }
     }
 

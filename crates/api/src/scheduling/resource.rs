@@ -6,6 +6,8 @@ use std::sync::Arc;
 use proto::Quantity;
 use proto::core::v1 as core;
 
+use crate::quantity::ResourceList;
+
 /// Milli-CPUs and bytes that a container without requests counts for when nodes are scored.
 const SCORED_CPU_M: i64 = 100;
 const SCORED_MEMORY: i64 = 200 * 1024 * 1024;
@@ -104,6 +106,45 @@ pub fn requests(spec: &core::PodSpec) -> Resources {
     running
 }
 
+/// What a pod takes of its node: while it is resized, of what it asks, was granted and has, the most. What can never be
+/// granted does not count.
+pub fn taken(pod: &core::Pod) -> Resources {
+    let infeasible = |one: &core::PodCondition| {
+        one.r#type == "PodResizePending" && one.reason == "Infeasible" && one.status == "True"
+    };
+    let counts_asked = !pod.status.conditions.iter().any(infeasible);
+    let statuses = || pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
+    let resized = |container: &core::Container| {
+        let status = statuses().find(|status| status.name == container.name)?;
+        let requests = taken_by(container, status, counts_asked);
+        (requests != container.resources.requests).then_some(requests)
+    };
+    if pod.spec.containers.iter().chain(&pod.spec.init_containers).all(|container| resized(container).is_none()) {
+        return requests(&pod.spec);
+    }
+    let mut spec = pod.spec.clone();
+    for container in spec.containers.iter_mut().chain(&mut spec.init_containers) {
+        if let Some(requests) = resized(container) {
+            container.resources.requests = requests;
+        }
+    }
+    requests(&spec)
+}
+
+fn taken_by(container: &core::Container, status: &core::ContainerStatus, counts_asked: bool) -> ResourceList {
+    let asked = &container.resources.requests;
+    let mut most = asked.clone();
+    for name in ["cpu", "memory"] {
+        let has = status.resources.as_ref().and_then(|resources| resources.requests.get(name));
+        let known = status.allocated_resources.get(name).into_iter().chain(has);
+        let all = known.chain(asked.get(name).filter(|_| counts_asked));
+        if let Some(largest) = all.max_by_key(|quantity| quantity.amount()) {
+            most.insert(name.to_owned(), largest.clone());
+        }
+    }
+    most
+}
+
 /// CPU and memory that scores count: containers that ask for nothing count for a little.
 pub fn scored(spec: &core::PodSpec, requests: &Resources) -> [i64; 2] {
     let lacking = |name: &str| spec.containers.iter().filter(|c| !c.resources.requests.contains_key(name)).count();
@@ -160,6 +201,29 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(requests(&spec).cpu_m, 4000);
+    }
+
+    #[test]
+    fn a_pod_that_is_resized_takes_the_most_of_what_it_asks_was_granted_and_has() {
+        let check = |asked: &str, granted: &str, has: &str, reason: &str, expect: i64| {
+            let mut pod = core::Pod::default();
+            pod.spec.containers = vec![core::Container { name: "c".into(), ..container(asked, None) }];
+            let resources = Some(container(has, None).resources);
+            let mut status = core::ContainerStatus { name: "c".into(), resources, ..Default::default() };
+            status.allocated_resources.insert("cpu".into(), quantity(granted));
+            pod.status.container_statuses = vec![status];
+            pod.status.conditions = vec![core::PodCondition {
+                r#type: "PodResizePending".into(),
+                status: "True".into(),
+                reason: reason.into(),
+                ..Default::default()
+            }];
+            assert_eq!(taken(&pod).cpu_m, expect);
+        };
+        check("1", "1", "1", "", 1000);
+        check("3", "1", "1", "Deferred", 3000);
+        check("1", "1", "2", "", 2000);
+        check("100", "2", "1", "Infeasible", 2000);
     }
 
     #[test]

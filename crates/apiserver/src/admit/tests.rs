@@ -10,6 +10,7 @@ use crate::registry::Registry;
 struct Fake {
     namespaces: BTreeMap<String, Namespace>,
     accounts: BTreeMap<String, ServiceAccount>,
+    nodes: BTreeMap<String, Node>,
     classes: Vec<PriorityClass>,
 }
 
@@ -19,6 +20,9 @@ impl View for Fake {
     }
     fn service_account(&self, namespace: &str, name: &str) -> Option<ServiceAccount> {
         self.accounts.get(&format!("{namespace}/{name}")).cloned()
+    }
+    fn node(&self, name: &str) -> Option<Node> {
+        self.nodes.get(name).cloned()
     }
     fn priority_class(&self, name: &str) -> Option<PriorityClass> {
         self.classes.iter().find(|class| class.metadata.name == name).cloned()
@@ -167,4 +171,29 @@ fn claims_are_protected_once() {
     claim.metadata.finalizers = vec!["kubernetes.io/pvc-protection".into()];
     let claim = admit_in(&cluster(), "persistentvolumeclaims", "default", claim).expect("admitted");
     assert_eq!(claim.metadata.finalizers, ["kubernetes.io/pvc-protection"]);
+}
+
+#[test]
+fn a_resize_beyond_the_node_is_refused() {
+    let registry = Registry::new();
+    let resource = registry.core("pods").expect("a core resource");
+    let quantity = |text: &str| proto::Quantity { string: text.into() };
+    let mut node = Node::default();
+    node.metadata.labels.insert("kubernetes.io/os".into(), "linux".into());
+    node.status.allocatable.insert("cpu".into(), quantity("2"));
+    let mut view = cluster();
+    view.nodes.insert("n".into(), node);
+    let resize = |cpu: &str, node: &str| {
+        let mut old = pod();
+        old.spec.node_name = node.into();
+        let mut new = old.clone();
+        new.metadata.generation += 1;
+        new.spec.containers[0].resources.requests.insert("cpu".into(), quantity(cpu));
+        on_resize(&view, resource, &new, &old).map_err(|failure| (failure.code(), failure.to_string()))
+    };
+    assert_eq!(resize("2", "n"), Ok(()));
+    assert_eq!(resize("100", ""), Ok(()));
+    let why = "pods \"p\" is forbidden: Node didn't have enough allocatable resources: cpu, requested: 100000, allocatable: 2000";
+    assert_eq!(resize("100", "n"), Err((403, why.into())));
+    assert_eq!(resize("1", "m"), Err((403, "pods \"p\" is forbidden: node \"m\" not found".into())));
 }

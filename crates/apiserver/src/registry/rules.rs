@@ -1,6 +1,7 @@
 //! Defaults, validation and patches of `api`, called for a resource.
 
 use api::validate::FieldError;
+use proto::core::v1::{Container, Pod};
 use proto::dynamic::{DynObject, KindInfo};
 
 use super::Resource;
@@ -29,6 +30,9 @@ pub fn check_subresource(resource: &Resource, sub: &str, new: &dyn DynObject, ol
         ("ephemeralcontainers", Some(pod), Some(old)) => {
             refuse(resource, new, api::validate::update_ephemeral_containers(pod, old))
         }
+        ("resize", Some(pod), Some(old)) => {
+            refuse(resource, new, api::validate::update_resize(pod, old, super::pod::qos_class(&pod.spec)))
+        }
         _ => Ok(()),
     }
 }
@@ -53,7 +57,6 @@ pub fn check_replicas(name: &str, replicas: i32) -> Result<()> {
 
 /// What a write of a pod's subresource may change: its ephemeral containers, or its containers' resources.
 pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObject) -> Result<Box<dyn DynObject>> {
-    use proto::core::v1::Pod;
     let (Some(new), Some(old)) = (new.downcast_ref::<Pod>(), old.downcast_ref::<Pod>()) else {
         return Err(Failure::no_resource());
     };
@@ -61,18 +64,26 @@ pub fn pod_subresource(subresource: &str, new: &dyn DynObject, old: &dyn DynObje
     if subresource == "ephemeralcontainers" {
         pod.spec.ephemeral_containers.clone_from(&new.spec.ephemeral_containers);
     } else {
-        for container in pod.spec.containers.iter_mut().chain(&mut pod.spec.init_containers) {
-            let same = |other: &&proto::core::v1::Container| other.name == container.name;
-            if let Some(wanted) = new.spec.containers.iter().chain(&new.spec.init_containers).find(same) {
-                container.resources = wanted.resources.clone();
-                container.resize_policy.clone_from(&wanted.resize_policy);
-            }
-        }
+        pod.spec.containers = resized(&new.spec.containers, &old.spec.containers);
+        pod.spec.init_containers = resized(&new.spec.init_containers, &old.spec.init_containers);
     }
     if pod.spec != old.spec {
         pod.metadata.generation += 1;
     }
     Ok(Box::new(pod))
+}
+
+/// The old containers with the new resources. Which there are, and in which order, is taken over for validation to judge.
+fn resized(new: &[Container], old: &[Container]) -> Vec<Container> {
+    let merged = |wanted: &Container| match old.iter().find(|container| container.name == wanted.name) {
+        Some(container) => Container {
+            resources: wanted.resources.clone(),
+            resize_policy: wanted.resize_policy.clone(),
+            ..container.clone()
+        },
+        None => wanted.clone(),
+    };
+    new.iter().map(merged).collect()
 }
 
 /// Applies a patch to an object's JSON.

@@ -107,6 +107,9 @@ pub fn replace(
         }
     };
     rules::check_subresource(resource, &target.subresource, new.as_ref(), old.as_ref())?;
+    if target.subresource == "resize" {
+        admit::on_resize(server, resource, new.as_ref(), old.as_ref())?;
+    }
     Ok(keep_or_remove(resource, new))
 }
 

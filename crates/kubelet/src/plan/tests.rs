@@ -68,6 +68,7 @@ fn told(actions: &[Action]) -> String {
             State::Waiting { reason, .. } => format!("show {name} {reason}"),
             _ => format!("show {name}"),
         },
+        Action::Resize => "resize".to_owned(),
         Action::EndPod { reason, .. } => format!("end {reason}"),
         Action::TearDown => "tear down".to_owned(),
         Action::Finalize => "finalize".to_owned(),
@@ -116,6 +117,61 @@ fn nothing_is_started_while_containerd_is_looked_at_or_an_ended_container_is_rem
         seen.busy.insert(work);
         check(&pod, &seen, 0, "");
     }
+}
+
+/// A pod of two containers that were begun with one CPU each and are to have two.
+fn resized(policy: &str) -> (DesiredPod, ObservedPod) {
+    let with = |name: &str, cpu: &str| {
+        let mut one = container(name);
+        one.resources.requests.insert("cpu".into(), proto::Quantity { string: cpu.into() });
+        one.resize_policy =
+            vec![proto::core::v1::ContainerResizePolicy { resource_name: "cpu".into(), restart_policy: policy.into() }];
+        one
+    };
+    let mut seen = ready();
+    for name in ["a", "b"] {
+        running(&mut seen, name);
+        seen.containers.get_mut(name).unwrap().resources = Some(resize::Amounts::of(&with(name, "1").resources));
+    }
+    seen.resizing = Some(resize::Progress::default());
+    (desired("Always", vec![], vec![with("a", "2"), with("b", "2")]), seen)
+}
+
+#[test]
+fn a_resize_waits_for_containers_that_come_and_go() {
+    let (pod, mut seen) = resized("NotRequired");
+    check(&pod, &seen, 0, "resize");
+    for work in [Work::Resize, Work::Start("a".into()), Work::Kill("a".into())] {
+        seen.busy = BTreeSet::from([work]);
+        check(&pod, &seen, 0, "");
+    }
+    seen.busy.clear();
+    seen.resizing.as_mut().unwrap().error = Some(("no".into(), 10 * SECOND));
+    check(&pod, &seen, 0, "wake 10s");
+    check(&pod, &seen, 10 * SECOND, "resize");
+    seen.resizing = None;
+    check(&pod, &seen, 0, "");
+}
+
+#[test]
+fn a_container_that_bears_no_other_limits_is_begun_anew_once_the_pods_group_allows_them() {
+    let (pod, mut seen) = resized("RestartContainer");
+    check(&pod, &seen, 0, "resize");
+    // What ended is begun when the group is wide enough for it.
+    exited(&mut seen, "b", 1, 0);
+    check(&pod, &seen, 0, "resize");
+    seen.resizing.as_mut().unwrap().widened = true;
+    check(&pod, &seen, 0, "kill a 30, restart b");
+    exited(&mut seen, "a", 143, 0);
+    let begin = |seen: &mut ObservedPod, name: &str| {
+        running(seen, name);
+        let now = resize::Amounts::of(&crate::pod::member(&pod.pod, name).unwrap().container.resources);
+        seen.containers.get_mut(name).unwrap().resources = Some(now);
+    };
+    begin(&mut seen, "b");
+    check(&pod, &seen, 0, "restart a");
+    begin(&mut seen, "a");
+    check(&pod, &seen, 0, "resize");
 }
 
 #[test]
@@ -313,7 +369,7 @@ impl World {
                 seen.last = seen.exit().cloned();
                 seen.state = state;
             }
-            Action::EndPod { .. } | Action::Wake(_) => {}
+            Action::Resize | Action::EndPod { .. } | Action::Wake(_) => {}
             Action::TearDown => {
                 assert!(!self.observed.any_running(), "torn down while something runs");
                 (self.observed.torn_down, self.observed.sandbox) = (true, Sandbox::Absent);

@@ -16,6 +16,7 @@ use crate::pod::{field_path, find, members};
 use crate::probe::attempt::{self, HookError, Target};
 use crate::probe::task;
 use crate::probe::verdict::Kind;
+use crate::resize::Amounts;
 use crate::runtime::container::label;
 use crate::start::{self, Run, StartError};
 use crate::stop;
@@ -29,6 +30,7 @@ impl Worker {
             Action::PrepareVolumes => self.prepare_volumes(),
             Action::CreateSandbox => self.create_sandbox(),
             Action::Start { name, restart } => self.start(name, restart),
+            Action::Resize => self.resize(),
             Action::Kill { name, grace_seconds, message } => self.kill(name, grace_seconds, message),
             Action::Show { name, state, event } => self.show(&name, state, event),
             Action::EndPod { reason, message } => {
@@ -104,6 +106,7 @@ impl Worker {
             id: format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()),
             name: name.clone(),
             attempt,
+            amounts: Amounts::of(&container.resources),
             pod_ip: match self.desired.pod.spec.host_network {
                 true => Some(self.node.ip),
                 false => self.observed.address().map(Into::into),
@@ -354,7 +357,7 @@ fn has_pre_stop(pod: &Pod, name: &str) -> bool {
 }
 
 /// What is said of a task that panicked.
-fn panicked(what: &str) -> String {
+pub(super) fn panicked(what: &str) -> String {
     format!("{what} failed inside of the kubelet; its log says where")
 }
 

@@ -3,6 +3,7 @@
 use super::reap::Remains;
 use super::{Outcome, Worker};
 use crate::observed::{Doom, Exit, Hook, ObservedContainer, Sandbox, State, Volumes, Work};
+use crate::plan;
 use crate::probe::task::Report;
 use crate::probe::verdict::Kind;
 use crate::sandbox;
@@ -37,6 +38,7 @@ impl Worker {
                 }
             }
             Outcome::Measured(usage) => self.measured(usage),
+            Outcome::Resized(outcome) => self.resized(outcome),
             Outcome::TornDown(result) => {
                 self.observed.busy.remove(&Work::TearDown);
                 match result {
@@ -210,12 +212,14 @@ impl Worker {
             }
         }
         let image = crate::pod::find(&self.desired.pod, name).map(|(_, container)| container.image);
+        let resized = plan::resize_restarts(&self.desired.pod, &self.observed, name);
         let Some(seen) = self.observed.containers.get_mut(name) else { return };
         seen.startup_passed = false;
         seen.ready = false;
         seen.before_hook = None;
         let doom = seen.doomed.take();
-        if doom.as_ref().is_some_and(|doom| doom.shows.is_none()) || image.is_some_and(|image| image != seen.image) {
+        let condemned = doom.as_ref().is_some_and(|doom| doom.shows.is_none());
+        if condemned || resized || image.is_some_and(|image| image != seen.image) {
             seen.backoff.replaced(seen.last.as_ref().map(|last| last.finished_at), exit.finished_at);
         }
         self.remains.push(Remains { id: exit.id.clone(), of: Some((name.to_owned(), seen.restarts)) });
@@ -253,6 +257,7 @@ fn begin_run(seen: &mut ObservedContainer, run: &Run, now: Nanos) {
         seen.backoff.last_start = now;
     }
     seen.restarts = run.attempt;
+    seen.resources = Some(run.amounts.clone());
     seen.doomed = None;
 }
 

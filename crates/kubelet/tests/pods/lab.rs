@@ -194,7 +194,8 @@ impl Cluster for Map {
         if current.metadata.resource_version != pod.metadata.resource_version {
             return Err(Error::Conflict("the object has been modified".into()));
         }
-        Ok(self.set(pod.clone()).await)
+        // As with the API server, the status is all that is taken.
+        Ok(self.set(Pod { status: pod.status.clone(), ..current }).await)
     }
 
     async fn delete_pod(&self, pod: &Pod) -> Result<(), Error> {
@@ -239,6 +240,8 @@ pub struct Lab {
     process: Mutex<Child>,
     kubelet: Mutex<Option<Kubelet>>,
     cgroup_root: String,
+    /// What the node gives.
+    offer: Mutex<Offer>,
 }
 
 struct Kubelet {
@@ -273,6 +276,11 @@ impl Lab {
             kubelet: Mutex::new(None),
             cgroup_root: format!("/keelson-lab-{}", std::process::id()),
             root,
+            offer: Mutex::new(Offer {
+                allocatable: ["cpu", "memory", "ephemeral-storage"].map(|name| (name.to_owned(), i64::MAX)).into(),
+                pods_max: i64::MAX,
+                unsafe_sysctls: Vec::new(),
+            }),
         };
         lab.wait_containerd().await;
         let archive = lab.root.join("image.tar");
@@ -310,11 +318,7 @@ impl Lab {
             },
             containerd: self.containerd.clone(),
             cluster: self.map.clone(),
-            offer: Offer {
-                allocatable: ["cpu", "memory", "ephemeral-storage"].map(|name| (name.to_owned(), i64::MAX)).into(),
-                pods_max: i64::MAX,
-                unsafe_sysctls: Vec::new(),
-            },
+            offer: self.offer.lock().unwrap().clone(),
             memory_bytes: 1 << 30,
         }));
         kubelet::run_dir::mount(&node.paths).expect("needs root (CAP_SYS_ADMIN)");
@@ -343,6 +347,12 @@ impl Lab {
     pub async fn restart_kubelet(&self) {
         self.stop_kubelet().await;
         self.start_kubelet().await;
+    }
+
+    /// Has the node give no more than this, from the next kubelet on.
+    pub async fn offer(&self, offer: Offer) {
+        *self.offer.lock().unwrap() = offer;
+        self.restart_kubelet().await;
     }
 
     pub async fn stop_kubelet(&self) {

@@ -6,6 +6,7 @@
 
 mod hooks;
 mod lab;
+mod limits;
 mod lives;
 mod probes;
 mod pulls;
