@@ -35,16 +35,21 @@ pub struct Offer {
     pub unsafe_sysctls: Vec<String>,
 }
 
-/// Why the node does not take a pod, as its status says it.
+/// Why the node does not take a pod, as an event says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    pub reason: String,
-    pub message: String,
+    pub reason: &'static str,
+    pub why: String,
 }
 
 impl Rejection {
-    fn new(reason: impl Into<String>, why: impl std::fmt::Display) -> Self {
-        Self { reason: reason.into(), message: format!("Pod was rejected: {why}") }
+    fn new(reason: &'static str, why: impl Into<String>) -> Self {
+        Self { reason, why: why.into() }
+    }
+
+    /// As the pod's status says it.
+    pub fn message(&self) -> String {
+        format!("Pod was rejected: {}", self.why)
     }
 }
 
@@ -77,7 +82,16 @@ pub fn check<'a>(pod: &Pod, others: impl Iterator<Item = &'a Pod>, offer: &Offer
     }
     match room(pod, others, offer) {
         None => Ok(()),
-        Some((name, why)) => Err(Rejection::new(format!("OutOf{name}"), why)),
+        Some((name, why)) => Err(Rejection::new(out_of(name), why)),
+    }
+}
+
+fn out_of(name: &str) -> &'static str {
+    match name {
+        "pods" => "OutOfpods",
+        "cpu" => "OutOfcpu",
+        "memory" => "OutOfmemory",
+        _ => "OutOfephemeral-storage",
     }
 }
 
@@ -157,8 +171,8 @@ mod tests {
     #[track_caller]
     fn check_room(pod: &Pod, others: &[Pod], expect: &str) {
         let found = check(pod, others.iter(), &offer()).map_err(|rejection| {
-            let message = rejection.message.strip_prefix("Pod was rejected: ").expect("the beginning");
-            format!("{}: {message}", rejection.reason)
+            assert_eq!(rejection.message(), format!("Pod was rejected: {}", rejection.why));
+            format!("{}: {}", rejection.reason, rejection.why)
         });
         assert_eq!(found.err().unwrap_or_default(), expect);
     }
@@ -208,12 +222,12 @@ mod tests {
         assert!(is_choosy(&selective));
         assert_eq!(check(&selective), Ok(()));
         selective.spec.node_selector.insert("disk".into(), "slow".into());
-        assert_eq!(check(&selective), Err("NodeAffinity".to_owned()));
+        assert_eq!(check(&selective), Err("NodeAffinity"));
         let mut required = pod("0");
         let none = NodeSelector::default();
         let affinity =
             NodeAffinity { required_during_scheduling_ignored_during_execution: Some(none), ..Default::default() };
         required.spec.affinity = Some(Affinity { node_affinity: Some(affinity), ..Default::default() });
-        assert_eq!(check(&required), Err("NodeAffinity".to_owned()));
+        assert_eq!(check(&required), Err("NodeAffinity"));
     }
 }

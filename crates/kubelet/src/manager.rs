@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::{self, Rejection};
+use crate::cluster::Event;
 use crate::node_context::Node;
 use crate::observed::ObservedPod;
 use crate::pod::{DesiredPod, Ending, EndingCause};
@@ -230,9 +231,12 @@ impl Manager {
         let inherits = self.node.paths.pod(&uid).dir.exists();
         let now = crate::time::now();
         let (mut desired, mut observed) = (DesiredPod::new(pod.clone()), ObservedPod::default());
-        if !inherits && let Err(Rejection { reason, message }) = self.admit(&pod).await {
+        if !inherits && let Err(rejection) = self.admit(&pod).await {
+            let (reason, message) = (rejection.reason, rejection.message());
             tracing::info!(pod = desired.key(), reason, message, "the pod is rejected");
-            let cause = EndingCause::Rejected { reason, message };
+            let event = Event { warning: true, reason, message: rejection.why, field_path: String::new() };
+            self.node.cluster.event(&pod, event);
+            let cause = EndingCause::Rejected { reason: reason.into(), message };
             desired.ending = Some(Ending { since: now, grace_seconds: 0, cause });
             observed.started_at = Some(now);
         }
