@@ -45,6 +45,12 @@ pub fn apply(state: &mut State, writer: &mut Writer, command: &Command, wanted: 
             state.attributes.insert(attributes.member_id, attributes.clone());
             Ok(Applied::quiet(Ok(Answer::Done)))
         }
+        Some(Request::Downgrade(set)) => {
+            let target = Some(set.target.clone()).filter(|target| !target.is_empty());
+            writer.effect(&Effect::Downgrade(target.clone()));
+            state.downgrade = target;
+            Ok(Applied::quiet(Ok(Answer::Done)))
+        }
         None => Ok(Applied::quiet(Ok(Answer::Done))),
     }
 }

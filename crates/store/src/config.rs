@@ -158,6 +158,10 @@ pub struct Config {
     )]
     pub initial_cluster_token: String,
 
+    /// Folder to which every applied entry of the log is copied, for restores to any revision since a backup.
+    #[arg(long, value_name = "DIR", help_heading = "Backup")]
+    pub archive_dir: Option<PathBuf>,
+
     /// Certificate shown to clients.
     #[arg(long, value_name = "FILE", requires = "key_file", env = "ETCD_CERT_FILE", help_heading = "Security")]
     pub cert_file: Option<PathBuf>,
@@ -194,6 +198,9 @@ pub struct Config {
     /// CA of the other members.
     #[arg(long, value_name = "FILE", env = "ETCD_PEER_TRUSTED_CA_FILE", help_heading = "Security")]
     pub peer_trusted_ca_file: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub command: Option<crate::restore::command::Command>,
 
     /// The common flags with --log-level in them.
     #[arg(skip)]

@@ -170,3 +170,58 @@ fn requests_of_etcds_clients_are_taken_or_refused() {
     }
     assert!(taken > 50 && refused > 50, "{taken} taken, {refused} refused: the input is one-sided");
 }
+
+/// Buckets of a database whose form is right and whose content is anything.
+#[test]
+fn backups_of_any_content_are_read_or_refused() {
+    use bbolt::write::{Builder, Value};
+    for seed in 0..cases(500) {
+        let mut state = seed;
+        let mut entries = std::collections::BTreeMap::new();
+        for _ in 0..mix(&mut state) % 6 {
+            let mut key = bytes(&mut state);
+            if mix(&mut state).is_multiple_of(2) {
+                let (main, sub) = (mix(&mut state) as i64 % 9, mix(&mut state) as u32 % 3);
+                key = crate::backup::buckets::revision_bytes(main, sub, mix(&mut state).is_multiple_of(4));
+            }
+            entries.insert(key, bytes(&mut state));
+        }
+        let name = ["key", "lease", "meta"][(mix(&mut state) % 3) as usize];
+        let tell = |mut builder: Builder| {
+            for (key, value) in &entries {
+                builder.entry(key, Value::Bytes(value)).expect("in order");
+            }
+            builder.end_bucket(name.as_bytes()).expect("the only one");
+            builder.take().into_iter().chain(builder.finish().expect("as measured").1).collect::<Vec<u8>>()
+        };
+        let mut measuring = Builder::measuring();
+        entries.iter().for_each(|(key, value)| measuring.entry(key, Value::Len(value.len())).expect("in order"));
+        measuring.end_bucket(name.as_bytes()).expect("the only one");
+        let file = tell(Builder::writing(measuring.finish().expect("the first").0));
+        let shared = crate::backup::tests::store();
+        let db = bbolt::read::Db::open(file.as_slice()).expect("a database");
+        let _state = crate::restore::load::load(std::path::Path::new("fuzz"), &db, &mut shared.writer.lock());
+    }
+}
+
+#[test]
+fn archives_of_any_bytes_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("00000000000000000000.log");
+    for seed in 0..cases(500) {
+        let mut state = seed;
+        let mut file = Vec::new();
+        for _ in 0..mix(&mut state) % 4 {
+            checkpoint::write_block(&mut file, &bytes(&mut state));
+        }
+        file.extend(bytes(&mut state));
+        std::fs::write(&path, &file).expect("room");
+        let shared = crate::backup::tests::store();
+        let (mut writer, mut held) = (shared.writer.lock(), shared.held.write());
+        let upto = crate::archive::read::Upto::End;
+        let _replayed = crate::archive::read::replay(folder.path(), &mut held.state, &mut writer, upto);
+        let owner = crate::wal::Owner { cluster_id: 1, member_id: 1 };
+        let _opened = crate::archive::writer::Writer::open(folder.path().to_owned(), owner);
+        std::fs::remove_file(&path).or_else(|_| std::fs::File::create(&path).map(drop)).expect("a file");
+    }
+}

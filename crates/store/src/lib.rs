@@ -4,9 +4,12 @@
 //! > [`mvcc`] and [`engine`] > [`watcher`]. Reads: [`serve`] > [`member`] > [`read_index`] > [`shared`].
 
 pub mod apply;
+pub mod archive;
+pub mod backup;
 pub mod compactor;
 pub mod config;
 mod consensus;
+pub mod downgrade;
 pub mod engine;
 pub mod env;
 pub mod expiry;
@@ -19,10 +22,12 @@ pub mod metrics;
 pub mod mvcc;
 pub mod peer;
 pub mod propose;
+pub mod quota;
 pub mod raft;
 pub mod read_index;
 pub mod refused;
 pub mod reply;
+pub mod restore;
 pub mod room;
 pub mod run;
 pub mod serve;

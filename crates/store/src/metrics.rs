@@ -53,6 +53,12 @@ impl Collector for MemberMetrics {
         gauge("etcd_debugging_lease_active_total", "Leases", leases as f64)?;
         gauge("etcd_mvcc_db_total_size_in_bytes", "Bytes of values on disk", bytes as f64)?;
         gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes that live data takes", live as f64)?;
+        let used = crate::quota::ratio(live, member.limits.quota_bytes);
+        gauge("keelson_store_quota_used_ratio", "Live data by quota: at 1 puts are refused", used)?;
+        if let Some(archived) = member.shared.archive.archived() {
+            let behind = standing.applied_index.saturating_sub(archived);
+            gauge("keelson_store_archive_behind_entries", "Applied entries that are not archived", behind as f64)?;
+        }
         gauge("keelson_store_wal_bytes", "Bytes of the write-ahead log", member.wal.bytes() as f64)
     }
 }

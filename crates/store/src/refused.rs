@@ -79,7 +79,9 @@ refusals! {
     AuthNotEnabled = FailedPrecondition, "etcdserver: authentication is not enabled";
     NotSupportedForLearner = Unavailable, "etcdserver: rpc not supported for learner";
     InvalidDowngradeVersion = InvalidArgument, "etcdserver: invalid downgrade target version";
-    WrongVersionFormat = InvalidArgument, "etcdserver: wrong version format";
+    WrongVersionFormat = InvalidArgument, "etcdserver: wrong downgrade target version format";
+    DowngradeInProcess = FailedPrecondition, "etcdserver: cluster has a downgrade job in progress";
+    NoInflightDowngrade = FailedPrecondition, "etcdserver: no inflight downgrade job";
 }
 
 impl Refused {

@@ -22,7 +22,8 @@ pub struct Room {
     looked: Mutex<Option<(Instant, bool)>>,
 }
 
-fn is_low(space: Space) -> bool {
+/// Whether so little is free that no more data is taken.
+pub fn is_low(space: Space) -> bool {
     space.free < RESERVE_BYTES_MAX.min(space.total / RESERVE_PART)
 }
 

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use crate::archive::keep::Archiver;
 use crate::compactor::Compactor;
 use crate::config::{self, Config, ConfigError, Ids};
 use crate::consensus::Consensus;
@@ -33,6 +34,7 @@ use crate::member::{Limits, Member};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
 use crate::propose::{Batching, Proposer};
+use crate::quota;
 use crate::raft::machine::Machine;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::read_index::{Reads, Rounds};
@@ -73,6 +75,10 @@ pub enum RunError {
     Raft(String),
     #[error(transparent)]
     Tls(#[from] daemon::tls::Error),
+    #[error(transparent)]
+    Restore(#[from] crate::restore::RestoreError),
+    #[error(transparent)]
+    Archive(#[from] crate::archive::ArchiveError),
     #[error(transparent)]
     Bind(#[from] daemon::serve::BindError),
     #[error("another process uses the data folder {0}; one member, one folder")]
@@ -182,6 +188,9 @@ pub async fn begin(member: &Member, ids: &Ids) -> Result<(), RunError> {
 
 /// Runs a member of the real world.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    if let Some(command) = config.command.clone() {
+        return Ok(command.run().await?);
+    }
     config.check()?;
     let path = config.data_dir();
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
@@ -218,7 +227,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
     let built = consensus.run(async move { build(env, owner, limits, tuning, network, shared).await }).await?;
     let member = built.member.clone();
-    for (id, peer) in member.standing().membership.nodes().filter(|(id, _)| **id != owner.member_id) {
+    // openraft may not have said yet what it knows of the members; the state knows it from its first moment.
+    let known = member.shared.held.read().state.membership.membership().clone();
+    for (id, peer) in known.nodes().filter(|(id, _)| **id != owner.member_id) {
         if let Err(error) = transport.connect(*id, &peer.peer_urls) {
             tracing::warn!(%error, member = format!("{id:x}"), "a member of the cluster cannot be dialled");
         }
@@ -235,6 +246,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tasks.spawn_on(built.rounds.run(), consensus.handle());
     tasks.spawn(built.expiry.run());
     tasks.spawn(tend_disk(member.clone()));
+    if let Some(folder) = &config.archive_dir {
+        tasks.spawn(Archiver::open(folder, owner, member.shared.clone(), member.wal.clone())?.run());
+    }
     tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
     if let Some(gates) = &config.feature_gates {
         tracing::info!(gates, "--feature-gates has no effect here");
@@ -295,12 +309,17 @@ async fn introduce(member: Arc<Member>, name: String, client_urls: Vec<String>) 
     }
 }
 
-/// Cuts the log by bytes, and on a nearly full disk; openraft does it by entries. Has the engine try again to write what
+/// Warns of a quota that is nearly used. Cuts the log by bytes, and on a nearly full disk; openraft does it by entries. Has the engine try again to write what
 /// waits for room.
 async fn tend_disk(member: Arc<Member>) {
     let log_bytes_max = LOG_SEGMENTS_MAX * member.env.sizes.wal_segment;
+    let mut quota = quota::Watch::default();
     loop {
         tokio::time::sleep(TEND_INTERVAL).await;
+        let used = member.shared.held.read().state.index.live_bytes();
+        if let Some(notice) = quota.look(used, member.limits.quota_bytes) {
+            notice.log();
+        }
         if member.shared.writer.lock().waits() && member.maintenance.send(maintain::Job::Wake).await.is_err() {
             return;
         }

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use proto::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use tokio::sync::watch;
 
+use crate::archive::Mark;
 use crate::engine::{Engine, Writer};
 use crate::mvcc::Loc;
 use crate::mvcc::range::select;
@@ -35,9 +36,11 @@ pub struct Shared {
     broken: watch::Sender<Option<Arc<str>>>,
     /// Snapshots being read: while there are any, compacted versions stay.
     pins: AtomicUsize,
+    /// How far the entries are archived.
+    pub archive: Mark,
 }
 
-/// Keeps every version that the index holds, for as long as it lives.
+/// Keeps every version that the index holds, and where its value lies, for as long as it lives.
 pub struct Pin {
     shared: Arc<Shared>,
 }
@@ -69,6 +72,7 @@ impl Shared {
             applied,
             broken: watch::Sender::new(None),
             pins: AtomicUsize::new(0),
+            archive: Mark::default(),
         }
     }
 

@@ -18,6 +18,8 @@ pub struct State {
     pub attributes: BTreeMap<u64, MemberAttributes>,
     /// (member, alarm) that are raised.
     pub alarms: BTreeSet<(u64, i32)>,
+    /// The version of a downgrade that was begun.
+    pub downgrade: Option<String>,
 }
 
 /// One effect on the state, as the engine's frames keep it. Taking it twice, or after a later one, does no harm.
@@ -46,6 +48,8 @@ pub enum Effect<'a> {
         alarm: i32,
         raised: bool,
     },
+    /// A downgrade was begun, or called off.
+    Downgrade(Option<String>),
 }
 
 impl State {
@@ -64,6 +68,7 @@ impl State {
                 self.attributes.insert(attributes.member_id, attributes);
             }
             Effect::Alarm { member, alarm, raised } => self.set_alarm(member, alarm, raised),
+            Effect::Downgrade(target) => self.downgrade = target,
         }
     }
 

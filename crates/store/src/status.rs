@@ -2,6 +2,7 @@
 
 use tonic::Status;
 
+use crate::backup::BackupError;
 use crate::refused::{Code, Refused};
 use crate::shared::ReadError;
 
@@ -33,6 +34,16 @@ impl From<ReadError> for Status {
                 tracing::error!(error = %crate::report(&error), "a value could not be read");
                 Refused::Corrupt.into()
             }
+        }
+    }
+}
+
+impl From<BackupError> for Status {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Read(error) => ReadError::Io(error).into(),
+            BackupError::Replaced | BackupError::Gone => Self::unavailable(error.to_string()),
+            BackupError::Format(_) => Self::internal(crate::report(&error)),
         }
     }
 }

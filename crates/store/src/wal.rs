@@ -199,6 +199,15 @@ pub struct Wal {
 }
 
 impl Wal {
+    /// Begins the log of a member whose state came from elsewhere: it stands for everything up to `purged`.
+    pub fn create(env: &Env, owner: Owner, vote: Vote, purged: LogId) -> Result<(), WalError> {
+        env.disk.create_dir(DIR).map_err(|error| WalError::Io("creating the wal", error))?;
+        let memory = Memory { vote: Some(vote), purged: Some(purged), ..Default::default() };
+        // The writer begins its first segment, whose head says all this, durably.
+        writer::Writer::new(env, owner, Arc::new(Mutex::new(memory)), Vec::new(), Arc::default())?;
+        Ok(())
+    }
+
     /// Cuts what is torn and starts the writer. Only when what was read is known to be all that was acknowledged.
     pub fn open(env: &Env, found: Found) -> Result<Self, WalError> {
         let owner = found.owner;

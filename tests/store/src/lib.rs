@@ -3,6 +3,8 @@
 //! The binary is the `keelson-store` of the folder `KEELSON_PROGRAMS`, or else the one beside the test executable
 //! (`cargo build -p store` makes it).
 
+pub mod real;
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -65,11 +67,13 @@ pub struct Spec {
     pub scheme: &'static str,
     /// Further flags.
     pub args: Vec<String>,
+    /// The data folder, where it is not `data` in `folder`.
+    pub data: Option<PathBuf>,
 }
 
 impl Spec {
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("data")
+        self.data.clone().unwrap_or_else(|| self.folder.join("data"))
     }
 
     fn url(&self, port: u16) -> String {
@@ -90,6 +94,7 @@ pub fn specs(folder: &Path, count: usize) -> Result<Vec<Spec>> {
             cluster: String::new(),
             scheme: "http",
             args: Vec::new(),
+            data: None,
         });
     }
     let members: Vec<String> =

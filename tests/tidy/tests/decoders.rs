@@ -20,6 +20,7 @@ use Proof::{Own, Target};
 
 const GOLDENS: &str = "tests/goldens/tests/fuzz.rs";
 const KUBELET: &str = "crates/kubelet/tests/fuzz.rs";
+const BBOLT: &str = "crates/bbolt/src/fuzz.rs";
 const STORE: &str = "crates/store/src/fuzz.rs";
 const APISERVER: &str = "crates/apiserver/src/fuzz.rs";
 const KEELCTL: &str = "crates/keelctl/src/fuzz.rs";
@@ -53,6 +54,9 @@ const ROWS: &[(&str, Proof)] = &[
     ("apiserver/src/verbs/list.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/page_token.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/patch.rs", Target(GOLDENS, "patches")),
+    ("bbolt/src/format.rs", Target(BBOLT, "damaged_databases_end")),
+    ("bbolt/src/read.rs", Target(BBOLT, "damaged_databases_end")),
+    ("bbolt/src/read.rs", Target(BBOLT, "loops_and_promises_are_refused")),
     ("client/src/config/kubeconfig.rs", Target(GOLDENS, "kubeconfigs")),
     ("client/src/dynamic.rs", Target(GOLDENS, "objects_in_any")),
     ("client/src/tls.rs", Target(GOLDENS, "kubeconfigs")),
@@ -93,10 +97,13 @@ const ROWS: &[(&str, Proof)] = &[
     ("proto/src/rpc_status.rs", Target(GOLDENS, "statuses_in_errors")),
     ("proto/src/time.rs", Target(GOLDENS, "json_of_each_kind")),
     ("proxy/src/listing.rs", Target("crates/proxy/src/fuzz.rs", "listings")),
+    ("store/src/archive/read.rs", Target(STORE, "archives_of_any_bytes_end")),
+    ("store/src/archive/writer.rs", Target(STORE, "archives_of_any_bytes_end")),
     ("store/src/engine/checkpoint.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
     ("store/src/engine/frame.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
     ("store/src/mvcc/check.rs", Target(STORE, "requests_of_etcds_clients_are_taken_or_refused")),
     ("store/src/raft/types.rs", Target(STORE, "raft_messages_of_any_bytes_end")),
+    ("store/src/restore/load.rs", Target(STORE, "backups_of_any_content_are_read_or_refused")),
     ("store/src/snapshot.rs", Target(STORE, "a_snapshot_of_any_bytes_is_refused_and_the_old_state_stays")),
     ("store/src/wal.rs", Target(CRASH, "a_flipped_bit_loses_nothing_in_silence")),
     ("store/src/wal/open.rs", Target(CRASH, "a_flipped_bit_loses_nothing_in_silence")),

@@ -45,6 +45,7 @@ pub fn head(state: &State, position: Position) -> pb::CheckpointHead {
         compacted: state.index.compacted(),
         segment: position.segment,
         offset: position.offset,
+        downgrade_target: state.downgrade.clone().unwrap_or_default(),
     }
 }
 
@@ -59,6 +60,7 @@ pub fn state(head: pb::CheckpointHead) -> Option<(State, Position)> {
     for lease in head.leases {
         state.lessor.restore(lease.id, lease.ttl);
     }
+    state.downgrade = Some(head.downgrade_target).filter(|target| !target.is_empty());
     state.index.set_revision(head.revision);
     state.index.restore_compacted(head.compacted);
     Some((state, Position { segment: head.segment, offset: head.offset }))

@@ -32,6 +32,7 @@ pub enum Tag {
     Membership = 6,
     Attributes = 7,
     Alarm = 8,
+    Downgrade = 24,
 }
 
 pub fn segment_header(number: u32) -> [u8; SEGMENT_HEADER_LEN as usize] {
@@ -125,6 +126,9 @@ pub fn effect(buffer: &mut Vec<u8>, effect: &Effect<'_>) {
         Effect::Alarm { member, alarm, raised } => {
             numbers(buffer, Tag::Alarm, &[*member as i64, i64::from(*alarm), i64::from(*raised)]);
         }
+        Effect::Downgrade(target) => {
+            message(buffer, Tag::Downgrade, &pb::DowngradeSet { target: target.clone().unwrap_or_default() });
+        }
     }
 }
 
@@ -183,6 +187,10 @@ impl<'a> Reader<'a> {
                 alarm: self.number()? as i32,
                 raised: self.number()? != 0,
             },
+            24 => {
+                let set = pb::DowngradeSet::decode(self.message()?).ok()?;
+                Effect::Downgrade(Some(set.target).filter(|target| !target.is_empty()))
+            }
             _ => return None,
         };
         Some((effect, &[]))

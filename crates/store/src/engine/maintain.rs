@@ -90,8 +90,7 @@ impl Maintainer {
             self.checkpoint(&engine).inspect_err(|_| Draft::discard(&engine))?;
         }
         while let Some(segment) = self.sparse_segment(&engine) {
-            self.copy_out(&engine, segment)?;
-            if !self.give_back(&engine, segment)? {
+            if !self.copy_out(&engine, segment)? || !self.give_back(&engine, segment)? {
                 break;
             }
         }
@@ -152,7 +151,8 @@ impl Maintainer {
     /// The sparsest segment that the checkpoint has left behind, if it is sparse enough.
     fn sparse_segment(&self, engine: &Arc<Engine>) -> Option<u32> {
         let held = self.shared.held.read();
-        if !is_current(&held, engine) {
+        // A backup that is being read knows where each value lies.
+        if !is_current(&held, engine) || self.shared.is_pinned() {
             return None;
         }
         let (at, _) = engine.checkpoint();
@@ -166,8 +166,8 @@ impl Maintainer {
             .map(|(segment, _)| *segment)
     }
 
-    /// Copies what is alive in a segment to the end of the engine.
-    fn copy_out(&self, engine: &Arc<Engine>, segment: u32) -> io::Result<()> {
+    /// Copies what is alive in a segment to the end of the engine; false when a backup, or another engine, stands against it.
+    fn copy_out(&self, engine: &Arc<Engine>, segment: u32) -> io::Result<bool> {
         let mut after: Option<Box<[u8]>> = None;
         loop {
             let mut last = None;
@@ -175,7 +175,7 @@ impl Maintainer {
             {
                 let held = self.shared.held.read();
                 if !is_current(&held, engine) {
-                    return Ok(());
+                    return Ok(false);
                 }
                 for (key, history) in held.state.index.histories_after(after.as_deref(), WALK_KEYS) {
                     last = Some(key.into());
@@ -184,7 +184,9 @@ impl Maintainer {
                 }
             }
             for records in alive.chunks(MOVE_RECORDS) {
-                self.move_records(engine, records)?;
+                if !self.move_records(engine, records)? {
+                    return Ok(false);
+                }
             }
             match last {
                 Some(last) => after = Some(last),
@@ -192,14 +194,15 @@ impl Maintainer {
             }
         }
         // The copies must be durable before the originals go.
-        self.sync()
+        self.sync()?;
+        Ok(true)
     }
 
-    /// Removes a segment that was copied out; false when another engine is in use by now.
+    /// Removes a segment that was copied out; false when a backup is being read, or another engine is in use by now.
     fn give_back(&self, engine: &Arc<Engine>, segment: u32) -> io::Result<bool> {
         let mut held = self.shared.held.write();
         self.shared.check()?;
-        if !is_current(&held, engine) {
+        if !is_current(&held, engine) || self.shared.is_pinned() {
             return Ok(false);
         }
         engine.remove(segment)?;
@@ -208,7 +211,7 @@ impl Maintainer {
         Ok(true)
     }
 
-    fn move_records(&self, engine: &Arc<Engine>, records: &[(Box<[u8]>, Version)]) -> io::Result<()> {
+    fn move_records(&self, engine: &Arc<Engine>, records: &[(Box<[u8]>, Version)]) -> io::Result<bool> {
         let view = engine.view();
         let mut values = Vec::with_capacity(records.len());
         for (_, version) in records {
@@ -217,8 +220,8 @@ impl Maintainer {
         let mut writer = self.shared.writer.lock();
         let mut held = self.shared.held.write();
         self.shared.check()?;
-        if !is_current(&held, engine) {
-            return Ok(());
+        if !is_current(&held, engine) || self.shared.is_pinned() {
+            return Ok(false);
         }
         writer.begin(held.state.applied)?;
         let mut moved: Vec<(&[u8], Version, Loc)> = Vec::new();
@@ -234,7 +237,7 @@ impl Maintainer {
         for (key, version, loc) in moved {
             held.state.index.relocate(key, version.main, version.sub, loc);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn take(&mut self, job: Job) -> io::Result<()> {

@@ -85,14 +85,24 @@ impl History {
         self.versions.get_mut(at).filter(|version| version.order() == (main, sub))
     }
 
-    /// Drops what no reader at or after `revision` can see; `dropped` is told each. A tombstone of `revision` itself stays:
-    /// watchers may begin there.
-    pub fn compact(&mut self, revision: i64, mut dropped: impl FnMut(&Version)) {
+    /// Where the versions begin that a compaction at `revision` keeps. A tombstone of `revision` itself stays: watchers may
+    /// begin there.
+    fn kept_from(&self, revision: i64) -> usize {
         let after = self.versions.partition_point(|version| version.main <= revision);
-        let Some(newest) = after.checked_sub(1) else { return };
+        let Some(newest) = after.checked_sub(1) else { return 0 };
         let newest_one = &self.versions[newest];
         let unseen = newest_one.is_tombstone() && newest_one.main < revision;
-        let keep_from = if unseen { after } else { newest };
+        if unseen { after } else { newest }
+    }
+
+    /// What a compaction at `revision` keeps, whether it has come by already or not.
+    pub fn kept(&self, revision: i64) -> &[Version] {
+        &self.versions[self.kept_from(revision)..]
+    }
+
+    /// Drops what no reader at or after `revision` can see; `dropped` is told each.
+    pub fn compact(&mut self, revision: i64, mut dropped: impl FnMut(&Version)) {
+        let keep_from = self.kept_from(revision);
         for version in self.versions.drain(..keep_from) {
             dropped(&version);
         }

@@ -14,6 +14,7 @@ use crate::apply::apply;
 use crate::engine::Writer;
 use crate::engine::maintain::Job;
 use crate::env::{Env, WorkerHandle, is_full};
+use crate::room::is_low;
 use crate::shared::Shared;
 use crate::snapshot::{self, SnapshotData};
 use crate::state::{Effect, State};
@@ -50,6 +51,18 @@ impl Machine {
                 // The log stays until there is room.
                 Err(error) if is_full(&error) => tokio::time::sleep(FULL_PAUSE).await,
                 result => return result,
+            }
+        }
+    }
+
+    /// The log goes only behind what is archived, unless the disk has no room for it any more.
+    async fn archived(&self, upto: Option<LogId>) {
+        let Some(index) = upto.map(|upto| upto.index) else { return };
+        while self.shared.archive.is_behind(index) {
+            let waited = tokio::time::timeout(FULL_PAUSE, self.shared.archive.wait(index)).await;
+            if waited.is_err() && self.env.disk.space().is_ok_and(is_low) {
+                tracing::error!("the disk is full: the log is cut before it is archived");
+                return;
             }
         }
     }
@@ -187,6 +200,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let (meta, snapshot) = snapshot::take(&self.shared);
         self.sync().await?;
+        self.archived(meta.last_log_id).await;
         Ok(Snapshot { meta, snapshot })
     }
 }

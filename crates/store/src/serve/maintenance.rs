@@ -1,19 +1,25 @@
-//! etcdserverpb.Maintenance: status, alarms, leadership. Hash, Snapshot and Downgrade come with the replicated store's
-//! own issue; until then they are answered with "unimplemented".
+//! etcdserverpb.Maintenance: status, alarms, leadership, hashes, backups, downgrades.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::etcdserverpb::downgrade_request::DowngradeAction;
 use proto::etcdserverpb::maintenance_server::Maintenance;
+use proto::keelson::raft::v1::DowngradeSet;
 use proto::keelson::raft::v1::command::Request as Proposed;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::kv::unexpected;
 use crate::apply;
+use crate::backup::{self, BackupError, Moment};
+use crate::downgrade;
 use crate::member::Member;
 use crate::refused::Refused;
 use crate::reply::Answer;
@@ -27,8 +33,13 @@ pub struct MaintenanceService {
     pub member: Arc<Member>,
 }
 
-fn unbuilt(what: &str) -> Status {
-    Status::unimplemented(format!("keelson-store: {what} is not built yet"))
+/// Pieces of a backup that wait for a slow reader.
+const PIECES_MAX: usize = 4;
+
+/// Runs what reads the disk for long.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, BackupError> + Send + 'static) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Status::from(Refused::Stopped))?.map_err(Status::from)
 }
 
 type Blobs = Pin<Box<dyn Stream<Item = Result<etcd::SnapshotResponse, Status>> + Send>>;
@@ -57,10 +68,11 @@ impl Maintenance for MaintenanceService {
     async fn status(&self, _req: Request<etcd::StatusRequest>) -> Result<Response<etcd::StatusResponse>, Status> {
         let member = &self.member;
         let standing = member.standing();
-        let (revision, engine, live, alarms) = {
+        let (revision, engine, live, alarms, downgrade) = {
             let held = member.shared.held.read();
             let index = &held.state.index;
-            (index.revision(), held.engine.bytes(), index.live_bytes(), held.state.alarms.clone())
+            let state = &held.state;
+            (index.revision(), held.engine.bytes(), index.live_bytes(), state.alarms.clone(), state.downgrade.clone())
         };
         let mut errors: Vec<String> = Vec::new();
         if standing.leader.is_none() {
@@ -86,6 +98,10 @@ impl Maintenance for MaintenanceService {
             is_learner: !standing.membership.voter_ids().any(|id| id == member.owner.member_id),
             storage_version: ETCD_VERSION.to_owned(),
             db_size_quota: member.limits.quota_bytes as i64,
+            downgrade_info: Some(etcd::DowngradeInfo {
+                enabled: downgrade.is_some(),
+                target_version: downgrade.unwrap_or_default(),
+            }),
         }))
     }
 
@@ -99,15 +115,37 @@ impl Maintenance for MaintenanceService {
     }
 
     async fn hash(&self, _req: Request<etcd::HashRequest>) -> Result<Response<etcd::HashResponse>, Status> {
-        Err(unbuilt("Hash"))
+        let moment = Moment::take(&self.member.shared);
+        let header = Some(self.member.header(moment.revision));
+        let hash = apart(move || backup::hash::of_everything(&moment)).await?;
+        Ok(Response::new(etcd::HashResponse { header, hash }))
     }
 
-    async fn hash_kv(&self, _req: Request<etcd::HashKvRequest>) -> Result<Response<etcd::HashKvResponse>, Status> {
-        Err(unbuilt("HashKV"))
+    async fn hash_kv(&self, req: Request<etcd::HashKvRequest>) -> Result<Response<etcd::HashKvResponse>, Status> {
+        let moment = Moment::take(&self.member.shared);
+        let asked = req.into_inner().revision;
+        let revision = if asked > 0 { asked } else { moment.revision };
+        if revision < moment.compacted {
+            return Err(Refused::Compacted.into());
+        }
+        if revision > moment.revision {
+            return Err(Refused::FutureRevision.into());
+        }
+        let header = Some(self.member.header(moment.revision));
+        // etcd says -1 as long as nothing was compacted.
+        let compact_revision = if moment.compacted > 0 { moment.compacted } else { -1 };
+        let hash = apart(move || backup::hash::of_keys(&moment, revision)).await?;
+        Ok(Response::new(etcd::HashKvResponse { header, hash, compact_revision, hash_revision: revision }))
     }
 
     async fn snapshot(&self, _req: Request<etcd::SnapshotRequest>) -> Result<Response<Blobs>, Status> {
-        Err(unbuilt("Snapshot"))
+        let moment = Moment::take(&self.member.shared);
+        let header = self.member.header(moment.revision);
+        let (tx, rx) = tokio::sync::mpsc::channel(PIECES_MAX);
+        tokio::task::spawn_blocking(move || send_backup(&moment, &header, &tx));
+        let stopping = self.member.stopping.clone();
+        let pieces = ReceiverStream::new(rx).take_until(stopping.cancelled_owned());
+        Ok(Response::new(Box::pin(pieces)))
     }
 
     async fn move_leader(
@@ -132,8 +170,51 @@ impl Maintenance for MaintenanceService {
 
     async fn downgrade(
         &self,
-        _req: Request<etcd::DowngradeRequest>,
+        req: Request<etcd::DowngradeRequest>,
     ) -> Result<Response<etcd::DowngradeResponse>, Status> {
-        Err(unbuilt("Downgrade"))
+        let req = req.into_inner();
+        self.member.linearize().await?;
+        let begun = self.member.shared.held.read().state.downgrade.clone();
+        let target = match req.action() {
+            DowngradeAction::Validate => {
+                downgrade::validate(&req.version, begun.as_deref())?;
+                None
+            }
+            DowngradeAction::Enable => Some(downgrade::validate(&req.version, begun.as_deref())?),
+            DowngradeAction::Cancel if begun.is_none() => return Err(Refused::NoInflightDowngrade.into()),
+            DowngradeAction::Cancel => Some(String::new()),
+        };
+        if let Some(target) = target {
+            self.member.propose(Proposed::Downgrade(DowngradeSet { target })).await?;
+        }
+        let header = Some(self.member.header(self.member.shared.revision()));
+        Ok(Response::new(etcd::DowngradeResponse { header, version: downgrade::cluster_version() }))
+    }
+}
+
+/// Sends the backup of a moment, its checksum last; ends early when nobody listens any more.
+fn send_backup(
+    moment: &Moment,
+    header: &etcd::ResponseHeader,
+    tx: &mpsc::Sender<Result<etcd::SnapshotResponse, Status>>,
+) {
+    let result = backup::stream::measure(moment).and_then(|layout| {
+        let mut remaining = layout.bytes();
+        backup::stream::write(moment, layout, |blob| {
+            remaining = remaining.saturating_sub(blob.len() as u64);
+            let (header, version) = (Some(*header), ETCD_VERSION.to_owned());
+            let rsp = etcd::SnapshotResponse { header, remaining_bytes: remaining, blob: blob.into(), version };
+            tx.blocking_send(Ok(rsp)).map_err(|_| BackupError::Gone)
+        })
+    });
+    match result {
+        Ok(()) => {}
+        Err(BackupError::Gone) => tracing::debug!("a backup was not read to its end"),
+        Err(error) => {
+            let error = io::Error::other(error);
+            tracing::error!(error = %crate::report(&error), "a backup failed");
+            // Whoever reads it may be gone, too.
+            drop(tx.blocking_send(Err(Status::internal(crate::report(&error)))));
+        }
     }
 }
