@@ -4,6 +4,7 @@
 //! change on disk (`reload_if_changed`, called by whoever owns them); a bad new file is logged and the old identity
 //! stays. [`Peer`] is the identity that a caller proved.
 
+mod allowed;
 mod client;
 mod pem;
 mod refused;
@@ -13,6 +14,7 @@ mod telling;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use allowed::Allowed;
 pub use client::{ClientIdentity, TlsConnector};
 pub use pem::Expiry;
 pub use server::{ClientCerts, ServerIdentity};

@@ -1,12 +1,13 @@
 //! Flags of `keelson-store`, with etcd's names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use clap::Parser;
-use sha2::{Digest, Sha256};
 
+use crate::ids;
 use crate::raft::types::Peer;
 
 /// keelson-store: an etcd v3 server with a log and an engine of its own.
@@ -142,12 +143,56 @@ pub struct Config {
         help_heading = "Cluster"
     )]
     pub initial_advertise_peer_urls: Vec<String>,
+    /// The domain whose SRV records name the members of the first start, instead of --initial-cluster.
+    #[arg(
+        long,
+        value_name = "DOMAIN",
+        conflicts_with = "initial_cluster",
+        env = "ETCD_DISCOVERY_SRV",
+        help_heading = "Cluster"
+    )]
+    pub discovery_srv: Option<String>,
+    /// Goes into the records' name: _etcd-server-NAME._tcp.DOMAIN.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discovery_srv",
+        env = "ETCD_DISCOVERY_SRV_NAME",
+        help_heading = "Cluster"
+    )]
+    pub discovery_srv_name: Option<String>,
+    /// Name server to ask for them instead of those in /etc/resolv.conf: ADDRESS:PORT.
+    #[arg(long, value_name = "ADDRESS", requires = "discovery_srv", help_heading = "Cluster")]
+    pub discovery_srv_server: Option<std::net::SocketAddr>,
     /// The members of the first start: NAME=PEER-URL, separated by commas.
     #[arg(long, value_name = "MEMBERS", env = "ETCD_INITIAL_CLUSTER", help_heading = "Cluster")]
     pub initial_cluster: Option<String>,
-    /// new: the first start begins the cluster; existing: the member waits for its leader.
+    /// new: the first start begins the cluster; existing: it joins one to which it was added.
     #[arg(long, value_name = "STATE", default_value = "new", value_parser = ["new", "existing"], env = "ETCD_INITIAL_CLUSTER_STATE", help_heading = "Cluster")]
     pub initial_cluster_state: String,
+    /// Refuse changes of the membership that could cost the quorum.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "ETCD_STRICT_RECONFIG_CHECK",
+        help_heading = "Cluster"
+    )]
+    pub strict_reconfig_check: bool,
+    /// Learners that the cluster may have at once.
+    #[arg(
+        long,
+        alias = "experimental-max-learners",
+        value_name = "N",
+        default_value_t = 1,
+        env = "ETCD_MAX_LEARNERS",
+        help_heading = "Cluster"
+    )]
+    pub max_learners: usize,
     /// Tells clusters apart that began alike.
     #[arg(
         long,
@@ -174,6 +219,15 @@ pub struct Config {
     /// CA of the clients.
     #[arg(long, value_name = "FILE", env = "ETCD_TRUSTED_CA_FILE", help_heading = "Security")]
     pub trusted_ca_file: Option<PathBuf>,
+    /// Only clients whose certificate is valid for one of these hosts are served.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        env = "ETCD_CLIENT_CERT_ALLOWED_HOSTNAME",
+        help_heading = "Security"
+    )]
+    pub client_cert_allowed_hostname: Vec<String>,
     /// Certificate shown to other members, as server and as client.
     #[arg(
         long,
@@ -198,6 +252,24 @@ pub struct Config {
     /// CA of the other members.
     #[arg(long, value_name = "FILE", env = "ETCD_PEER_TRUSTED_CA_FILE", help_heading = "Security")]
     pub peer_trusted_ca_file: Option<PathBuf>,
+    /// Only members whose certificate has one of these CNs are served.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        env = "ETCD_PEER_CERT_ALLOWED_CN",
+        help_heading = "Security"
+    )]
+    pub peer_cert_allowed_cn: Vec<String>,
+    /// Only members whose certificate is valid for one of these hosts are served.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        env = "ETCD_PEER_CERT_ALLOWED_HOSTNAME",
+        help_heading = "Security"
+    )]
+    pub peer_cert_allowed_hostname: Vec<String>,
 
     #[command(subcommand)]
     pub command: Option<crate::restore::command::Command>,
@@ -315,7 +387,7 @@ impl Config {
         }
     }
 
-    fn advertised_peer_urls(&self) -> Vec<String> {
+    pub fn advertised_peer_urls(&self) -> Vec<String> {
         if self.initial_advertise_peer_urls.is_empty() {
             self.listen_peer_urls.clone()
         } else {
@@ -324,8 +396,8 @@ impl Config {
     }
 
     /// The members of the first start, by name.
-    pub fn initial_members(&self) -> Result<std::collections::BTreeMap<String, Vec<String>>, ConfigError> {
-        let mut members: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    pub fn initial_members(&self) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
+        let mut members: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let Some(text) = self.initial_cluster.as_deref().filter(|text| !text.trim().is_empty()) else {
             members.insert(self.name.clone(), self.advertised_peer_urls());
             return Ok(members);
@@ -343,28 +415,22 @@ impl Config {
 
     /// Ids of cluster and members, the same wherever the same flags are given.
     pub fn ids(&self) -> Result<Ids, ConfigError> {
-        let members = self.initial_members()?;
-        let mut all = Sha256::new();
-        all.update(self.initial_cluster_token.as_bytes());
-        let mut by_id = std::collections::BTreeMap::new();
+        Ok(self.ids_of(self.initial_members()?))
+    }
+
+    /// The same for these members.
+    pub fn ids_of(&self, members: BTreeMap<String, Vec<String>>) -> Ids {
+        let mut by_id = BTreeMap::new();
         let mut own = 0;
-        for (name, mut urls) in members {
-            urls.sort();
-            let mut one = Sha256::new();
-            one.update(self.initial_cluster_token.as_bytes());
-            for url in &urls {
-                one.update(b"\0");
-                one.update(url.as_bytes());
-                all.update(b"\0");
-                all.update(url.as_bytes());
-            }
-            let id = number(&one.finalize());
+        for (name, mut peer_urls) in members {
+            peer_urls.sort();
+            let id = ids::member(&peer_urls, &self.initial_cluster_token, None);
             if name == self.name {
                 own = id;
             }
-            by_id.insert(id, Peer { name, peer_urls: urls });
+            by_id.insert(id, Peer { name, peer_urls, joins_voters: true });
         }
-        Ok(Ids { cluster_id: number(&all.finalize()), member_id: own, members: by_id })
+        Ids { cluster_id: ids::cluster(by_id.keys().copied()), member_id: own, members: by_id }
     }
 
     /// Refuses flags that do not go together, naming the one to change.
@@ -385,6 +451,18 @@ impl Config {
                 }
             }
         }
+        // A list of names is worth nothing where nobody shows a certificate.
+        let lists = [
+            ("--client-cert-allowed-hostname", &self.client_cert_allowed_hostname, "--trusted-ca-file"),
+            ("--peer-cert-allowed-cn", &self.peer_cert_allowed_cn, "--peer-trusted-ca-file"),
+            ("--peer-cert-allowed-hostname", &self.peer_cert_allowed_hostname, "--peer-trusted-ca-file"),
+        ];
+        for (flag, names, needed) in lists {
+            let ca = if needed.starts_with("--peer") { &self.peer_trusted_ca_file } else { &self.trusted_ca_file };
+            if !names.is_empty() && ca.is_none() {
+                return Err(ConfigError::NoCa { flag, needed });
+            }
+        }
         if self.client_cert_auth && self.trusted_ca_file.is_none() {
             return Err(ConfigError::NoCa { flag: "--client-cert-auth", needed: "--trusted-ca-file" });
         }
@@ -396,17 +474,11 @@ impl Config {
 }
 
 /// Who is who.
+#[derive(Debug)]
 pub struct Ids {
     pub cluster_id: u64,
     pub member_id: u64,
-    pub members: std::collections::BTreeMap<u64, Peer>,
-}
-
-fn number(digest: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&digest[..8]);
-    // 0 stands for "none" in many places.
-    u64::from_be_bytes(bytes).max(1)
+    pub members: BTreeMap<u64, Peer>,
 }
 
 /// Go's durations: 10m, 1m30s, 500ms, 2h.

@@ -8,6 +8,7 @@ use proto::keelson::raft::v1 as pb;
 use crate::engine::{checkpoint, frame, open};
 use crate::env::Env;
 use crate::env::sim::{SimDisk, SimRandom, mix};
+use crate::join;
 use crate::mvcc::check;
 use crate::raft::codec;
 use crate::raft::types::SnapshotMeta;
@@ -56,6 +57,9 @@ fn raft_messages_of_any_bytes_end() {
         }
         if let Ok(membership) = pb::Membership::decode(&*junk) {
             let _membership = codec::membership_back(membership);
+        }
+        if let Ok(members) = pb::MembersResponse::decode(&*junk) {
+            let _joined = join::joined(members, &std::collections::BTreeMap::new(), "me");
         }
         let _vote = pb::Vote::decode(&*junk).map(|vote| codec::vote_back(Some(vote)));
     }

@@ -1,6 +1,7 @@
 //! One member of the store: what the edges (gRPC, HTTP, the expiry of leases) call.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::rt::WatchReceiver;
@@ -24,7 +25,7 @@ use crate::shared::{ReadError, Shared};
 use crate::wal::{Owner, Wal};
 
 /// How long a request waits, for a leader, for its turn and for a quorum, before it is refused.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Bounds that the flags set.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,21 @@ pub struct Limits {
     pub lease_ttl_min: i64,
     /// Live bytes; 0: none.
     pub quota_bytes: u64,
+}
+
+/// The fence of a member without data: it takes calls of any epoch.
+pub const UNFENCED: u64 = u64::MAX;
+
+/// How carefully the membership is changed.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Refuse what could cost the quorum.
+    pub strict_reconfig: bool,
+    pub learners_max: usize,
+    /// A member that was not heard of for so long does not answer.
+    pub answer_within: Duration,
+    /// Goes into the ids of new members.
+    pub cluster_token: String,
 }
 
 pub struct Member {
@@ -50,6 +66,15 @@ pub struct Member {
     pub deadlines: Arc<Deadlines>,
     pub limits: Limits,
     pub room: Room,
+    pub rules: Rules,
+    /// Held by whoever changes the membership.
+    pub changing: tokio::sync::Mutex<()>,
+    /// Whether this member waits to be promoted; the roster keeps it.
+    pub learner: AtomicBool,
+    /// See [`Member::epoch`]; the roster keeps it.
+    pub fence: AtomicU64,
+    /// When a leader last called.
+    pub heard: parking_lot::Mutex<tokio::time::Instant>,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -75,6 +100,16 @@ impl Member {
             applied_index,
             membership: metrics.membership_config.membership().clone(),
         }
+    }
+
+    /// Which restore the cluster's data came from (0: none); nothing while this member has no data.
+    pub fn epoch(&self) -> Option<u64> {
+        let known = self.fence.load(Ordering::Relaxed);
+        if known != UNFENCED {
+            return Some(known);
+        }
+        let held = self.shared.held.read();
+        held.state.applied.map(|_| held.state.epoch).inspect(|epoch| self.fence.store(*epoch, Ordering::Relaxed))
     }
 
     pub fn is_leader(&self) -> bool {
@@ -122,7 +157,7 @@ impl Member {
     }
 
     /// The leader, waited for.
-    async fn leader(&self, deadline: tokio::time::Instant) -> Result<u64, Refused> {
+    pub(crate) async fn leader(&self, deadline: tokio::time::Instant) -> Result<u64, Refused> {
         loop {
             let leader = self.raft.metrics().borrow_watched().current_leader;
             match leader {

@@ -3,7 +3,9 @@
 pub mod grpc;
 
 use async_trait::async_trait;
+use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::Command;
+use proto::keelson::raft::v1::reconfigure_request::Change;
 
 use crate::propose::Unproposed;
 use crate::refused::Refused;
@@ -20,4 +22,17 @@ pub trait Transport: Send + Sync + 'static {
     async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused>;
     /// Seconds that a lease has left, as `leader`'s clock has it.
     async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused>;
+
+    /// Has `leader` change the membership.
+    async fn reconfigure(&self, _leader: u64, _change: Change) -> Result<pb::ReconfigureResponse, Refused> {
+        Err(Refused::NoLeader)
+    }
+    /// Who is in the cluster, as a leader has just confirmed to `member`.
+    async fn members(&self, _member: u64) -> Result<pb::MembersResponse, Refused> {
+        Err(Refused::NoLeader)
+    }
+    /// Where a member is reached from now on.
+    fn meet(&self, _member: u64, _peer_urls: &[String]) {}
+    /// The epoch with which every call is marked from now on.
+    fn fence(&self, _epoch: u64) {}
 }

@@ -36,9 +36,21 @@ pub fn to_wire(outcome: Outcome) -> pb::Reply {
         Ok(Answer::LeaseRevoke(rsp)) => Wire::LeaseRevoke(rsp),
         Ok(Answer::Alarm(rsp)) => Wire::Alarm(rsp),
         Ok(Answer::Done) => Wire::Done(pb::Done {}),
-        Err(refused) => Wire::Refusal(pb::Refusal { code: refused.code() as i32, message: refused.text().to_owned() }),
+        Err(refused) => Wire::Refusal(to_refusal(refused)),
     };
     pb::Reply { result: Some(result) }
+}
+
+/// What the leader said to a change of the membership.
+pub fn from_refusal(rsp: pb::ReconfigureResponse) -> Result<pb::ReconfigureResponse, Refused> {
+    match &rsp.refusal {
+        Some(refusal) => Err(Refused::from_text(&refusal.message).unwrap_or(Refused::Stopped)),
+        None => Ok(rsp),
+    }
+}
+
+pub fn to_refusal(refused: Refused) -> pb::Refusal {
+    pb::Refusal { code: refused.code() as i32, message: refused.text().to_owned() }
 }
 
 /// A refusal that this member does not know (a newer leader's) reads as a stopped leader: the client tries again.

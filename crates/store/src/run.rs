@@ -1,13 +1,14 @@
 //! Builds a member and runs it until it is told to stop: every long-lived task is spawned here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use daemon::health::{Health, Scope};
 use daemon::metrics::Metrics;
 use daemon::serve::{Limits as ServeLimits, Server};
 use daemon::shutdown::Shutdown;
-use daemon::tls::{ClientCerts, ClientIdentity, ServerIdentity};
+use daemon::tls::{Allowed, ClientCerts, ClientIdentity, ServerIdentity};
 use openraft::errors::{InitializeError, RaftError};
 use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
@@ -27,10 +28,12 @@ use crate::archive::keep::Archiver;
 use crate::compactor::Compactor;
 use crate::config::{self, Config, ConfigError, Ids};
 use crate::consensus::Consensus;
+use crate::discovery::{self, DiscoveryError};
 use crate::engine::{EngineError, maintain, open};
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
-use crate::member::{Limits, Member};
+use crate::join::{self, JoinError, Joined};
+use crate::member::{Limits, Member, Rules, UNFENCED};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
 use crate::propose::{Batching, Proposer};
@@ -38,7 +41,9 @@ use crate::quota;
 use crate::raft::machine::Machine;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::read_index::{Reads, Rounds};
+use crate::removal::{self, Removal};
 use crate::room::Room;
+use crate::roster::Roster;
 use crate::serve::direct::DirectCalls;
 use crate::serve::{self, kv};
 use crate::shared::Shared;
@@ -83,6 +88,14 @@ pub enum RunError {
     Bind(#[from] daemon::serve::BindError),
     #[error("another process uses the data folder {0}; one member, one folder")]
     Locked(String),
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    #[error(
+        "the member has been permanently removed from the cluster; its data folder {0} is of no use any more. To come back it is added again and starts with an empty one"
+    )]
+    Removed(String),
     #[error("the member stopped: {0}")]
     Stopped(String),
 }
@@ -93,6 +106,7 @@ pub struct Built {
     pub batching: Batching,
     pub rounds: Rounds,
     pub expiry: Expiry,
+    pub roster: Roster,
 }
 
 /// Settings of consensus.
@@ -102,11 +116,24 @@ pub struct Tuning {
     /// Applied entries after which the log is cut, and how many stay for followers that are a little behind.
     pub snapshot_entries: u64,
     pub log_entries_kept: u64,
+    /// Refuse changes of the membership that could cost the quorum.
+    pub strict_reconfig: bool,
+    pub learners_max: usize,
+    /// Goes into the ids of new members.
+    pub cluster_token: String,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { heartbeat_ms: 100, election_ms: 1000, snapshot_entries: 10_000, log_entries_kept: 5_000 }
+        Self {
+            heartbeat_ms: 100,
+            election_ms: 1000,
+            snapshot_entries: 10_000,
+            log_entries_kept: 5_000,
+            strict_reconfig: true,
+            learners_max: 1,
+            cluster_token: String::new(),
+        }
     }
 }
 
@@ -135,12 +162,16 @@ where
     let maintainer = maintain::Maintainer::new(shared.clone());
     let maintenance = WorkerHandle::spawn(&env, "engine", maintainer).map_err(RunError::Worker)?;
     let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
-    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, tuning)?, network, wal.clone(), machine);
+    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, &tuning)?, network, wal.clone(), machine);
     let raft: Raft = raft.await.map_err(|error| RunError::Raft(error.to_string()))?;
     let (proposer, batching) = Proposer::new(raft.clone());
     let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
     let deadlines = Arc::new(Deadlines::default());
     let disk = env.disk.clone();
+    let fence = {
+        let state = &shared.held.read().state;
+        state.applied.map_or(UNFENCED, |_| state.epoch)
+    };
     let member = Arc::new(Member {
         env,
         owner,
@@ -154,18 +185,44 @@ where
         deadlines,
         limits,
         room: Room::new(disk),
+        rules: tuning.rules(),
+        changing: tokio::sync::Mutex::default(),
+        learner: AtomicBool::new(false),
+        fence: AtomicU64::new(fence),
+        heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
         stopping: CancellationToken::new(),
     });
     let expiry = Expiry { member: member.clone() };
-    Ok(Built { member, batching, rounds, expiry })
+    let roster = Roster { member: member.clone() };
+    Ok(Built { member, batching, rounds, expiry, roster })
 }
 
-fn raft_config(owner: Owner, tuning: Tuning) -> Result<Arc<openraft::Config>, RunError> {
+impl Tuning {
+    fn rules(&self) -> Rules {
+        Rules {
+            strict_reconfig: self.strict_reconfig,
+            learners_max: self.learners_max,
+            answer_within: Duration::from_millis(2 * self.election_ms),
+            cluster_token: self.cluster_token.clone(),
+        }
+    }
+
+    /// openraft's shortest and longest timeout. A follower waits for the leader's lease to end, which is the longest, and
+    /// for a timeout between the two: together 0.9 to 1.2 times --election-timeout, so that a dead leader is replaced soon
+    /// and followers still do not all stand at once.
+    fn timeouts(&self) -> (u64, u64) {
+        let shortest = (self.election_ms * 3 / 10).max(self.heartbeat_ms + 1);
+        (shortest, (self.election_ms * 3 / 5).max(shortest + 1))
+    }
+}
+
+fn raft_config(owner: Owner, tuning: &Tuning) -> Result<Arc<openraft::Config>, RunError> {
+    let (election_timeout_min, election_timeout_max) = tuning.timeouts();
     let config = openraft::Config {
         cluster_name: format!("{:x}", owner.cluster_id),
         heartbeat_interval: tuning.heartbeat_ms,
-        election_timeout_min: tuning.election_ms,
-        election_timeout_max: tuning.election_ms * 3 / 2,
+        election_timeout_min,
+        election_timeout_max,
         install_snapshot_timeout: 60_000,
         max_payload_entries: 64,
         snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(tuning.snapshot_entries),
@@ -196,17 +253,23 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
     let env = Env::os(&path).map_err(failed)?;
     let _lock = lock(&path)?;
+    if removal::is_marked(&path) {
+        return Err(RunError::Removed(path.display().to_string()));
+    }
+    let identity = peer_identity(&config)?;
     // As in etcd, the flags that begin a cluster mean nothing once there is one.
-    let (owner, ids) = match wal::owner(&env)? {
+    let (owner, joined) = match wal::owner(&env)? {
         Some(owner) => (owner, None),
         None => {
-            let ids = config.ids()?;
-            (Owner { cluster_id: ids.cluster_id, member_id: ids.member_id }, Some(ids))
+            let joined = first_start(&config, identity.as_ref()).await?;
+            let Ids { cluster_id, member_id, .. } = joined.ids;
+            (Owner { cluster_id, member_id }, Some(joined))
         }
     };
-    let transport = GrpcTransport::new(owner.cluster_id, peer_identity(&config)?);
-    if let Some(ids) = &ids {
-        for (id, peer) in ids.members.iter().filter(|(id, _)| **id != owner.member_id) {
+    let transport = GrpcTransport::new(owner.cluster_id, identity);
+    if let Some(joined) = &joined {
+        transport.fence(joined.epoch);
+        for (id, peer) in joined.ids.members.iter().filter(|(id, _)| **id != owner.member_id) {
             let connected = transport.connect(*id, &peer.peer_urls);
             connected.map_err(|error| RunError::Raft(format!("member {}: {error}", peer.name)))?;
         }
@@ -222,6 +285,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         election_ms: config.election_timeout,
         snapshot_entries: config.snapshot_count,
         log_entries_kept: Tuning::default().log_entries_kept.min(config.snapshot_count),
+        strict_reconfig: config.strict_reconfig_check,
+        learners_max: config.max_learners,
+        cluster_token: config.initial_cluster_token.clone(),
     };
     let consensus = Consensus::start().map_err(RunError::Worker)?;
     let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
@@ -237,7 +303,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tracing::info!(
         member = format!("{:x}", owner.member_id),
         cluster = format!("{:x}", owner.cluster_id),
-        initial_flags = if ids.is_some() { "used" } else { "not used: the data folder has its cluster" },
+        initial_flags = if joined.is_some() { "used" } else { "not used: the data folder has its cluster" },
         "the member is up"
     );
 
@@ -245,6 +311,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     tasks.spawn_on(built.batching.run(), consensus.handle());
     tasks.spawn_on(built.rounds.run(), consensus.handle());
     tasks.spawn(built.expiry.run());
+    tasks.spawn(built.roster.run());
     tasks.spawn(tend_disk(member.clone()));
     if let Some(folder) = &config.archive_dir {
         tasks.spawn(Archiver::open(folder, owner, member.shared.clone(), member.wal.clone())?.run());
@@ -253,18 +320,30 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     if let Some(gates) = &config.feature_gates {
         tracing::info!(gates, "--feature-gates has no effect here");
     }
-    let serving = serve_all(&config, &member, &shutdown).await?;
-    if let Some(ids) = ids.filter(|_| config.initial_cluster_state == "new") {
-        begin(&member, &ids).await?;
+    let drain = CancellationToken::new();
+    let serving = serve_all(&config, &member, &drain).await?;
+    if let Some(joined) = joined.filter(|_| config.initial_cluster_state == "new") {
+        begin(&member, &joined.ids).await?;
     }
+    let removal =
+        Removal { member: member.clone(), patience: Duration::from_millis(2 * config.election_timeout.max(500)) };
     tasks.spawn(introduce(member.clone(), config.name.clone(), config.advertised_client_urls()));
 
     let result = tokio::select! {
         () = shutdown.drain.cancelled() => Ok(()),
+        () = removal.noticed() => Err(removed(&path)),
         error = fatal(member.clone()) => Err(RunError::Stopped(error)),
         error = member.shared.broken() => Err(RunError::Stopped(error)),
     };
+    // Clients and members are still served: nobody notices more than another leader.
+    if result.is_ok() {
+        tokio::select! {
+            () = member.hand_over() => {}
+            () = shutdown.force.cancelled() => {}
+        }
+    }
     shutdown.drain.cancel();
+    drain.cancel();
     member.stopping.cancel();
     serving.join_all().await;
     tasks.shutdown().await;
@@ -272,6 +351,28 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         tracing::warn!("consensus did not stop in time");
     }
     result
+}
+
+/// Who a member without data is.
+async fn first_start(config: &Config, identity: Option<&Arc<ClientIdentity>>) -> Result<Joined, RunError> {
+    let names = match &config.discovery_srv {
+        Some(domain) => discovery::discover(config, domain).await?,
+        None => config.initial_members()?,
+    };
+    if config.initial_cluster_state == "existing" {
+        return Ok(join::join(&names, &config.name, identity).await?);
+    }
+    let ids = config.ids_of(names);
+    join::check_new(&ids, identity).await?;
+    Ok(Joined { ids, epoch: 0 })
+}
+
+/// Says so in the folder, too: the member must not start again.
+fn removed(path: &std::path::Path) -> RunError {
+    match removal::mark(path) {
+        Ok(()) => RunError::Removed(path.display().to_string()),
+        Err(source) => RunError::DataDir { path: path.display().to_string(), source },
+    }
 }
 
 /// Returns when consensus cannot go on: the disk failed, or memory and log disagree. Until then it stops openraft's clock
@@ -360,10 +461,11 @@ fn peer_identity(config: &Config) -> Result<Option<Arc<ClientIdentity>>, RunErro
 fn server_identity(
     pair: Option<(std::path::PathBuf, std::path::PathBuf)>,
     ca: Option<std::path::PathBuf>,
+    allowed: Allowed,
 ) -> Result<Option<Arc<ServerIdentity>>, RunError> {
     let Some((cert, key)) = pair else { return Ok(None) };
     let clients = ca.map_or(ClientCerts::Ignored, ClientCerts::Required);
-    Ok(Some(ServerIdentity::load(cert, key, clients)?))
+    Ok(Some(ServerIdentity::load_allowing(cert, key, clients, allowed)?))
 }
 
 const CLIENT_SERVICES: &[&str] = &[
@@ -376,7 +478,7 @@ const CLIENT_SERVICES: &[&str] = &[
 ];
 
 /// Opens every listener; the set ends when all of them have drained.
-async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -> Result<JoinSet<()>, RunError> {
+async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationToken) -> Result<JoinSet<()>, RunError> {
     let metrics = Metrics::new();
     crate::metrics::register(&metrics, member.clone());
     let health = Health::new();
@@ -403,11 +505,18 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let members = plain.clone().grpc(Routes::new(raft)).reflection(proto::DESCRIPTORS, &["keelson.raft.v1.Raft"]);
-    let client_identity =
-        server_identity(config.cert_file.clone().zip(config.key_file.clone()), config.trusted_ca_file.clone())?;
+    let client_identity = server_identity(
+        config.cert_file.clone().zip(config.key_file.clone()),
+        config.trusted_ca_file.clone(),
+        Allowed { host_names: config.client_cert_allowed_hostname.clone(), ..Default::default() },
+    )?;
     let peer_identity = server_identity(
         config.peer_cert_file.clone().zip(config.peer_key_file.clone()),
         config.peer_trusted_ca_file.clone(),
+        Allowed {
+            common_names: config.peer_cert_allowed_cn.clone(),
+            host_names: config.peer_cert_allowed_hostname.clone(),
+        },
     )?;
     let mut serving = JoinSet::new();
     let ports = [
@@ -424,7 +533,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, shutdown: &Shutdown) -
                 _ => server.clone(),
             };
             tracing::info!(url, "{flag}: serving");
-            serving.spawn(server.serve(listener, shutdown.drain.clone()));
+            serving.spawn(server.serve(listener, drain.clone()));
         }
     }
     Ok(serving)
@@ -434,10 +543,12 @@ fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
     use serve::{auth, cluster, lease, maintenance, watch};
     let watch =
         watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
+    let learner = serve::learner::LearnerLayer { member: member.clone() };
     // Answers have no bound, as in etcd. KV is answered directly.
-    Routes::new(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+    let routes = Routes::new(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
         .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }))
         .add_service(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
-        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
+        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }));
+    Routes::from(routes.into_axum_router().layer(learner))
 }

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod direct;
 pub mod http;
 pub mod kv;
+pub mod learner;
 pub mod lease;
 pub mod maintenance;
 pub mod raft;

@@ -38,6 +38,19 @@ pub struct Shared {
     pins: AtomicUsize,
     /// How far the entries are archived.
     pub archive: Mark,
+    /// Snapshots on their way to another member: while there are any, the log behind them stays.
+    sendings: AtomicUsize,
+}
+
+/// Keeps the log behind a snapshot that is being sent, for as long as it lives.
+pub struct Sending {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.shared.sendings.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Keeps every version that the index holds, and where its value lies, for as long as it lives.
@@ -73,6 +86,7 @@ impl Shared {
             broken: watch::Sender::new(None),
             pins: AtomicUsize::new(0),
             archive: Mark::default(),
+            sendings: AtomicUsize::new(0),
         }
     }
 
@@ -112,6 +126,15 @@ impl Shared {
     pub fn pin(self: &Arc<Self>) -> Pin {
         self.pins.fetch_add(1, Ordering::SeqCst);
         Pin { shared: self.clone() }
+    }
+
+    pub fn begin_sending(self: &Arc<Self>) -> Sending {
+        self.sendings.fetch_add(1, Ordering::SeqCst);
+        Sending { shared: self.clone() }
+    }
+
+    pub fn is_sending(&self) -> bool {
+        self.sendings.load(Ordering::SeqCst) > 0
     }
 
     pub fn is_pinned(&self) -> bool {

@@ -24,6 +24,9 @@ use crate::state::{Effect, State};
 
 /// Keys walked under one lock.
 const WALK_KEYS: usize = 1024;
+/// Bytes of values after which a piece of a snapshot ends: what is read at once, and what is sent again at most when a
+/// transfer breaks.
+const PIECE_BYTES: usize = 4 << 20;
 /// A snapshot to send, or one that was received.
 pub enum SnapshotData {
     Taken(Taken),
@@ -46,6 +49,13 @@ pub fn take(shared: &Arc<Shared>) -> (SnapshotMeta, SnapshotData) {
     (meta, SnapshotData::Taken(Taken { head, shared: shared.clone(), _pin: shared.pin() }))
 }
 
+/// A place in the stream to which its reader can go back.
+#[derive(Clone)]
+pub struct Mark {
+    after: Option<Box<[u8]>>,
+    stage: Stage,
+}
+
 /// Reads a taken snapshot a piece at a time.
 pub struct Blocks {
     taken: Taken,
@@ -53,6 +63,7 @@ pub struct Blocks {
     stage: Stage,
 }
 
+#[derive(Clone, Copy)]
 enum Stage {
     Head,
     Keys,
@@ -61,6 +72,11 @@ enum Stage {
 }
 
 impl Taken {
+    /// While it lives, the log that follows the snapshot is not cut: the receiver goes on with it.
+    pub fn sending(&self) -> crate::shared::Sending {
+        self.shared.begin_sending()
+    }
+
     pub fn blocks(self) -> Blocks {
         Blocks { taken: self, after: None, stage: Stage::Head }
     }
@@ -70,6 +86,17 @@ impl Taken {
 type Rows = Vec<(Box<[u8]>, Version)>;
 
 impl Blocks {
+    /// Where the next bytes begin.
+    pub fn mark(&self) -> Mark {
+        Mark { after: self.after.clone(), stage: self.stage }
+    }
+
+    /// Goes on from there again. What follows says the same in blocks that may be cut otherwise.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.after = mark.after;
+        self.stage = mark.stage;
+    }
+
     /// The next bytes of the stream; none at its end.
     pub fn next_bytes(&mut self) -> io::Result<Option<Bytes>> {
         let mut out = Vec::new();
@@ -100,12 +127,18 @@ impl Blocks {
 
     fn walk(&mut self) -> (Rows, View) {
         let held = self.taken.shared.held.read();
-        let mut rows = Vec::new();
+        let mut rows: Rows = Vec::new();
         let mut last = None;
+        let mut bytes = 0;
         for (key, history) in held.state.index.histories_after(self.after.as_deref(), WALK_KEYS) {
             last = Some(key.into());
-            let seen = history.versions().iter().filter(|version| version.main <= self.taken.head.revision);
-            rows.extend(seen.map(|version| (key.into(), *version)));
+            for version in history.versions().iter().filter(|version| version.main <= self.taken.head.revision) {
+                bytes += version.loc.len as usize;
+                rows.push((key.into(), *version));
+            }
+            if bytes > PIECE_BYTES {
+                break;
+            }
         }
         self.after = last;
         (rows, held.engine.view())

@@ -20,6 +20,9 @@ pub struct State {
     pub alarms: BTreeSet<(u64, i32)>,
     /// The version of a downgrade that was begun.
     pub downgrade: Option<String>,
+    /// 0 where nothing was ever restored; else made of the backup, so that a restored cluster and the one that it came from
+    /// do not talk to each other, though their ids are the same.
+    pub epoch: u64,
 }
 
 /// One effect on the state, as the engine's frames keep it. Taking it twice, or after a later one, does no harm.
@@ -63,13 +66,19 @@ impl State {
             Effect::Compacted(revision) => self.index.restore_compacted(revision),
             Effect::Granted { id, ttl } => self.lessor.restore(id, ttl),
             Effect::Revoked(id) => self.lessor.forget(id),
-            Effect::Membership(membership) => self.membership = membership,
+            Effect::Membership(membership) => self.set_membership(membership),
             Effect::Attributes(attributes) => {
                 self.attributes.insert(attributes.member_id, attributes);
             }
             Effect::Alarm { member, alarm, raised } => self.set_alarm(member, alarm, raised),
             Effect::Downgrade(target) => self.downgrade = target,
         }
+    }
+
+    /// What members that are gone said of themselves goes with them.
+    pub fn set_membership(&mut self, membership: StoredMembership) {
+        self.attributes.retain(|id, _| membership.membership().get_node(id).is_some());
+        self.membership = membership;
     }
 
     pub fn set_alarm(&mut self, member: u64, alarm: i32, raised: bool) {

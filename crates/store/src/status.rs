@@ -1,5 +1,6 @@
 //! Refusals as gRPC statuses: the only place where they are made.
 
+use proto::keelson::raft::v1 as pb;
 use tonic::Status;
 
 use crate::backup::BackupError;
@@ -53,7 +54,18 @@ pub fn malformed(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-/// A call for another cluster or another member.
-pub fn misdirected() -> Status {
-    Status::failed_precondition("this is another member, or another cluster")
+/// A call for another cluster, another member, or for this cluster as it was before or after a restore.
+pub fn misdirected(to: pb::Target, own: pb::Target) -> Status {
+    let text = if to.cluster_id != own.cluster_id {
+        format!("the call is for cluster {:x}, this is cluster {:x}", to.cluster_id, own.cluster_id)
+    } else if to.epoch != own.epoch {
+        format!(
+            "the call is of epoch {} of cluster {:x}, this member is of epoch {}: one of the two was restored from a \
+             snapshot; stop the old members, and start them with empty data folders",
+            to.epoch, own.cluster_id, own.epoch
+        )
+    } else {
+        format!("the call is for member {:x}, this is member {:x}", to.member_id, own.member_id)
+    };
+    Status::failed_precondition(text)
 }

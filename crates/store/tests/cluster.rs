@@ -14,7 +14,8 @@ use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
 use openraft::type_config::alias::SnapshotOf;
 use proto::etcdserverpb as etcd;
-use proto::keelson::raft::v1::Command;
+use proto::keelson::raft::v1::reconfigure_request::Change;
+use proto::keelson::raft::v1::{Command, ReconfigureResponse};
 use store::env::sim::{SimDisk, SimRandom, mix};
 use store::env::{Env, Sizes, runtime};
 use store::member::{Limits, Member};
@@ -154,6 +155,11 @@ impl Transport for Wire {
     async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
         Ok(self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.lease_left(lease))
     }
+
+    async fn reconfigure(&self, leader: u64, change: Change) -> Result<ReconfigureResponse, Refused> {
+        let to = self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?;
+        to.reconfigure_leading(&change, tokio::time::Instant::now() + Duration::from_secs(5)).await
+    }
 }
 
 async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
@@ -170,6 +176,7 @@ async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
     let built = build(env, owner, limits, tuning, wire(), Arc::new(wire())).await.expect("a member");
     tokio::spawn(built.batching.run());
     tokio::spawn(built.rounds.run());
+    tokio::spawn(built.roster.run());
     net.members.lock().unwrap().insert(id, built.member.clone());
     built.member
 }
@@ -184,6 +191,18 @@ async fn contents(member: &Member) -> Vec<(Bytes, Bytes, i64, i64)> {
     rsp.kvs.into_iter().map(|kv| (kv.key, kv.value, kv.mod_revision, kv.version)).collect()
 }
 
+async fn three(net: &Net, disks: &[SimDisk], seed: u64) -> Vec<Arc<Member>> {
+    let mut members = Vec::new();
+    for id in 1..=3 {
+        members.push(start(net, id, &disks[id as usize - 1], seed).await);
+    }
+    let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
+    for member in &members {
+        let _begun = member.raft.initialize(peers.clone()).await;
+    }
+    members
+}
+
 /// The run's trace: the hash of every disk.
 fn run(seed: u64) -> Vec<u64> {
     runtime::seed_thread(seed);
@@ -192,14 +211,7 @@ fn run(seed: u64) -> Vec<u64> {
     world.block_on(async {
         let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
         let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
-        let mut members = Vec::new();
-        for id in 1..=3 {
-            members.push(start(&net, id, &disks[id as usize - 1], seed).await);
-        }
-        let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
-        for member in &members {
-            let _begun = member.raft.initialize(peers.clone()).await;
-        }
+        let members = three(&net, &disks, seed).await;
         for count in 0..5 {
             members[count % 3].put(put(format!("before{count}"), "x".into())).await.expect("a write");
         }
@@ -244,4 +256,42 @@ fn a_member_that_was_cut_off_comes_back_by_a_snapshot() {
 fn three_members_run_the_same_way_from_the_same_seed() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4), "a trace is one of its seed");
+}
+
+/// A follower, or the leader, is cut off for half a minute and comes back; gives leader and term before and after.
+fn partition(seed: u64, cut_leader: bool) -> [(Option<u64>, u64); 2] {
+    runtime::seed_thread(seed);
+    let world =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    world.block_on(async {
+        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
+        let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
+        let members = three(&net, &disks, seed).await;
+        members[0].put(put("before".into(), "x".into())).await.expect("a write");
+        let cut = members.iter().position(|member| member.is_leader() == cut_leader).expect("one of that kind");
+        let witness = &members[(cut + 1) % 3];
+        net.cut.lock().unwrap().insert(cut as u64 + 1);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let before = (witness.standing().leader, witness.standing().term);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        witness.put(put("meanwhile".into(), "x".into())).await.expect("a write");
+        net.cut.lock().unwrap().clear();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let after = (witness.standing().leader, witness.standing().term);
+        for member in &members {
+            assert_eq!((member.standing().leader, member.standing().term), after, "seed {seed}: all agree");
+        }
+        [before, after]
+    })
+}
+
+#[test]
+fn a_member_that_was_cut_off_deposes_nobody_when_it_comes_back() {
+    for seed in 1..=3 {
+        for cut_leader in [false, true] {
+            let [before, after] = partition(seed, cut_leader);
+            assert!(before.0.is_some(), "seed {seed}: the others have a leader");
+            assert_eq!(before, after, "seed {seed}, the leader was cut off: {cut_leader}");
+        }
+    }
 }

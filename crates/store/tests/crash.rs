@@ -66,7 +66,7 @@ async fn member(disk: &SimDisk, seed: u64) -> Result<Arc<Member>, String> {
         sizes: Sizes { wal_segment: 2048, engine_segment: 1024, checkpoint_tail: 1024 },
     };
     let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
-    let tuning = Tuning { heartbeat_ms: 100, election_ms: 1000, snapshot_entries: 8, log_entries_kept: 2 };
+    let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
     let network = NoNetwork(GrpcTransport::new(OWNER.cluster_id, None));
     let built = build(env, OWNER, limits, tuning, network, Arc::new(Alone)).await.map_err(|error| error.to_string())?;
     tokio::spawn(built.batching.run());

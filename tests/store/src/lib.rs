@@ -4,6 +4,7 @@
 //! (`cargo build -p store` makes it).
 
 pub mod real;
+pub mod traffic;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,21 @@ pub fn binary() -> Result<PathBuf> {
         }
     }
     bail!("there is no keelson-store near {}: run `cargo build -p store` first", test.display())
+}
+
+/// keelctl, beside the store's binary.
+pub fn keelctl(args: &[&str]) -> Result<String> {
+    let keelctl = binary()?.with_file_name("keelctl");
+    let output = Command::new(&keelctl)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} does not start: run `cargo build -p keelctl` first", keelctl.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("keelctl {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(text)
 }
 
 /// Debian's etcdctl, or what to install.
@@ -63,6 +79,10 @@ pub struct Spec {
     pub peer: u16,
     pub folder: PathBuf,
     pub cluster: String,
+    /// --initial-cluster-state.
+    pub state: &'static str,
+    /// The peer URL's port as the others are told; another one than `peer` where something stands between.
+    pub advertised_peer: u16,
     /// http or https, on both ports.
     pub scheme: &'static str,
     /// Further flags.
@@ -72,6 +92,28 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// A member that is in no cluster yet.
+    pub fn new(folder: &Path, name: &str) -> Result<Self> {
+        let peer = free_port()?;
+        Ok(Self {
+            folder: folder.join(name),
+            name: name.to_owned(),
+            client: free_port()?,
+            peer,
+            cluster: String::new(),
+            state: "new",
+            advertised_peer: peer,
+            scheme: "http",
+            args: Vec::new(),
+            data: None,
+        })
+    }
+
+    /// Where the other members reach it.
+    pub fn peer_url(&self) -> String {
+        self.url(self.advertised_peer)
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(|| self.folder.join("data"))
     }
@@ -86,22 +128,17 @@ pub fn specs(folder: &Path, count: usize) -> Result<Vec<Spec>> {
     let mut specs = Vec::new();
     for at in 0..count {
         let name = format!("m{at}");
-        specs.push(Spec {
-            folder: folder.join(&name),
-            name,
-            client: free_port()?,
-            peer: free_port()?,
-            cluster: String::new(),
-            scheme: "http",
-            args: Vec::new(),
-            data: None,
-        });
+        specs.push(Spec::new(folder, &name)?);
     }
-    let members: Vec<String> =
-        specs.iter().map(|spec| format!("{}=http://127.0.0.1:{}", spec.name, spec.peer)).collect();
-    let cluster = members.join(",");
+    let cluster = cluster(&specs);
     specs.iter_mut().for_each(|spec| spec.cluster = cluster.clone());
     Ok(specs)
+}
+
+/// --initial-cluster of these members.
+pub fn cluster(specs: &[Spec]) -> String {
+    let members: Vec<String> = specs.iter().map(|spec| format!("{}={}", spec.name, spec.peer_url())).collect();
+    members.join(",")
 }
 
 /// A running member; it is killed when dropped.
@@ -120,8 +157,9 @@ impl Member {
             .arg("--data-dir")
             .arg(spec.data_dir())
             .args(["--listen-client-urls", &url(spec.client), "--advertise-client-urls", &url(spec.client)])
-            .args(["--listen-peer-urls", &url(spec.peer), "--initial-advertise-peer-urls", &url(spec.peer)])
-            .args(["--initial-cluster", &spec.cluster, "--initial-cluster-state", "new"])
+            .args(["--listen-peer-urls", &url(spec.peer), "--initial-advertise-peer-urls", &spec.peer_url()])
+            .args(["--initial-cluster-state", spec.state])
+            .args(if spec.cluster.is_empty() { Vec::new() } else { vec!["--initial-cluster", &spec.cluster] })
             .args(&spec.args)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -175,6 +213,20 @@ impl Member {
         Ok(self.child.wait()?)
     }
 
+    /// The process ended by itself, before long.
+    pub async fn ended(mut self) -> Result<std::process::ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if start.elapsed() > READY_TIMEOUT {
+                bail!("{} does not end\n{}", self.spec.name, self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// SIGTERM, and how long the process took to end.
     pub fn stop(mut self) -> Result<Duration> {
         let start = Instant::now();
@@ -189,6 +241,18 @@ impl Member {
         Ok(start.elapsed())
     }
 
+    /// SIGSTOP or SIGCONT, for one.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        match Command::new("kill").args(["-s", name]).arg(self.pid().to_string()).status()?.success() {
+            true => Ok(()),
+            false => bail!("no SIG{name} for {}", self.pid()),
+        }
+    }
+
+    pub async fn id(&self) -> Result<u64> {
+        Ok(self.status().await?.header.context("a header")?.member_id)
+    }
+
     pub async fn status(&self) -> Result<etcd::StatusResponse> {
         let mut client = MaintenanceClient::new(connect(self.spec.client).await?);
         Ok(client.status(etcd::StatusRequest {}).await?.into_inner())
@@ -200,6 +264,28 @@ impl Drop for Member {
         // Killed already, perhaps.
         let _ended = self.child.kill();
         let _waited = self.child.wait();
+    }
+}
+
+/// Which of the members leads, once all of them say the same.
+pub async fn leader(members: &[Member]) -> Result<usize> {
+    let start = Instant::now();
+    loop {
+        let mut seen = Vec::new();
+        for member in members {
+            seen.push(member.status().await.map(|status| status.leader).unwrap_or(0));
+        }
+        if seen[0] != 0 && seen.iter().all(|leader| *leader == seen[0]) {
+            for (at, member) in members.iter().enumerate() {
+                if member.id().await? == seen[0] {
+                    return Ok(at);
+                }
+            }
+        }
+        if start.elapsed() > READY_TIMEOUT {
+            bail!("no leader that all know: {seen:x?}");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

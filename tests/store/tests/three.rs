@@ -2,31 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
-use test_store::{Member, Spec, connect, get, number, put, specs};
-
-async fn leader(members: &[Member]) -> Result<usize> {
-    let start = Instant::now();
-    loop {
-        let mut seen = Vec::new();
-        for member in members {
-            seen.push(member.status().await.map(|status| status.leader).unwrap_or(0));
-        }
-        if seen[0] != 0 && seen.iter().all(|leader| *leader == seen[0]) {
-            for (at, member) in members.iter().enumerate() {
-                let own = member.status().await?.header.context("a header")?.member_id;
-                if own == seen[0] {
-                    return Ok(at);
-                }
-            }
-        }
-        ensure!(start.elapsed() < Duration::from_secs(20), "no leader that all know: {seen:x?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
+use test_store::{Member, Spec, connect, get, leader, number, put, specs};
 
 /// Writes through whichever member takes it; gives how long that took.
 async fn write(members: &[Member], key: &str, value: &str) -> Result<Duration> {

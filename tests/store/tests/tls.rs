@@ -86,3 +86,94 @@ async fn a_trusted_ca_alone_keeps_strangers_out_of_both_ports() -> Result<()> {
     ensure!(etcdctl(&["get", "a"])? == "a\nb\n");
     Ok(())
 }
+
+#[tokio::test]
+async fn lists_of_names_keep_out_whoever_has_another() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pki = Pki::new(folder.path().join("pki"));
+    let known = ["127.0.0.1", "localhost", "member.store.test"];
+    pki.ensure(&[identity("server", &known), identity("other", &["other.store.test"])])?;
+    let mut spec = specs(folder.path(), 1)?.remove(0);
+    spec.scheme = "https";
+    spec.cluster = spec.cluster.replace("http:", "https:");
+    let file = |path: std::path::PathBuf| path.display().to_string();
+    for prefix in ["", "peer-"] {
+        spec.args.extend([
+            format!("--{prefix}cert-file={}", file(pki.certificate("server"))),
+            format!("--{prefix}key-file={}", file(pki.key("server"))),
+            format!("--{prefix}trusted-ca-file={}", file(pki.authority(Authority::Store))),
+            format!("--{prefix}client-cert-auth"),
+        ]);
+    }
+    spec.args.extend([
+        "--peer-cert-allowed-cn=somebody,server".to_owned(),
+        "--client-cert-allowed-hostname=member.store.test".to_owned(),
+    ]);
+    let member = Member::start(&spec)?;
+    let called = async |who: &str, port: u16| -> Result<tonic::Code> {
+        let identity =
+            ClientIdentity::load(pki.authority(Authority::Store), Some((pki.certificate(who), pki.key(who))))?;
+        let channel = identity.channel(&format!("https://127.0.0.1:{port}"), None)?;
+        if port == spec.peer {
+            let read = pb::ReadIndexRequest { target: None };
+            let answer = RaftClient::new(channel).read_index(read).await;
+            return Ok(answer.err().map_or(tonic::Code::Ok, |status| status.code()));
+        }
+        let answer = KvClient::new(channel).range(get("k")).await;
+        Ok(answer.err().map_or(tonic::Code::Ok, |status| status.code()))
+    };
+    let start = std::time::Instant::now();
+    while called("server", spec.client).await? != tonic::Code::Ok {
+        ensure!(start.elapsed().as_secs() < 20, "{}", member.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    // Heard, and refused only because the call is for nobody.
+    ensure!(called("server", spec.peer).await? == tonic::Code::FailedPrecondition);
+    for port in [spec.client, spec.peer] {
+        let code = called("other", port).await?;
+        ensure!(![tonic::Code::Ok, tonic::Code::FailedPrecondition].contains(&code), "another name: {code:?}");
+    }
+    let log = member.log();
+    ensure!(log.contains("allowed are only: somebody, server"), "{log}");
+    ensure!(log.contains("none of the allowed host names: member.store.test"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_members_talk_over_mutual_tls_with_a_list_of_names() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pki = Pki::new(folder.path().join("pki"));
+    pki.ensure(&[identity("server", &["127.0.0.1", "localhost"]), identity("other", &["127.0.0.1"])])?;
+    let file = |path: std::path::PathBuf| path.display().to_string();
+    let ca = file(pki.authority(Authority::Store));
+    let mut specs = specs(folder.path(), 3)?;
+    for (at, spec) in specs.iter_mut().enumerate() {
+        spec.scheme = "https";
+        spec.cluster = spec.cluster.replace("http:", "https:");
+        // The third has a certificate of the same CA, and another name.
+        let who = if at == 2 { "other" } else { "server" };
+        for (prefix, who) in [("", "server"), ("peer-", who)] {
+            spec.args.extend([
+                format!("--{prefix}cert-file={}", file(pki.certificate(who))),
+                format!("--{prefix}key-file={}", file(pki.key(who))),
+                format!("--{prefix}trusted-ca-file={ca}"),
+            ]);
+        }
+        spec.args.extend(["--peer-client-cert-auth".to_owned(), "--peer-cert-allowed-cn=server".to_owned()]);
+    }
+    let members: Vec<Member> = specs.iter().map(Member::start).collect::<Result<_>>()?;
+    let (cert, key) = (file(pki.certificate("server")), file(pki.key("server")));
+    let tls = ["--cacert", &ca, "--cert", &cert, "--key", &key];
+    let ask = |at: usize, args: &[&str]| {
+        test_store::etcdctl(&format!("https://127.0.0.1:{}", specs[at].client), &[&tls[..], args].concat())
+    };
+    let start = std::time::Instant::now();
+    while let Err(error) = ask(0, &["put", "a", "b"]) {
+        ensure!(start.elapsed().as_secs() < 20, "{error}\n{}", members[0].log());
+    }
+    ensure!(ask(1, &["get", "a"])? == "a\nb\n");
+    let told =
+        |member: &Member| member.log().contains("(CN=other)") && member.log().contains("allowed are only: server");
+    ensure!(members[..2].iter().any(told), "the third is heard by nobody: {}", members[0].log());
+    Ok(())
+}

@@ -9,6 +9,7 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 
+use super::allowed::{Allowed, Listed};
 use super::telling::{Seldom, Telling};
 use super::{Error, Expiry, pem, provider};
 
@@ -41,6 +42,7 @@ pub struct ServerIdentity {
     cert: PathBuf,
     key: PathBuf,
     clients: ClientCerts,
+    allowed: Allowed,
     loaded: ArcSwap<Loaded>,
     stamp: Mutex<pem::Stamp>,
     warned: Seldom,
@@ -55,11 +57,22 @@ struct Loaded {
 impl ServerIdentity {
     /// Reads and checks the files.
     pub fn load(cert: impl Into<PathBuf>, key: impl Into<PathBuf>, clients: ClientCerts) -> Result<Arc<Self>, Error> {
+        Self::load_allowing(cert, key, clients, Allowed::default())
+    }
+
+    /// The same, for callers whose certificates have one of the names in `allowed`.
+    pub fn load_allowing(
+        cert: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+        clients: ClientCerts,
+        allowed: Allowed,
+    ) -> Result<Arc<Self>, Error> {
         let (cert, key) = (cert.into(), key.into());
         let stamp = stamp(&cert, &key, &clients);
-        let loaded = build(&cert, &key, &clients)?;
+        let loaded = build(&cert, &key, &clients, &allowed)?;
         let (loaded, stamp) = (ArcSwap::from_pointee(loaded), Mutex::new(stamp));
-        Ok(Arc::new(Self { cert, key, clients, loaded, stamp, warned: Seldom::every(EXPIRY_WARNING_INTERVAL) }))
+        let warned = Seldom::every(EXPIRY_WARNING_INTERVAL);
+        Ok(Arc::new(Self { cert, key, clients, allowed, loaded, stamp, warned }))
     }
 
     /// The file of the certificate.
@@ -94,7 +107,7 @@ impl ServerIdentity {
         if *last == now {
             return Ok(false);
         }
-        let loaded = build(&self.cert, &self.key, &self.clients)?;
+        let loaded = build(&self.cert, &self.key, &self.clients, &self.allowed)?;
         self.loaded.store(Arc::new(loaded));
         *last = now;
         Ok(true)
@@ -107,7 +120,7 @@ fn stamp(cert: &Path, key: &Path, clients: &ClientCerts) -> pem::Stamp {
     pem::stamp(&files)
 }
 
-fn build(cert: &Path, key: &Path, clients: &ClientCerts) -> Result<Loaded, Error> {
+fn build(cert: &Path, key: &Path, clients: &ClientCerts, allowed: &Allowed) -> Result<Loaded, Error> {
     let refused = |reason: String| Error::Config { path: cert.to_owned(), reason };
     let (certified, expiry) = pem::certified_key(cert, key)?;
     let builder = ServerConfig::builder_with_provider(provider())
@@ -125,7 +138,8 @@ fn build(cert: &Path, key: &Path, clients: &ClientCerts) -> Result<Loaded, Error
         None => builder.with_no_client_auth(),
         Some((ca, verifier)) => {
             let verifier = verifier.build().map_err(|error| refused(error.to_string()))?;
-            builder.with_client_cert_verifier(Arc::new(Telling::new(verifier, ca.clone())))
+            let listed = Arc::new(Listed::new(verifier, allowed.clone()));
+            builder.with_client_cert_verifier(Arc::new(Telling::new(listed, ca.clone())))
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));

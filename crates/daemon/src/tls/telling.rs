@@ -141,6 +141,7 @@ pub fn explain(what: &str, subject: &str, error: &rustls::Error, signer: &str) -
             presented.join(", "),
             expected.to_str()
         ),
+        rustls::Error::InvalidCertificate(CertificateError::Other(reason)) => format!("{what}{subject}: {reason}"),
         rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
             format!("{what}{subject} has expired, says the other side; issue a new one, {clock}")
         }

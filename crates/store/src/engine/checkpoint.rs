@@ -46,12 +46,13 @@ pub fn head(state: &State, position: Position) -> pb::CheckpointHead {
         segment: position.segment,
         offset: position.offset,
         downgrade_target: state.downgrade.clone().unwrap_or_default(),
+        epoch: state.epoch,
     }
 }
 
 /// The state that a head describes, without keys.
 pub fn state(head: pb::CheckpointHead) -> Option<(State, Position)> {
-    let mut state = State { applied: head.applied.map(codec::log_id_back), ..Default::default() };
+    let mut state = State { applied: head.applied.map(codec::log_id_back), epoch: head.epoch, ..Default::default() };
     let membership = head.membership.unwrap_or_default();
     let members = codec::membership_back(membership.membership.unwrap_or_default()).ok()?;
     state.membership = StoredMembership::new(membership.log_id.map(codec::log_id_back), members);

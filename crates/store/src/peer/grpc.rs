@@ -1,9 +1,12 @@
 //! Members over gRPC: `keelson.raft.v1`, one channel to each.
 
+mod send;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,11 +23,12 @@ use openraft::type_config::alias::SnapshotOf;
 use parking_lot::Mutex;
 use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::raft_client::RaftClient;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use proto::keelson::raft::v1::reconfigure_request::Change;
+use send::Sending;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;
+use crate::member::REQUEST_TIMEOUT;
 use crate::propose::Unproposed;
 use crate::raft::codec;
 use crate::raft::types::{Peer, TypeConfig, Vote};
@@ -36,9 +40,8 @@ use crate::snapshot::SnapshotData;
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Snapshot chunks read ahead of the network.
-const SNAPSHOT_QUEUE_LEN: usize = 4;
-const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+/// A connection on which nothing comes back for so long is dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Why a member cannot be dialled at all.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +65,13 @@ pub struct GrpcTransport {
 struct Inner {
     cluster_id: u64,
     identity: Option<Arc<ClientIdentity>>,
+    epoch: AtomicU64,
     peers: Mutex<BTreeMap<u64, (Vec<String>, Channel)>>,
 }
 
 impl GrpcTransport {
     pub fn new(cluster_id: u64, identity: Option<Arc<ClientIdentity>>) -> Self {
-        Self { inner: Arc::new(Inner { cluster_id, identity, peers: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { cluster_id, identity, epoch: AtomicU64::new(0), peers: Mutex::default() }) }
     }
 
     /// The channel to a member, made anew when its URLs changed. Of several URLs the first is dialled.
@@ -78,19 +82,15 @@ impl GrpcTransport {
         {
             return Ok(channel.clone());
         }
-        let url = urls.first().ok_or(ConnectError::NoUrl)?;
-        let channel = match &self.inner.identity {
-            Some(identity) if url.starts_with("https") => identity.channel(url, None)?,
-            _ if url.starts_with("https") => return Err(ConnectError::NoIdentity(url.clone())),
-            _ => Endpoint::from_shared(url.clone())?
-                .connect_timeout(CONNECT_TIMEOUT)
-                .tcp_nodelay(true)
-                .http2_keep_alive_interval(Duration::from_secs(5))
-                .keep_alive_while_idle(true)
-                .connect_lazy(),
-        };
+        let channel = dial(urls.first().ok_or(ConnectError::NoUrl)?, self.inner.identity.as_ref())?;
         peers.insert(member, (urls.to_vec(), channel.clone()));
         Ok(channel)
+    }
+
+    /// The channel to a member where the roster knows it, else to where it was when openraft began to call it.
+    fn connect_known(&self, member: u64, urls: &[String]) -> Result<Channel, ConnectError> {
+        let known = self.inner.peers.lock().get(&member).map(|(_, channel)| channel.clone());
+        known.map_or_else(|| self.connect(member, urls), Ok)
     }
 
     fn client(&self, member: u64) -> Option<RaftClient<Channel>> {
@@ -99,11 +99,27 @@ impl GrpcTransport {
     }
 
     fn target(&self, member_id: u64) -> Option<pb::Target> {
-        Some(pb::Target { cluster_id: self.inner.cluster_id, member_id })
+        let epoch = self.inner.epoch.load(Ordering::Relaxed);
+        Some(pb::Target { cluster_id: self.inner.cluster_id, member_id, epoch })
     }
 }
 
-fn client(channel: Channel) -> RaftClient<Channel> {
+/// A channel to a peer URL; it connects when it is first used.
+pub fn dial(url: &str, identity: Option<&Arc<ClientIdentity>>) -> Result<Channel, ConnectError> {
+    match identity {
+        Some(identity) if url.starts_with("https") => Ok(identity.channel(url, None)?),
+        _ if url.starts_with("https") => Err(ConnectError::NoIdentity(url.to_owned())),
+        _ => Ok(Endpoint::from_shared(url.to_owned())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .connect_lazy()),
+    }
+}
+
+pub fn client(channel: Channel) -> RaftClient<Channel> {
     RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
 
@@ -136,6 +152,36 @@ impl Transport for GrpcTransport {
 
     async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
         self.lease(leader, lease, true).await
+    }
+
+    async fn reconfigure(&self, leader: u64, change: Change) -> Result<pb::ReconfigureResponse, Refused> {
+        let mut client = self.client(leader).ok_or(Refused::NoLeader)?;
+        let req = pb::ReconfigureRequest { target: self.target(leader), change: Some(change) };
+        match tokio::time::timeout(REQUEST_TIMEOUT, client.reconfigure(req)).await {
+            Ok(Ok(rsp)) => reply::from_refusal(rsp.into_inner()),
+            Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => Err(Refused::NotLeader),
+            Ok(Err(_)) => Err(Refused::LeaderChanged),
+            Err(_) => Err(Refused::Timeout),
+        }
+    }
+
+    async fn members(&self, member: u64) -> Result<pb::MembersResponse, Refused> {
+        let mut client = self.client(member).ok_or(Refused::MemberNotFound)?;
+        match tokio::time::timeout(CALL_TIMEOUT, client.members(pb::MembersRequest { linearizable: true })).await {
+            Ok(Ok(rsp)) => Ok(rsp.into_inner()),
+            Ok(Err(_)) => Err(Refused::NoLeader),
+            Err(_) => Err(Refused::Timeout),
+        }
+    }
+
+    fn meet(&self, member: u64, peer_urls: &[String]) {
+        if let Err(error) = self.connect(member, peer_urls) {
+            tracing::warn!(%error, member = format!("{member:x}"), "a member of the cluster cannot be dialled");
+        }
+    }
+
+    fn fence(&self, epoch: u64) {
+        self.inner.epoch.store(epoch, Ordering::Relaxed);
     }
 }
 
@@ -178,7 +224,7 @@ fn failed(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
 
 impl Network {
     fn client(&self) -> Rpc<RaftClient<Channel>> {
-        self.transport.connect(self.target, &self.urls).map(client).map_err(|error| unreachable(&error))
+        self.transport.connect_known(self.target, &self.urls).map(client).map_err(|error| unreachable(&error))
     }
 
     /// A call with openraft's time limit; a member that cannot be reached is told apart, for the back-off.
@@ -300,7 +346,6 @@ impl RaftNetworkV2<TypeConfig> for Network {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let unreachable = |error: io::Error| StreamingError::Unreachable(Unreachable::new(&error));
-        let mut client = self.client().map_err(|error| unreachable(io::Error::other(error.to_string())))?;
         let SnapshotData::Taken(taken) = snapshot.snapshot else {
             return Err(unreachable(io::Error::other("a received snapshot is not passed on")));
         };
@@ -308,31 +353,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
             target: self.transport.target(self.target),
             vote: Some(codec::vote(&vote)),
             meta: Some(codec::snapshot_meta(&snapshot.meta)),
-        };
-        let (tx, rx) = mpsc::channel(SNAPSHOT_QUEUE_LEN);
-        let send = async move {
-            let first = pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Begin(begin)) };
-            if tx.send(first).await.is_err() {
-                return Ok(());
-            }
-            let mut blocks = taken.blocks();
-            while let Some(mut bytes) = blocks.next_bytes()? {
-                while !bytes.is_empty() {
-                    let piece = bytes.split_to(bytes.len().min(SNAPSHOT_CHUNK_BYTES));
-                    let chunk = pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Data(piece)) };
-                    if tx.send(chunk).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-            Ok::<(), io::Error>(())
+            transfer: rand::random::<u64>().max(1),
+            offset: 0,
         };
         let call = async {
-            let (sent, answer) = futures::join!(send, client.install_snapshot(ReceiverStream::new(rx)));
-            sent.map_err(unreachable)?;
-            let rsp = answer.map_err(|status| StreamingError::Unreachable(Unreachable::new(&status)))?.into_inner();
-            let vote = codec::vote_back(rsp.vote).map_err(|error| unreachable(io::Error::other(error)))?;
-            Ok(SnapshotResponse::new(vote))
+            let vote = Sending::new(taken, begin).run(|| self.client().map_err(io::Error::other)).await;
+            vote.map(SnapshotResponse::new).map_err(unreachable)
         };
         tokio::select! {
             biased;

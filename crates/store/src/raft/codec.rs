@@ -44,6 +44,7 @@ pub fn membership(membership: &Membership) -> pb::Membership {
         member_id: *id,
         peer_urls: peer.peer_urls.clone(),
         name: peer.name.clone(),
+        joins_voters: peer.joins_voters,
     };
     pb::Membership {
         voters: membership.get_joint_config().iter().map(set).collect(),
@@ -57,7 +58,10 @@ pub fn membership_back(membership: pb::Membership) -> Result<Membership, CodecEr
     let nodes: BTreeMap<u64, Peer> = membership
         .nodes
         .into_iter()
-        .map(|node| (node.member_id, Peer { name: node.name, peer_urls: node.peer_urls }))
+        .map(|node| {
+            let peer = Peer { name: node.name, peer_urls: node.peer_urls, joins_voters: node.joins_voters };
+            (node.member_id, peer)
+        })
         .collect();
     if sets.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());

@@ -26,6 +26,9 @@ type Snapshot = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotDat
 const APPLY_LEN_MAX: usize = 64;
 /// Rest before a sync is tried again on a full disk.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
+/// How often, and how long at most, the log waits for snapshots that are being sent.
+const SENDING_PAUSE: Duration = Duration::from_millis(200);
+const SENDING_WAIT_MAX: Duration = Duration::from_secs(600);
 /// Entries between two looks at the engine's chores.
 const WAKE_ENTRIES: u64 = 256;
 
@@ -64,6 +67,18 @@ impl Machine {
                 tracing::error!("the disk is full: the log is cut before it is archived");
                 return;
             }
+        }
+    }
+
+    /// openraft cuts the log once this snapshot is there, also where one is on its way to another member, which would then
+    /// need the next one, and so on.
+    async fn wait_for_sendings(&self) {
+        let deadline = tokio::time::Instant::now() + SENDING_WAIT_MAX;
+        while self.shared.is_sending()
+            && !self.env.disk.space().is_ok_and(is_low)
+            && tokio::time::Instant::now() < deadline
+        {
+            tokio::time::sleep(SENDING_PAUSE).await;
         }
     }
 
@@ -119,7 +134,7 @@ fn apply_all(
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
                 writer.effect(&Effect::Membership(stored.clone()));
-                state.membership = stored;
+                state.set_membership(stored);
             }
         }
         writer.finish();
@@ -198,6 +213,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
 
     /// A snapshot is the engine itself: once it is synced, the log before it can go.
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        self.wait_for_sendings().await;
         let (meta, snapshot) = snapshot::take(&self.shared);
         self.sync().await?;
         self.archived(meta.last_log_id).await;

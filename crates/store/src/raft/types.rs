@@ -36,6 +36,8 @@ pub type CommittedLeader = CommittedLeaderIdOf<TypeConfig>;
 pub struct Peer {
     pub name: String,
     pub peer_urls: Vec<String>,
+    /// It gets its vote by itself as soon as it has caught up.
+    pub joins_voters: bool,
 }
 
 /// Commands that share one entry of the log. The proposer keeps them decoded; a reader of the log decodes on demand.

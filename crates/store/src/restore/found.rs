@@ -5,6 +5,7 @@ use std::io;
 use crate::config::Ids;
 use crate::engine::{Writer, open};
 use crate::env::Env;
+use crate::ids::epoch;
 use crate::raft::types::{LogId, Membership, StoredMembership, Vote};
 use crate::snapshot::write_checkpoint;
 use crate::state::{Effect, State};
@@ -25,6 +26,8 @@ pub fn found(env: &Env, state: &mut State, writer: &mut Writer, ids: &Ids) -> Re
     let membership = membership.map_err(|error| RestoreError::Flags(format!("--initial-cluster: {error}")))?;
     state.applied = Some(at);
     state.membership = StoredMembership::new(Some(at), membership);
+    // The old members may have the same ids, and must not be talked to.
+    state.epoch = epoch(state.index.revision(), state.index.compacted());
     // Of the old members nothing is known to the new ones.
     state.attributes.clear();
     state.alarms.clear();

@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use futures::{Stream, StreamExt};
 use proto::etcdserverpb as etcd;
@@ -26,8 +26,6 @@ use crate::reply::Answer;
 
 /// The etcd version whose behaviour clients may count on: they choose features by it.
 pub const ETCD_VERSION: &str = "3.6.0";
-/// How long a transfer of leadership may take.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct MaintenanceService {
     pub member: Arc<Member>,
@@ -95,7 +93,7 @@ impl Maintenance for MaintenanceService {
             raft_applied_index: standing.applied_index,
             errors,
             db_size_in_use: live as i64,
-            is_learner: !standing.membership.voter_ids().any(|id| id == member.owner.member_id),
+            is_learner: member.learner.load(Ordering::Relaxed),
             storage_version: ETCD_VERSION.to_owned(),
             db_size_quota: member.limits.quota_bytes as i64,
             downgrade_info: Some(etcd::DowngradeInfo {
@@ -152,19 +150,8 @@ impl Maintenance for MaintenanceService {
         &self,
         req: Request<etcd::MoveLeaderRequest>,
     ) -> Result<Response<etcd::MoveLeaderResponse>, Status> {
-        let member = &self.member;
-        let target = req.into_inner().target_id;
-        if !member.is_leader() {
-            return Err(Refused::NotLeader.into());
-        }
-        if !member.standing().membership.voter_ids().any(|id| id == target) {
-            return Err(Refused::BadLeaderTransferee.into());
-        }
-        let stopped = |_| Status::from(Refused::Stopped);
-        member.raft.trigger().transfer_leader(target).await.map_err(stopped)?;
-        let led = member.raft.wait(Some(TRANSFER_TIMEOUT)).current_leader(target, "leadership moves").await;
-        led.map_err(|_| Status::from(Refused::Timeout))?;
-        let header = Some(member.header(member.shared.revision()));
+        self.member.move_leader(req.into_inner().target_id).await?;
+        let header = Some(self.member.header(self.member.shared.revision()));
         Ok(Response::new(etcd::MoveLeaderResponse { header }))
     }
 

@@ -1,41 +1,40 @@
 //! keelson.raft.v1: what the other members call.
 
+mod receive;
+
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, TransferLeaderRequest, VoteRequest};
 use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::raft_server::Raft;
-use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::env::Disk;
-use crate::member::Member;
+use crate::member::{Member, REQUEST_TIMEOUT};
 use crate::propose::Unproposed;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::types::TypeConfig;
 use crate::read_index;
 use crate::refused::Refused;
 use crate::reply;
-use crate::snapshot::{SnapshotData, received_name};
+use crate::snapshot::SnapshotData;
 use crate::status::{malformed, misdirected};
+use receive::Receiving;
 
 pub struct RaftService {
     member: Arc<Member>,
-    /// One snapshot is received at a time; the number of the next.
-    receiving: Mutex<u64>,
+    receiving: Receiving,
 }
 
 impl RaftService {
     pub fn new(member: Arc<Member>) -> Self {
-        Self { member, receiving: Mutex::new(0) }
+        let receiving = Receiving::new(member.env.disk.clone());
+        Self { member, receiving }
     }
 
     fn check(&self, target: Option<pb::Target>) -> Result<(), Status> {
-        let owner = self.member.owner;
-        let meant = target.is_some_and(|to| (to.cluster_id, to.member_id) == (owner.cluster_id, owner.member_id));
-        if meant { Ok(()) } else { Err(misdirected()) }
+        check(&self.member, target)
     }
 
     fn vote_request(&self, req: pb::VoteRequest) -> Result<VoteRequest<TypeConfig>, Status> {
@@ -47,20 +46,15 @@ impl RaftService {
     }
 }
 
-/// Removes the file of a transfer that was given up.
-struct Unfinished {
-    disk: Arc<dyn Disk>,
-    name: Option<String>,
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(name) = &self.name
-            && let Err(error) = self.disk.remove(name)
-        {
-            tracing::debug!(%error, name, "a snapshot that did not arrive whole stays until the next start");
-        }
+/// Refuses calls that are meant for somebody else.
+fn check(member: &Member, target: Option<pb::Target>) -> Result<(), Status> {
+    let owner = member.owner;
+    let to = target.unwrap_or_default();
+    let epoch = member.epoch().unwrap_or(to.epoch);
+    if (to.cluster_id, to.member_id, to.epoch) == (owner.cluster_id, owner.member_id, epoch) {
+        return Ok(());
     }
+    Err(misdirected(to, pb::Target { cluster_id: owner.cluster_id, member_id: owner.member_id, epoch }))
 }
 
 fn vote_response(rsp: openraft::raft::VoteResponse<TypeConfig>) -> Response<pb::VoteResponse> {
@@ -101,22 +95,23 @@ impl Raft for RaftService {
     type AppendStream = Appends;
 
     async fn append(&self, req: Request<Streaming<pb::AppendRequest>>) -> Result<Response<Appends>, Status> {
-        let owner = self.member.owner;
-        // The stream ends at the first request that is not for this member, or makes no sense.
+        let member = self.member.clone();
+        let refused: Arc<parking_lot::Mutex<Option<Status>>> = Arc::default();
+        let refusal = refused.clone();
+        // The stream ends at the first request that is not for this member, or makes no sense; the caller is told why.
         let requests = req.into_inner().scan((), move |(), req| {
-            std::future::ready((|| {
-                let req = req.ok()?;
-                let target = req.target?;
-                if (target.cluster_id, target.member_id) != (owner.cluster_id, owner.member_id) {
-                    return None;
-                }
-                append_request(req).ok()
-            })())
+            let taken = req.and_then(|req| {
+                check(&member, req.target)?;
+                *member.heard.lock() = tokio::time::Instant::now();
+                append_request(req).map_err(malformed)
+            });
+            std::future::ready(taken.map_err(|status| *refusal.lock() = Some(status)).ok())
         });
         let answers = self.member.raft.stream_append(requests);
         let answers = answers.map(|answer| answer.map(append_response).map_err(stopped));
+        let reason = stream::once(async move { refused.lock().take() }).filter_map(|status| async { status.map(Err) });
         let stopping = self.member.stopping.clone();
-        Ok(Response::new(Box::pin(answers.take_until(stopping.cancelled_owned()))))
+        Ok(Response::new(Box::pin(answers.chain(reason).take_until(stopping.cancelled_owned()))))
     }
 
     async fn vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
@@ -133,7 +128,6 @@ impl Raft for RaftService {
         &self,
         req: Request<Streaming<pb::SnapshotChunk>>,
     ) -> Result<Response<pb::SnapshotResponse>, Status> {
-        let mut count = self.receiving.lock().await;
         let mut chunks = req.into_inner();
         let Some(pb::SnapshotChunk { part: Some(pb::snapshot_chunk::Part::Begin(begin)) }) = chunks.message().await?
         else {
@@ -141,26 +135,55 @@ impl Raft for RaftService {
         };
         self.check(begin.target)?;
         let vote = codec::vote_back(begin.vote).map_err(malformed)?;
-        let meta = codec::snapshot_meta_back(begin.meta).map_err(malformed)?;
-        let disk = &self.member.env.disk;
-        let failed = |error: std::io::Error| Status::internal(error.to_string());
-        *count += 1;
-        let name = received_name(*count);
-        let file = disk.open(&name, true).map_err(failed)?;
-        let mut unfinished = Unfinished { disk: disk.clone(), name: Some(name) };
-        file.set_size(0).map_err(failed)?;
-        let mut offset = 0;
-        while let Some(chunk) = chunks.message().await? {
-            let Some(pb::snapshot_chunk::Part::Data(bytes)) = chunk.part else {
-                return Err(malformed("a snapshot's second chunk is not data"));
-            };
-            file.write_at(offset, &bytes).map_err(failed)?;
-            offset += bytes.len() as u64;
-        }
-        let name = unfinished.name.take().unwrap_or_default();
+        let meta = codec::snapshot_meta_back(begin.meta.clone()).map_err(malformed)?;
+        let name = self.receiving.receive(&begin, chunks).await?;
         let snapshot = openraft::Snapshot { meta, snapshot: SnapshotData::Received(name) };
         let rsp = self.member.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(pb::SnapshotResponse { vote: Some(codec::vote(&rsp.vote)) }))
+    }
+
+    async fn snapshot_progress(
+        &self,
+        req: Request<pb::SnapshotProgressRequest>,
+    ) -> Result<Response<pb::SnapshotProgressResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        Ok(Response::new(pb::SnapshotProgressResponse { received: self.receiving.progress(req.transfer).await }))
+    }
+
+    async fn members(&self, req: Request<pb::MembersRequest>) -> Result<Response<pb::MembersResponse>, Status> {
+        if req.into_inner().linearizable {
+            self.member.linearize().await?;
+        }
+        let held = self.member.shared.held.read();
+        let membership = &held.state.membership;
+        Ok(Response::new(pb::MembersResponse {
+            cluster_id: self.member.owner.cluster_id,
+            epoch: held.state.epoch,
+            membership: Some(pb::StoredMembership {
+                log_id: membership.log_id().as_ref().map(codec::log_id),
+                membership: Some(codec::membership(membership.membership())),
+            }),
+            attributes: held.state.attributes.values().cloned().collect(),
+        }))
+    }
+
+    async fn reconfigure(
+        &self,
+        req: Request<pb::ReconfigureRequest>,
+    ) -> Result<Response<pb::ReconfigureResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        let change = req.change.ok_or_else(|| malformed("a change of the membership without a change"))?;
+        let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        match self.member.reconfigure_leading(&change, deadline).await {
+            Ok(rsp) => Ok(Response::new(rsp)),
+            Err(Refused::NotLeader) => Err(Refused::NotLeader.into()),
+            Err(refused) => {
+                let refusal = Some(reply::to_refusal(refused));
+                Ok(Response::new(pb::ReconfigureResponse { refusal, ..Default::default() }))
+            }
+        }
     }
 
     async fn transfer_leader(
