@@ -44,6 +44,15 @@ pub struct Apiserver {
 
 impl Cluster {
     pub fn start(engine: Engine) -> Self {
+        Self::start_on(engine, None)
+    }
+
+    /// keelson-store on the data of a backup.
+    pub fn restored(backup: &Path) -> Self {
+        Self::start_on(Engine::Keelson, Some(backup))
+    }
+
+    fn start_on(engine: Engine, backup: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let pki = Pki::new(folder.path().join("pki"));
         pki.ensure(&identities()).expect("certificates");
@@ -52,6 +61,19 @@ impl Cluster {
         let peer_url = format!("http://127.0.0.1:{peer}");
         let log = std::fs::File::create(folder.path().join("store.log")).expect("a log file");
         let program = program(engine);
+        if let Some(backup) = backup {
+            let done = Command::new(&program)
+                .args(["snapshot", "restore"])
+                .arg(backup)
+                .args(["--name", "m0", "--initial-advertise-peer-urls", &peer_url])
+                .arg("--initial-cluster")
+                .arg(format!("m0={peer_url}"))
+                .arg("--data-dir")
+                .arg(folder.path().join("store"))
+                .status()
+                .unwrap_or_else(|error| panic!("{}: {error}; {}", program.display(), mend(engine)));
+            assert!(done.success(), "the backup is not restored");
+        }
         let store = Command::new(&program)
             .args(["--name", "m0"])
             .arg("--data-dir")

@@ -5,6 +5,7 @@
 mod access;
 mod harness;
 mod races;
+mod restored;
 mod services;
 mod streams;
 mod verbs;

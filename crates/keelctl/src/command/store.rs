@@ -3,6 +3,7 @@
 mod leader;
 mod member;
 mod remote;
+mod snapshot;
 mod status;
 
 use crate::cli::Global;
@@ -48,14 +49,25 @@ pub enum Action {
     Member(member::Args),
     /// Move leadership
     Leader(leader::Args),
+    /// Save, look at and restore backups
+    Snapshot(snapshot::Args),
+    /// Make a data folder from a running etcd: --from-etcd ENDPOINT
+    #[command(after_help = "Flags: keelson-store snapshot import --help")]
+    Import(snapshot::StoreArgs),
 }
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    if let Action::Import(import) = &args.action {
+        return snapshot::import(&args.connection, global.user.as_deref(), import);
+    }
     let remote = remote::Remote::new(global, args.connection)?;
     match args.action {
         Action::Status(args) => status::run(&remote, args).await,
         Action::Member(args) => member::run(&remote, args).await,
         Action::Leader(args) => leader::run(&remote, args).await,
+        Action::Snapshot(args) => snapshot::run(&remote, args).await,
+        // Done already: it asks no store of ours.
+        Action::Import(_) => Ok(()),
     }
 }
 
