@@ -58,6 +58,10 @@ pub struct Limits {
     pub streams_max: u32,
     /// Whether the calls of a connection run in its task and answer together: for servers whose calls are short or wait.
     pub together: bool,
+    /// How often a quiet HTTP/2 connection is asked whether it is still there; zero: never.
+    pub keepalive_interval: Duration,
+    /// For the answer to that.
+    pub keepalive_timeout: Duration,
     /// For the TLS handshake.
     pub handshake_timeout: Duration,
     /// For an HTTP/1.1 request's head.
@@ -74,6 +78,8 @@ impl Default for Limits {
             connections_max: 10_000,
             streams_max: 4_096,
             together: false,
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(20),
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(20),

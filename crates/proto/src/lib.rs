@@ -38,7 +38,7 @@ pub use generated::k8s::io::apimachinery::pkg::util::intstr::IntOrString;
 pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
 pub use generated::k8s::io::metrics::pkg::apis::metrics;
 #[cfg(feature = "rpc")]
-pub use generated::{authpb, etcdserverpb, keelson, leasepb, mvccpb};
+pub use generated::{authpb, etcdserverpb, keelson, leasepb, mvccpb, v3electionpb, v3lockpb};
 pub use kind::{HasMeta, Kind, Object};
 pub use reflect::Reflect;
 

@@ -4,9 +4,11 @@ use std::io;
 
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::alarm_request::AlarmAction;
+use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::Command;
 use proto::keelson::raft::v1::command::Request;
 
+use crate::auth::tokens::TokenChange;
 use crate::engine::Writer;
 use crate::mvcc::Event;
 use crate::mvcc::write::{Write, WriteError};
@@ -18,16 +20,23 @@ use crate::state::{Effect, State};
 pub struct Applied {
     pub outcome: Outcome,
     pub events: Vec<Event>,
+    /// What becomes of tokens: members keep those beside the state.
+    pub tokens: Vec<TokenChange>,
 }
 
 impl Applied {
     fn quiet(outcome: Outcome) -> Self {
-        Self { outcome, events: Vec::new() }
+        Self { outcome, events: Vec::new(), tokens: Vec::new() }
     }
 }
 
 /// Applies a command inside an open frame of `writer`. An error means that the member cannot go on.
 pub fn apply(state: &mut State, writer: &mut Writer, command: &Command, wanted: bool) -> io::Result<Applied> {
+    if let Some(request) = &command.request
+        && let Err(refused) = state.auth.check(&state.lessor, command.caller.as_ref(), request)
+    {
+        return Ok(Applied::quiet(Err(refused)));
+    }
     match &command.request {
         Some(Request::Put(req)) => write(state, writer, wanted, |write| Ok(Answer::Put(write.put(req)?))),
         Some(Request::DeleteRange(req)) => {
@@ -37,8 +46,9 @@ pub fn apply(state: &mut State, writer: &mut Writer, command: &Command, wanted: 
         Some(Request::Compact(req)) => Ok(Applied::quiet(compact(state, writer, req))),
         Some(Request::LeaseGrant(req)) => Ok(Applied::quiet(grant(state, writer, req))),
         Some(Request::LeaseRevoke(req)) => revoke(state, writer, req.id),
-        // Nobody proposes checkpoints yet; a member that meets one in a log takes no notice.
-        Some(Request::LeaseCheckpoint(_)) => Ok(Applied::quiet(Ok(Answer::Done))),
+        Some(Request::LeaseCheckpoint(req)) => Ok(Applied::quiet(Ok(note_left(state, writer, req)))),
+        Some(Request::Authenticate(req)) => Ok(authenticate(state, req)),
+        Some(Request::Auth(command)) => Ok(administer(state, writer, command)),
         Some(Request::Alarm(req)) => Ok(Applied::quiet(Ok(alarm(state, writer, req)))),
         Some(Request::MemberAttributes(attributes)) => {
             writer.effect(&Effect::Attributes(attributes.clone()));
@@ -63,7 +73,7 @@ fn write(
 ) -> io::Result<Applied> {
     let mut write = Write::new(&mut state.index, &mut state.lessor, writer, wanted);
     match run(&mut write) {
-        Ok(answer) => Ok(Applied { outcome: Ok(answer), events: write.into_events() }),
+        Ok(answer) => Ok(Applied { outcome: Ok(answer), events: write.into_events(), tokens: Vec::new() }),
         Err(WriteError::Refused(refused)) => Ok(Applied::quiet(Err(refused))),
         Err(WriteError::Read(error)) => Err(error),
     }
@@ -86,6 +96,17 @@ fn grant(state: &mut State, writer: &mut Writer, req: &etcd::LeaseGrantRequest) 
     }))
 }
 
+fn note_left(state: &mut State, writer: &mut Writer, req: &etcd::LeaseCheckpointRequest) -> Answer {
+    for checkpoint in &req.checkpoints {
+        let (id, left) = (checkpoint.id, checkpoint.remaining_ttl);
+        if state.lessor.contains(id) {
+            writer.effect(&Effect::LeaseLeft { id, left });
+            state.lessor.set_left(id, left);
+        }
+    }
+    Answer::Done
+}
+
 fn revoke(state: &mut State, writer: &mut Writer, id: i64) -> io::Result<Applied> {
     if !state.lessor.contains(id) {
         return Ok(Applied::quiet(Err(Refused::LeaseNotFound)));
@@ -95,6 +116,33 @@ fn revoke(state: &mut State, writer: &mut Writer, id: i64) -> io::Result<Applied
         write.revoke(id)?;
         Ok(Answer::LeaseRevoke(etcd::LeaseRevokeResponse { header: header(write.revision()) }))
     })
+}
+
+/// The token ends with this entry's index: a member that has applied it knows the token.
+fn authenticate(state: &State, req: &pb::Authenticate) -> Applied {
+    let index = state.applied.map_or(0, |applied| applied.index + 1);
+    match state.auth.plan_token(req, index) {
+        Ok(token) => {
+            let given = TokenChange::Give { token: token.clone(), user: req.user.clone() };
+            Applied { outcome: Ok(Answer::Token(token)), events: Vec::new(), tokens: vec![given] }
+        }
+        Err(refused) => Applied::quiet(Err(refused)),
+    }
+}
+
+fn administer(state: &mut State, writer: &mut Writer, command: &pb::AuthCommand) -> Applied {
+    let Some(request) = &command.request else { return Applied::quiet(Ok(Answer::Done)) };
+    match state.auth.plan(request) {
+        Ok(plan) => {
+            for change in plan.changes {
+                let effect = Effect::Auth(change);
+                writer.effect(&effect);
+                state.restore(effect);
+            }
+            Applied { outcome: Ok(Answer::Done), events: Vec::new(), tokens: plan.tokens }
+        }
+        Err(refused) => Applied::quiet(Err(refused)),
+    }
 }
 
 fn alarm(state: &mut State, writer: &mut Writer, req: &etcd::AlarmRequest) -> Answer {

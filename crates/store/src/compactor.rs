@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::etcdserverpb::CompactionRequest;
+use proto::keelson::raft::v1::command::Request;
 use tokio::time::Instant;
 
+use crate::ask;
 use crate::config::AutoCompaction;
 use crate::member::Member;
 
@@ -39,7 +41,8 @@ impl Compactor {
                 continue;
             }
             if let Some(revision) = target {
-                match self.member.compact(CompactionRequest { revision, physical: false }).await {
+                let request = Request::Compact(CompactionRequest { revision, physical: false });
+                match self.member.propose_as(Some(ask::store()), request).await {
                     Ok(_) => {
                         schedule.done(now);
                         tracing::info!(revision, "compacted");

@@ -1,5 +1,7 @@
 //! Flags of `keelson-store`, with etcd's names.
 
+mod taken;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -7,6 +9,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::auth::jwt::JwtError;
+use crate::auth::login::{Login, Provider};
+use crate::auth::password;
 use crate::ids;
 use crate::raft::types::Peer;
 
@@ -93,6 +98,24 @@ pub struct Config {
         help_heading = "Limits"
     )]
     pub snapshot_count: u64,
+    /// Entries that stay for followers that are a little behind when the log is cut.
+    #[arg(
+        long,
+        alias = "experimental-snapshot-catchup-entries",
+        value_name = "N",
+        default_value_t = 5_000,
+        help_heading = "Limits"
+    )]
+    pub snapshot_catchup_entries: u64,
+    /// Applying a piece of the log for longer is said in the log.
+    #[arg(long, alias = "experimental-warning-apply-duration", value_name = "DURATION", default_value = "100ms", value_parser = duration, help_heading = "Limits")]
+    pub warning_apply_duration: Duration,
+    /// How often a quiet connection of a client is asked whether it is still there; 0s: never.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = interval, env = "ETCD_GRPC_KEEPALIVE_INTERVAL", help_heading = "Limits")]
+    pub grpc_keepalive_interval: Duration,
+    /// How long it may take to answer that.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = interval, env = "ETCD_GRPC_KEEPALIVE_TIMEOUT", help_heading = "Limits")]
+    pub grpc_keepalive_timeout: Duration,
     /// How often watchers that asked for it are told the revision.
     #[arg(long, alias = "experimental-watch-progress-notify-interval", value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = "Limits")]
     pub watch_progress_notify_interval: Duration,
@@ -249,6 +272,22 @@ pub struct Config {
     /// Only members with a certificate of --peer-trusted-ca-file are served; that file alone is enough, too.
     #[arg(long, env = "ETCD_PEER_CLIENT_CERT_AUTH", help_heading = "Security")]
     pub peer_client_cert_auth: bool,
+    /// What tokens of users are: simple, or jwt,sign-method=METHOD,pub-key=FILE,priv-key=FILE,ttl=DURATION.
+    #[arg(long, value_name = "TOKEN", default_value = "simple", env = "ETCD_AUTH_TOKEN", help_heading = "Security")]
+    pub auth_token: String,
+    /// Seconds that a simple token lives after each use.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, env = "ETCD_AUTH_TOKEN_TTL", help_heading = "Security")]
+    pub auth_token_ttl: u64,
+    /// How slow hashing a password is: each step doubles it.
+    #[arg(
+        long,
+        value_name = "COST",
+        default_value_t = password::COST,
+        value_parser = clap::value_parser!(u32).range(password::COST_MIN as i64..=password::COST_MAX as i64),
+        env = "ETCD_BCRYPT_COST",
+        help_heading = "Security"
+    )]
+    pub bcrypt_cost: u32,
     /// CA of the other members.
     #[arg(long, value_name = "FILE", env = "ETCD_PEER_TRUSTED_CA_FILE", help_heading = "Security")]
     pub peer_trusted_ca_file: Option<PathBuf>,
@@ -273,6 +312,10 @@ pub struct Config {
 
     #[command(subcommand)]
     pub command: Option<crate::restore::command::Command>,
+    #[command(flatten)]
+    pub taken: taken::Taken,
+    #[command(flatten)]
+    pub refused: taken::Refused,
 
     /// The common flags with --log-level in them.
     #[arg(skip)]
@@ -321,6 +364,10 @@ pub enum ConfigError {
     NoCertificate { flag: &'static str, needed: &'static str },
     #[error("{flag} is set, but {needed} is not: nobody would know which certificates to trust")]
     NoCa { flag: &'static str, needed: &'static str },
+    #[error("--{flag} is not there: {why}")]
+    Refused { flag: &'static str, why: &'static str },
+    #[error(transparent)]
+    AuthToken(#[from] JwtError),
     #[error("--auto-compaction-retention: {text:?} is no {wanted}")]
     Retention { text: String, wanted: &'static str },
     #[error("--election-timeout ({election} ms) must be at least five times --heartbeat-interval ({heartbeat} ms)")]
@@ -359,6 +406,11 @@ impl Config {
             0 => DEFAULT_QUOTA,
             bytes => u64::try_from(bytes).unwrap_or(0),
         }
+    }
+
+    /// How callers are known; reads the keys of tokens.
+    pub fn login(&self) -> Result<Login, ConfigError> {
+        Ok(Login::new(Provider::load(&self.auth_token)?, self.bcrypt_cost, self.client_cert_auth))
     }
 
     pub fn auto_compaction(&self) -> Result<AutoCompaction, ConfigError> {
@@ -435,6 +487,7 @@ impl Config {
 
     /// Refuses flags that do not go together, naming the one to change.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.refused.check().map_err(|(flag, why)| ConfigError::Refused { flag, why })?;
         self.auto_compaction()?;
         if self.election_timeout < 5 * self.heartbeat_interval {
             return Err(ConfigError::Timeouts { election: self.election_timeout, heartbeat: self.heartbeat_interval });
@@ -482,7 +535,7 @@ pub struct Ids {
 }
 
 /// Go's durations: 10m, 1m30s, 500ms, 2h.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("{text:?} is no duration; write 10m, 30s or 500ms");
     let mut total = Duration::ZERO;
     let mut rest = text;
@@ -502,6 +555,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         rest = &rest[unit_len..];
     }
     if total.is_zero() { Err(bad()) } else { Ok(total) }
+}
+
+/// A duration, or none at all.
+fn interval(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") { Ok(Duration::ZERO) } else { duration(text) }
 }
 
 #[cfg(test)]
@@ -541,6 +599,73 @@ mod tests {
             assert_eq!(config.snapshot_count, 10_000);
             assert_eq!(daemon::cli::Flags::common(&config).log_filter.as_deref(), Some("warn"));
         }
+    }
+
+    /// The keys of the file that etcd's documentation shows, as far as they have values there.
+    #[test]
+    fn etcd_s_config_file_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("etcd.conf.yml");
+        let text = "
+name: 'default'
+data-dir: /var/lib/etcd
+wal-dir:
+snapshot-count: 10000
+heartbeat-interval: 100
+election-timeout: 1000
+quota-backend-bytes: 0
+listen-peer-urls: http://localhost:2380
+listen-client-urls: http://localhost:2379
+max-snapshots: 5
+max-wals: 5
+cors:
+initial-advertise-peer-urls: http://localhost:2380
+advertise-client-urls: http://localhost:2379
+discovery:
+discovery-fallback: 'proxy'
+discovery-proxy:
+initial-cluster: default=http://localhost:2380
+initial-cluster-token: 'etcd-cluster'
+initial-cluster-state: 'new'
+enable-pprof: true
+proxy: 'off'
+proxy-failure-wait: 5000
+client-transport-security:
+  cert-file: /c.crt
+  key-file: /c.key
+  client-cert-auth: false
+  trusted-ca-file: /ca.crt
+  auto-tls: false
+peer-transport-security:
+  cert-file: /p.crt
+  key-file: /p.key
+  client-cert-auth: false
+  trusted-ca-file:
+  auto-tls: false
+self-signed-cert-validity: 1
+log-level: debug
+logger: zap
+log-outputs: [stderr]
+force-new-cluster: false
+auto-compaction-mode: periodic
+auto-compaction-retention: \"1\"
+tls-min-version: 'TLS1.2'
+tls-max-version: 'TLS1.3'
+";
+        std::fs::write(&file, text).expect("room");
+        let config = parse(&format!("--config-file={}", file.display()));
+        config.check().expect("settings that go together");
+        assert_eq!(config.peer_cert_file.as_deref(), Some(std::path::Path::new("/p.crt")));
+        assert_eq!(config.trusted_ca_file.as_deref(), Some(std::path::Path::new("/ca.crt")));
+        assert_eq!(config.auto_compaction().expect("an age"), AutoCompaction::Age(Duration::from_secs(3600)));
+        let given: Vec<&str> = config.taken.given().into_iter().map(|(flag, _)| flag).collect();
+        assert!(given.contains(&"max-wals") && given.contains(&"enable-pprof"), "{given:?}");
+    }
+
+    #[test]
+    fn a_flag_that_nobody_can_count_on_is_refused_with_what_to_do() {
+        let refused = parse("--unsafe-no-fsync").check().expect_err("refused").to_string();
+        assert!(refused.contains("--unsafe-no-fsync") && refused.contains("on the disk"), "{refused}");
     }
 
     #[test]

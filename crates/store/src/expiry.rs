@@ -1,55 +1,135 @@
-//! When leases run out: the leader's clock, and nothing that is replicated.
+//! When leases run out: the leader's clock, and now and then a note of it in the log.
 //!
-//! A member that becomes leader gives every lease its whole time again: no lease ends early because leadership moved.
+//! A member that becomes leader gives every lease the time that was last noted, or its whole time: no lease ends early
+//! because leadership moved, and a long one gains five minutes at most. A renewal of a lease that was noted takes the note
+//! back before it is answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use proto::etcdserverpb::LeaseRevokeRequest;
+use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use proto::keelson::raft::v1::command::Request;
+use tokio::sync::RwLock;
 use tokio::time::Instant;
 
+use crate::ask;
 use crate::member::Member;
+use crate::refused::Refused;
 
 /// How often the leader looks.
 const TICK: Duration = Duration::from_millis(500);
 /// Leases revoked at one look, so that many at once do not crowd out writers.
 const REVOKE_LEN_MAX: usize = 512;
+/// A lease with more time left than this is noted this often, as in etcd.
+const NOTE_INTERVAL: Duration = Duration::from_secs(300);
+/// Leases noted at one look.
+const NOTE_LEN_MAX: usize = 1000;
+
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// When its time left is to be noted.
+    note: Option<Instant>,
+    /// A note was sent, whether or not it has been applied.
+    noted: bool,
+}
+
+impl Deadline {
+    fn new(now: Instant, seconds: i64) -> Self {
+        let left = Duration::from_secs(seconds.max(0) as u64);
+        let note = (left > NOTE_INTERVAL).then(|| now + NOTE_INTERVAL);
+        Self { at: now + left, note, noted: false }
+    }
+}
 
 /// Deadlines of leases, while this member leads.
 #[derive(Default)]
 pub struct Deadlines {
-    by_lease: Mutex<BTreeMap<i64, Instant>>,
+    by_lease: Mutex<BTreeMap<i64, Deadline>>,
+    /// Held while notes are on their way to the log: a renewal must not come between a note and what it takes back.
+    noting: RwLock<()>,
 }
 
 impl Deadlines {
-    pub fn renew(&self, lease: i64, ttl: i64) {
-        let deadline = Instant::now() + Duration::from_secs(ttl.max(0) as u64);
-        self.by_lease.lock().insert(lease, deadline);
+    /// Gives a lease its whole time; false when it has run out: it is being revoked.
+    pub fn renew(&self, lease: i64, ttl: i64) -> bool {
+        let now = Instant::now();
+        let mut deadlines = self.by_lease.lock();
+        if deadlines.get(&lease).is_some_and(|deadline| deadline.at <= now) {
+            return false;
+        }
+        deadlines.insert(lease, Deadline::new(now, ttl));
+        true
+    }
+
+    /// Whether a note of the lease's time left may be in the log.
+    fn is_noted(&self, lease: i64) -> bool {
+        self.by_lease.lock().get(&lease).is_some_and(|deadline| deadline.noted)
     }
 
     /// Seconds left; none for a lease without a deadline yet.
     pub fn left(&self, lease: i64) -> Option<i64> {
         let deadline = *self.by_lease.lock().get(&lease)?;
-        Some(deadline.saturating_duration_since(Instant::now()).as_secs() as i64)
+        Some(deadline.at.saturating_duration_since(Instant::now()).as_secs() as i64)
     }
 
     fn clear(&self) {
         self.by_lease.lock().clear();
     }
 
-    /// Gives leases without a deadline their whole time, forgets those that are gone, names those that ran out.
+    /// Gives leases without a deadline the time that is due to them, forgets those that are gone, names those that ran out.
     fn look(&self, leases: &BTreeMap<i64, i64>) -> Vec<i64> {
         let now = Instant::now();
         let mut deadlines = self.by_lease.lock();
         deadlines.retain(|lease, _| leases.contains_key(lease));
-        for (lease, ttl) in leases {
-            deadlines.entry(*lease).or_insert_with(|| now + Duration::from_secs((*ttl).max(0) as u64));
+        for (lease, due) in leases {
+            deadlines.entry(*lease).or_insert_with(|| Deadline::new(now, *due));
         }
-        let over = deadlines.iter().filter(|(_, deadline)| **deadline <= now);
+        let over = deadlines.iter().filter(|(_, deadline)| deadline.at <= now);
         over.map(|(lease, _)| *lease).take(REVOKE_LEN_MAX).collect()
+    }
+
+    /// What is to be noted now; each is named once in an interval.
+    fn notes(&self) -> Vec<LeaseCheckpoint> {
+        let now = Instant::now();
+        let mut notes = Vec::new();
+        for (lease, deadline) in self.by_lease.lock().iter_mut() {
+            if deadline.note.is_none_or(|note| note > now) {
+                continue;
+            }
+            let left = deadline.at.saturating_duration_since(now);
+            deadline.note = (left > NOTE_INTERVAL).then(|| now + NOTE_INTERVAL);
+            deadline.noted = true;
+            // Rounded up: no lease ends early.
+            let remaining_ttl = left.as_secs() as i64 + i64::from(left.subsec_nanos() > 0);
+            notes.push(LeaseCheckpoint { id: *lease, remaining_ttl });
+            if notes.len() == NOTE_LEN_MAX {
+                break;
+            }
+        }
+        notes
+    }
+}
+
+impl Member {
+    /// As leader: renews a lease; the note of its time left, if there is one, is taken back first: it would end the lease
+    /// early under the next leader.
+    pub async fn renew_noted(&self, lease: i64) -> Result<i64, Refused> {
+        let (ttl, left) = {
+            let held = self.shared.held.read();
+            held.state.lessor.get(lease).map_or((0, 0), |lease| (lease.ttl, lease.left))
+        };
+        if Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL {
+            return Ok(self.renew(lease));
+        }
+        let _renewing = self.deadlines.noting.read().await;
+        if left > 0 || self.deadlines.is_noted(lease) {
+            let checkpoints = vec![LeaseCheckpoint { id: lease, remaining_ttl: 0 }];
+            self.propose(Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).await?;
+        }
+        Ok(self.renew(lease))
     }
 }
 
@@ -78,17 +158,59 @@ impl Expiry {
     async fn look(&self) {
         let leases: BTreeMap<i64, i64> = {
             let held = self.member.shared.held.read();
-            held.state.lessor.iter().map(|(id, lease)| (id, lease.ttl)).collect()
+            held.state.lessor.iter().map(|(id, lease)| (id, lease.due())).collect()
         };
         let over = self.member.deadlines.look(&leases);
         let revocations = over.into_iter().map(|id| {
             let member = self.member.clone();
-            async move { member.propose(Request::LeaseRevoke(LeaseRevokeRequest { id })).await }
+            let revoke = Request::LeaseRevoke(LeaseRevokeRequest { id });
+            async move { member.propose_as(Some(ask::store()), revoke).await }
         });
         for outcome in futures::future::join_all(revocations).await {
-            if let Err(refused) = outcome {
+            if outcome.is_ok() {
+                self.member.shared.counts.leases_expired.one();
+            } else if let Err(refused) = outcome {
                 tracing::debug!(%refused, "a lease that ran out was not revoked; trying again");
             }
         }
+        let _noting = self.member.deadlines.noting.write().await;
+        let checkpoints = self.member.deadlines.notes();
+        if checkpoints.is_empty() {
+            return;
+        }
+        let note = Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
+        if let Err(refused) = self.member.propose(note).await {
+            tracing::debug!(%refused, "the time left of leases was not noted; it is at the next interval");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_lives_longer_than_an_interval_is_noted_and_once_in_each() {
+        let deadlines = Deadlines::default();
+        let leases = BTreeMap::from([(1, 300), (2, 1000)]);
+        assert!(deadlines.look(&leases).is_empty());
+        let mut noted = Vec::new();
+        for _ in 0..1000 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            noted.extend(deadlines.notes().into_iter().map(|note| (note.id, note.remaining_ttl)));
+        }
+        assert_eq!(noted, [(2, 700), (2, 400), (2, 100)]);
+        assert_eq!(deadlines.look(&leases), [1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ran_out_is_not_renewed() {
+        let deadlines = Deadlines::default();
+        deadlines.look(&BTreeMap::from([(1, 10)]));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert!(deadlines.renew(1, 10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(!deadlines.renew(1, 10));
+        assert_eq!(deadlines.left(1), Some(0));
     }
 }

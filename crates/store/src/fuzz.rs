@@ -5,6 +5,7 @@ use prost::Message;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1 as pb;
 
+use crate::auth::Auth;
 use crate::engine::{checkpoint, frame, open};
 use crate::env::Env;
 use crate::env::sim::{SimDisk, SimRandom, mix};
@@ -61,6 +62,13 @@ fn raft_messages_of_any_bytes_end() {
         if let Ok(members) = pb::MembersResponse::decode(&*junk) {
             let _joined = join::joined(members, &std::collections::BTreeMap::new(), "me");
         }
+        if let Ok(change) = pb::AuthChange::decode(&*junk) {
+            Auth::default().take(change);
+        }
+        if let Ok(state) = pb::AuthState::decode(&*junk) {
+            let _auth = Auth::from_wire(Some(state));
+        }
+        let _index = crate::auth::tokens::index(&String::from_utf8_lossy(&junk));
         let _vote = pb::Vote::decode(&*junk).map(|vote| codec::vote_back(Some(vote)));
     }
 }

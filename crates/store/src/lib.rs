@@ -5,15 +5,19 @@
 
 pub mod apply;
 pub mod archive;
+pub mod ask;
+pub mod auth;
 pub mod backup;
 pub mod compactor;
 pub mod config;
 mod consensus;
+pub mod counts;
 pub mod discovery;
 pub mod downgrade;
 pub mod engine;
 pub mod env;
 pub mod expiry;
+pub mod follow;
 #[cfg(test)]
 mod fuzz;
 pub mod handover;
@@ -27,6 +31,7 @@ pub mod metrics;
 pub mod mvcc;
 pub mod peer;
 pub mod propose;
+pub mod queue;
 pub mod quota;
 pub mod raft;
 pub mod read_index;

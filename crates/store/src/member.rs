@@ -1,31 +1,37 @@
 //! One member of the store: what the edges (gRPC, HTTP, the expiry of leases) call.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::rt::WatchReceiver;
 use proto::etcdserverpb as etcd;
-use proto::keelson::raft::v1::Command;
 use proto::keelson::raft::v1::command::Request;
+use proto::keelson::raft::v1::{Caller, Command};
 use tokio_util::sync::CancellationToken;
 
+use crate::ask::Credentials;
+use crate::auth::login::Login;
 use crate::engine::maintain;
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::Deadlines;
+use crate::lease::Lease;
 use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::propose::{Proposer, Unproposed};
 use crate::raft::types::{Membership, Raft};
 use crate::read_index::Reads;
 use crate::refused::Refused;
-use crate::reply::{Answer, Outcome};
+use crate::reply::Outcome;
 use crate::room::Room;
 use crate::shared::{ReadError, Shared};
 use crate::wal::{Owner, Wal};
 
 /// How long a request waits, for a leader, for its turn and for a quorum, before it is refused.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// A read that is confirmed later counts as slow.
+const SLOW_READ: Duration = Duration::from_millis(500);
 
 /// Bounds that the flags set.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +81,8 @@ pub struct Member {
     pub fence: AtomicU64,
     /// When a leader last called.
     pub heard: parking_lot::Mutex<tokio::time::Instant>,
+    /// How callers are known, once the flags have said it.
+    pub login: OnceLock<Login>,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -112,6 +120,10 @@ impl Member {
         held.state.applied.map(|_| held.state.epoch).inspect(|epoch| self.fence.store(*epoch, Ordering::Relaxed))
     }
 
+    pub fn login(&self) -> &Login {
+        self.login.get_or_init(Login::default)
+    }
+
     pub fn is_leader(&self) -> bool {
         self.leading_term().is_some()
     }
@@ -126,13 +138,29 @@ impl Member {
         }
     }
 
-    /// Has a command applied, here or through the leader.
+    /// Has a command applied that nobody in particular asks for.
     pub async fn propose(&self, request: Request) -> Outcome {
-        let command = Command { request: Some(request) };
+        self.propose_as(None, request).await
+    }
+
+    /// Has a command applied, here or through the leader.
+    pub async fn propose_as(&self, caller: Option<Caller>, request: Request) -> Outcome {
+        let command = Command { caller, request: Some(request) };
         if prost::Message::encoded_len(&command) > self.limits.request_bytes {
             return Err(Refused::RequestTooLarge);
         }
+        let _pending = self.shared.counts.proposals_pending.enter();
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        let outcome = self.carry(command, deadline).await;
+        let lost =
+            matches!(outcome, Err(Refused::Timeout | Refused::NoLeader | Refused::DiskStalled | Refused::Stopped));
+        if lost {
+            self.shared.counts.proposals_failed.one();
+        }
+        outcome
+    }
+
+    async fn carry(&self, command: Command, deadline: tokio::time::Instant) -> Outcome {
         loop {
             let leader = self.leader(deadline).await?;
             let result = if leader == self.owner.member_id {
@@ -169,15 +197,22 @@ impl Member {
     }
 
     pub async fn range(&self, req: &etcd::RangeRequest) -> Result<etcd::RangeResponse, ReadError> {
-        check::range(req)?;
-        if !req.serializable {
-            self.linearize().await?;
-        }
-        self.shared.range(req)
+        self.asked(Credentials::NOBODY).range(req).await
     }
 
     /// Returns when the state holds everything that was acknowledged before.
     pub async fn linearize(&self) -> Result<(), Refused> {
+        let start = tokio::time::Instant::now();
+        let result = self.confirm_reads().await;
+        if result.is_err() {
+            self.shared.counts.reads_failed.one();
+        } else if start.elapsed() > SLOW_READ {
+            self.shared.counts.reads_slow.one();
+        }
+        result
+    }
+
+    async fn confirm_reads(&self) -> Result<(), Refused> {
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
         loop {
             match tokio::time::timeout_at(deadline, self.reads.linearize()).await {
@@ -193,44 +228,23 @@ impl Member {
     }
 
     pub async fn put(&self, req: etcd::PutRequest) -> Outcome {
-        check::put(&req)?;
-        self.check_space()?;
-        self.propose(Request::Put(req)).await
+        self.asked(Credentials::NOBODY).put(req).await
     }
 
     pub async fn delete_range(&self, req: etcd::DeleteRangeRequest) -> Outcome {
-        check::delete_range(&req)?;
-        self.propose(Request::DeleteRange(req)).await
+        self.asked(Credentials::NOBODY).delete_range(req).await
     }
 
     pub async fn txn(&self, req: etcd::TxnRequest) -> Result<etcd::TxnResponse, ReadError> {
-        check::txn(&req, self.limits.txn_ops)?;
-        if crate::mvcc::check::is_read_only(&req) {
-            if !crate::mvcc::check::is_serializable(&req) {
-                self.linearize().await?;
-            }
-            return self.shared.read_txn(&req);
-        }
-        if crate::mvcc::check::puts(&req) {
-            self.check_space()?;
-        }
-        match self.propose(Request::Txn(req)).await? {
-            Answer::Txn(rsp) => Ok(rsp),
-            _ => Err(Refused::Stopped.into()),
-        }
+        self.asked(Credentials::NOBODY).txn(req).await
     }
 
-    /// Compacts; with `physical`, returns when the space is free.
     pub async fn compact(&self, req: etcd::CompactionRequest) -> Outcome {
-        let answer = self.propose(Request::Compact(req)).await?;
-        if req.physical {
-            self.trim().await?;
-        }
-        Ok(answer)
+        self.asked(Credentials::NOBODY).compact(req).await
     }
 
     /// Returns when what is compacted is gone.
-    async fn trim(&self) -> Result<(), Refused> {
+    pub async fn trim(&self) -> Result<(), Refused> {
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
         loop {
             let (tx, rx) = tokio::sync::oneshot::channel();
@@ -248,21 +262,12 @@ impl Member {
         }
     }
 
-    /// Grants a lease; everything that is left open is chosen here, so that the log decides alone.
-    pub async fn grant(&self, mut req: etcd::LeaseGrantRequest) -> Outcome {
-        if req.ttl > crate::lease::TTL_MAX {
-            return Err(Refused::LeaseTtlTooLarge);
-        }
-        self.check_space()?;
-        req.ttl = req.ttl.max(self.limits.lease_ttl_min);
-        while req.id == 0 {
-            req.id = (self.env.random.next() >> 1) as i64;
-        }
-        self.propose(Request::LeaseGrant(req)).await
+    pub async fn grant(&self, req: etcd::LeaseGrantRequest) -> Outcome {
+        self.asked(Credentials::NOBODY).grant(req).await
     }
 
     pub async fn revoke(&self, req: etcd::LeaseRevokeRequest) -> Outcome {
-        self.propose(Request::LeaseRevoke(req)).await
+        self.asked(Credentials::NOBODY).revoke(req).await
     }
 
     /// Renews a lease at the leader's clock; 0 when there is none such.
@@ -282,7 +287,7 @@ impl Member {
         if self.leading_term() != Some(term) {
             return Err(Refused::LeaderChanged);
         }
-        Ok(self.renew(lease))
+        self.renew_noted(lease).await
     }
 
     /// The term, if this member leads.
@@ -295,15 +300,18 @@ impl Member {
     /// As leader: renews a lease.
     pub fn renew(&self, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
+        if ttl > 0 && !self.deadlines.renew(lease, ttl) {
+            return 0;
+        }
         if ttl > 0 {
-            self.deadlines.renew(lease, ttl);
+            self.shared.counts.leases_renewed.one();
         }
         ttl
     }
 
     /// As leader: seconds that a lease has left, -1 when there is none such.
     pub fn lease_left(&self, lease: i64) -> i64 {
-        let ttl = self.shared.held.read().state.lessor.get(lease).map(|lease| lease.ttl);
+        let ttl = self.shared.held.read().state.lessor.get(lease).map(Lease::due);
         ttl.map_or(-1, |ttl| self.deadlines.left(lease).unwrap_or(ttl))
     }
 
@@ -331,7 +339,7 @@ impl Member {
     }
 
     /// Refuses writes over the quota or on a full disk; deletes and compactions are always let through.
-    fn check_space(&self) -> Result<(), Refused> {
+    pub fn check_space(&self) -> Result<(), Refused> {
         if self.is_disk_full() {
             return Err(Refused::DiskFull);
         }

@@ -1,12 +1,14 @@
 //! The other members, as this one reaches them.
 
 pub mod grpc;
+pub mod traffic;
 
 use async_trait::async_trait;
 use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::Command;
 use proto::keelson::raft::v1::reconfigure_request::Change;
 
+use self::traffic::Traffic;
 use crate::propose::Unproposed;
 use crate::refused::Refused;
 use crate::reply::Outcome;
@@ -35,4 +37,8 @@ pub trait Transport: Send + Sync + 'static {
     fn meet(&self, _member: u64, _peer_urls: &[String]) {}
     /// The epoch with which every call is marked from now on.
     fn fence(&self, _epoch: u64) {}
+    /// What went to and came from other members, where that is counted.
+    fn traffic(&self) -> Option<&Traffic> {
+        None
+    }
 }

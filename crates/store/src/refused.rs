@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum Code {
+    Unknown = 2,
     InvalidArgument = 3,
     NotFound = 5,
     PermissionDenied = 7,
@@ -13,6 +14,7 @@ pub enum Code {
     Unimplemented = 12,
     Unavailable = 14,
     DataLoss = 15,
+    Unauthenticated = 16,
 }
 
 macro_rules! refusals {
@@ -76,7 +78,27 @@ refusals! {
     Stopped = Unavailable, "etcdserver: server stopped";
     Timeout = Unavailable, "etcdserver: request timed out";
     Corrupt = DataLoss, "etcdserver: corrupt cluster";
+    RootUserNotExist = FailedPrecondition, "etcdserver: root user does not exist";
+    RootRoleNotExist = FailedPrecondition, "etcdserver: root user does not have root role";
+    UserAlreadyExists = FailedPrecondition, "etcdserver: user name already exists";
+    UserEmpty = InvalidArgument, "etcdserver: user name is empty";
+    UserNotFound = FailedPrecondition, "etcdserver: user name not found";
+    RoleAlreadyExists = FailedPrecondition, "etcdserver: role name already exists";
+    RoleNotFound = FailedPrecondition, "etcdserver: role name not found";
+    RoleEmpty = InvalidArgument, "etcdserver: role name is empty";
+    AuthFailed = InvalidArgument, "etcdserver: authentication failed, invalid user ID or password";
+    /// etcd gives it no code of its own.
+    NoPasswordUser = Unknown, "auth: authentication failed, password was given for no password user";
+    PermissionNotGiven = InvalidArgument, "etcdserver: permission not given";
+    PermissionDenied = PermissionDenied, "etcdserver: permission denied";
+    RoleNotGranted = FailedPrecondition, "etcdserver: role is not granted to the user";
+    PermissionNotGranted = FailedPrecondition, "etcdserver: permission is not granted to the role";
     AuthNotEnabled = FailedPrecondition, "etcdserver: authentication is not enabled";
+    InvalidAuthToken = Unauthenticated, "etcdserver: invalid auth token";
+    InvalidAuthManagement = InvalidArgument, "etcdserver: invalid auth management";
+    AuthOldRevision = InvalidArgument, "etcdserver: revision of auth store is old";
+    PasswordNotTaken = Unknown, "bcrypt: password length exceeds 72 bytes";
+    TokenNotSigned = Unknown, "auth: token signing attempted with verify-only key";
     NotSupportedForLearner = Unavailable, "etcdserver: rpc not supported for learner";
     InvalidDowngradeVersion = InvalidArgument, "etcdserver: invalid downgrade target version";
     WrongVersionFormat = InvalidArgument, "etcdserver: wrong downgrade target version format";
@@ -85,6 +107,11 @@ refusals! {
 }
 
 impl Refused {
+    /// Whether it says that the caller may not: with newer users and roles it may be another.
+    pub fn is_of_auth(self) -> bool {
+        matches!(self, Self::PermissionDenied | Self::AuthOldRevision | Self::InvalidAuthToken | Self::UserEmpty)
+    }
+
     /// The refusal with this text: members pass refusals on by it.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|refused| refused.text() == text)

@@ -15,6 +15,8 @@ pub enum Answer {
     LeaseGrant(etcd::LeaseGrantResponse),
     LeaseRevoke(etcd::LeaseRevokeResponse),
     Alarm(etcd::AlarmResponse),
+    /// For a user whose password was checked.
+    Token(String),
     Done,
 }
 
@@ -35,6 +37,7 @@ pub fn to_wire(outcome: Outcome) -> pb::Reply {
         Ok(Answer::LeaseGrant(rsp)) => Wire::LeaseGrant(rsp),
         Ok(Answer::LeaseRevoke(rsp)) => Wire::LeaseRevoke(rsp),
         Ok(Answer::Alarm(rsp)) => Wire::Alarm(rsp),
+        Ok(Answer::Token(token)) => Wire::Token(token),
         Ok(Answer::Done) => Wire::Done(pb::Done {}),
         Err(refused) => Wire::Refusal(to_refusal(refused)),
     };
@@ -64,6 +67,7 @@ pub fn from_wire(reply: Option<pb::Reply>) -> Outcome {
         Some(Wire::LeaseGrant(rsp)) => Ok(Answer::LeaseGrant(rsp)),
         Some(Wire::LeaseRevoke(rsp)) => Ok(Answer::LeaseRevoke(rsp)),
         Some(Wire::Alarm(rsp)) => Ok(Answer::Alarm(rsp)),
+        Some(Wire::Token(token)) => Ok(Answer::Token(token)),
         Some(Wire::Done(_)) => Ok(Answer::Done),
         Some(Wire::Refusal(refusal)) => Err(Refused::from_text(&refusal.message).unwrap_or(Refused::Stopped)),
         None => Err(Refused::Stopped),

@@ -38,10 +38,6 @@ pub enum RestoreError {
     },
     #[error("the backup makes no sense: {0}")]
     Senseless(&'static str),
-    #[error(
-        "the backup has users and roles, and access by them is enabled; this version cannot keep them, and would let everybody in"
-    )]
-    Auth,
     #[error("the data folder {0} is there already and not empty; nothing was changed")]
     Exists(PathBuf),
     #[error("writing the data folder {path}")]

@@ -1,7 +1,7 @@
 //! Builds a member and runs it until it is told to stop: every long-lived task is spawned here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use daemon::health::{Health, Scope};
@@ -20,6 +20,8 @@ use proto::etcdserverpb::watch_server::WatchServer;
 use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::raft_server::RaftServer;
+use proto::v3electionpb::election_server::ElectionServer;
+use proto::v3lockpb::lock_server::LockServer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -190,6 +192,7 @@ where
         learner: AtomicBool::new(false),
         fence: AtomicU64::new(fence),
         heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
+        login: OnceLock::new(),
         stopping: CancellationToken::new(),
     });
     let expiry = Expiry { member: member.clone() };
@@ -249,6 +252,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         return Ok(command.run().await?);
     }
     config.check()?;
+    let login = config.login()?;
     let path = config.data_dir();
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
     let env = Env::os(&path).map_err(failed)?;
@@ -284,7 +288,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         heartbeat_ms: config.heartbeat_interval,
         election_ms: config.election_timeout,
         snapshot_entries: config.snapshot_count,
-        log_entries_kept: Tuning::default().log_entries_kept.min(config.snapshot_count),
+        log_entries_kept: config.snapshot_catchup_entries.min(config.snapshot_count),
         strict_reconfig: config.strict_reconfig_check,
         learners_max: config.max_learners,
         cluster_token: config.initial_cluster_token.clone(),
@@ -293,6 +297,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
     let built = consensus.run(async move { build(env, owner, limits, tuning, network, shared).await }).await?;
     let member = built.member.clone();
+    member.shared.set_slow_apply(config.warning_apply_duration);
+    member.shared.tokens.set_ttl(config.auth_token_ttl);
+    member.login.get_or_init(|| login);
     // openraft may not have said yet what it knows of the members; the state knows it from its first moment.
     let known = member.shared.held.read().state.membership.membership().clone();
     for (id, peer) in known.nodes().filter(|(id, _)| **id != owner.member_id) {
@@ -317,6 +324,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         tasks.spawn(Archiver::open(folder, owner, member.shared.clone(), member.wal.clone())?.run());
     }
     tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
+    for (flag, why) in config.taken.given() {
+        tracing::info!("--{flag} has no effect here: {why}");
+    }
     if let Some(gates) = &config.feature_gates {
         tracing::info!(gates, "--feature-gates has no effect here");
     }
@@ -380,7 +390,13 @@ fn removed(path: &std::path::Path) -> RunError {
 async fn fatal(member: Arc<Member>) -> String {
     use openraft::rt::WatchReceiver;
     let mut metrics = member.raft.metrics();
+    let mut leader = None;
     loop {
+        let now = metrics.borrow_watched().current_leader;
+        if now != leader && now.is_some() {
+            member.shared.counts.leader_changes.one();
+        }
+        leader = now;
         if let Err(error) = &metrics.borrow_watched().running_state {
             return error.to_string();
         }
@@ -475,6 +491,8 @@ const CLIENT_SERVICES: &[&str] = &[
     "etcdserverpb.Cluster",
     "etcdserverpb.Maintenance",
     "etcdserverpb.Auth",
+    "v3lockpb.Lock",
+    "v3electionpb.Election",
 ];
 
 /// Opens every listener; the set ends when all of them have drained.
@@ -488,7 +506,13 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
         async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
     });
     let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
-    let limits = ServeLimits { streams_max: config.max_concurrent_streams, together: true, ..Default::default() };
+    let limits = ServeLimits {
+        streams_max: config.max_concurrent_streams,
+        keepalive_interval: config.grpc_keepalive_interval,
+        keepalive_timeout: config.grpc_keepalive_timeout,
+        together: true,
+        ..Default::default()
+    };
     let probed = member.clone();
     let plain = Server::new(health.clone(), metrics.clone()).limits(limits).version(serve::http::VERSION).fallback_fn(
         move |request| {
@@ -499,7 +523,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     let clients = plain
         .clone()
         .grpc(client_routes(member, config))
-        .direct(Arc::new(DirectCalls { kv: Arc::new(kv::KvService { member: member.clone() }), message_bytes }))
+        .direct(Arc::new(DirectCalls { kv: Arc::new(kv::KvService::new(member.clone())), message_bytes }))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
     let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -540,15 +564,21 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
 }
 
 fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
-    use serve::{auth, cluster, lease, maintenance, watch};
+    use serve::{auth, cluster, election, guard, lease, lock, maintenance, watch};
     let watch =
         watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
-    let learner = serve::learner::LearnerLayer { member: member.clone() };
-    // Answers have no bound, as in etcd. KV is answered directly.
-    let routes = Routes::new(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
-        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }))
-        .add_service(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
+    // A layer counts and guards these; KV (answered directly), Watch and Lease do it by themselves, which costs less.
+    let layered = Routes::new(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
-        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }));
+        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
+        .add_service(LockServer::new(lock::LockService { member: member.clone() }))
+        .add_service(ElectionServer::new(election::ElectionService { member: member.clone() }));
+    let guarding = member.clone();
+    let guard = tower::layer::layer_fn(move |inner| guard::Guard::new(guarding.clone(), inner));
+    let learner = serve::learner::LearnerLayer { member: member.clone() };
+    // Answers have no bound, as in etcd.
+    let routes = Routes::from(layered.into_axum_router().route_layer(guard))
+        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
+        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }));
     Routes::from(routes.into_axum_router().layer(learner))
 }

@@ -2,11 +2,15 @@
 
 pub mod auth;
 pub mod cluster;
+pub mod credentials;
 pub mod direct;
+pub mod election;
+pub mod guard;
 pub mod http;
 pub mod kv;
 pub mod learner;
 pub mod lease;
+pub mod lock;
 pub mod maintenance;
 pub mod raft;
 pub mod watch;

@@ -4,7 +4,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -12,6 +13,9 @@ use proto::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};
 use tokio::sync::watch;
 
 use crate::archive::Mark;
+use crate::auth::Who;
+use crate::auth::tokens::Tokens;
+use crate::counts::Counts;
 use crate::engine::{Engine, Writer};
 use crate::mvcc::Loc;
 use crate::mvcc::range::select;
@@ -20,6 +24,9 @@ use crate::raft::types::LogId;
 use crate::refused::Refused;
 use crate::state::State;
 use crate::watcher::Hub;
+
+/// etcd's bound.
+const SLOW_APPLY_MS: u64 = 100;
 
 /// The state, and the engine that holds its values: a snapshot replaces both at once.
 pub struct Held {
@@ -31,6 +38,11 @@ pub struct Shared {
     pub held: RwLock<Held>,
     pub writer: Mutex<Writer>,
     pub hub: Arc<Hub>,
+    pub tokens: Tokens,
+    pub counts: Counts,
+    slow_apply_ms: AtomicU64,
+    /// Whether callers must say who they are; the state says it, this is quicker to ask.
+    guarded: AtomicBool,
     applied: watch::Sender<Option<LogId>>,
     /// Why state and engine cannot be trusted any more; the member ends.
     broken: watch::Sender<Option<Arc<str>>>,
@@ -78,10 +90,15 @@ impl Shared {
         let applied = watch::Sender::new(state.applied);
         let hub = Arc::new(Hub::new(state.index.revision()));
         let engine = writer.engine().clone();
+        let guarded = AtomicBool::new(state.auth.enabled());
         Self {
             held: RwLock::new(Held { state, engine }),
             writer: Mutex::new(writer),
             hub,
+            tokens: Tokens::default(),
+            counts: Counts::default(),
+            slow_apply_ms: AtomicU64::new(SLOW_APPLY_MS),
+            guarded,
             applied,
             broken: watch::Sender::new(None),
             pins: AtomicUsize::new(0),
@@ -142,10 +159,12 @@ impl Shared {
     }
 
     /// Reads at the state as it is; values are read after the lock is gone.
-    pub fn range(&self, req: &RangeRequest) -> Result<RangeResponse, ReadError> {
+    pub fn range(&self, who: Who<'_>, req: &RangeRequest) -> Result<RangeResponse, ReadError> {
         let (selection, view) = {
             let held = self.held.read();
             self.check_readable()?;
+            held.state.auth.check_range(who, &req.key, &req.range_end)?;
+            self.counts.ranges.one();
             let selection = select(&held.state.index, req, held.state.index.revision())?;
             (selection, held.engine.view())
         };
@@ -153,15 +172,35 @@ impl Shared {
     }
 
     /// A transaction that writes nothing, at the state as it is.
-    pub fn read_txn(&self, req: &TxnRequest) -> Result<TxnResponse, ReadError> {
+    pub fn read_txn(&self, who: Who<'_>, req: &TxnRequest) -> Result<TxnResponse, ReadError> {
         let held = self.held.read();
         self.check_readable()?;
+        held.state.auth.check_txn(&held.state.lessor, who, req)?;
         let view = held.engine.view();
         let read = read_txn(&held.state.index, &|loc| view.read(loc), req);
         read.map_err(|error| match error {
             WriteError::Refused(refused) => refused.into(),
             WriteError::Read(error) => error.into(),
         })
+    }
+
+    /// To be called while the state is locked, whenever it may have changed.
+    pub fn note_auth(&self, state: &State) {
+        self.guarded.store(state.auth.enabled(), Ordering::Release);
+    }
+
+    /// Whether callers must say who they are.
+    pub fn is_guarded(&self) -> bool {
+        self.guarded.load(Ordering::Acquire)
+    }
+
+    /// Applying for longer is said in the log.
+    pub fn slow_apply(&self) -> Duration {
+        Duration::from_millis(self.slow_apply_ms.load(Ordering::Relaxed))
+    }
+
+    pub fn set_slow_apply(&self, longer: Duration) {
+        self.slow_apply_ms.store(longer.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The value of a version, if it is still there.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::keelson::raft::v1 as pb;
 
+use crate::auth::tokens::TokenChange;
 use crate::engine::checkpoint::{self, BLOCK_BYTES, Draft, take_block, write_block};
 use crate::engine::frame::{self, Reader, Tag};
 use crate::engine::{EngineError, Position, View, Writer, open};
@@ -194,6 +195,9 @@ pub fn install(env: &Env, shared: &Arc<Shared>, meta: &SnapshotMeta, snapshot: S
     {
         let mut old = shared.writer.lock();
         let mut held = shared.held.write();
+        // Users may have gone, and come again, while this member did not hear of it.
+        shared.tokens.take(TokenChange::ForgetAll);
+        shared.note_auth(&state);
         *held = Held { state, engine: writer.engine().clone() };
         *old = writer;
     }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::keelson::raft::v1::MemberAttributes;
+use proto::keelson::raft::v1::{AuthChange, MemberAttributes};
 
+use crate::auth::Auth;
 use crate::lease::Lessor;
 use crate::mvcc::{Index, Version};
 use crate::raft::types::{LogId, StoredMembership};
@@ -12,6 +13,7 @@ use crate::raft::types::{LogId, StoredMembership};
 pub struct State {
     pub index: Index,
     pub lessor: Lessor,
+    pub auth: Auth,
     pub applied: Option<LogId>,
     pub membership: StoredMembership,
     /// What members said of themselves when they started.
@@ -53,6 +55,12 @@ pub enum Effect<'a> {
     },
     /// A downgrade was begun, or called off.
     Downgrade(Option<String>),
+    /// Seconds that a lease had left; 0 is its whole time.
+    LeaseLeft {
+        id: i64,
+        left: i64,
+    },
+    Auth(AuthChange),
 }
 
 impl State {
@@ -70,6 +78,8 @@ impl State {
             Effect::Attributes(attributes) => {
                 self.attributes.insert(attributes.member_id, attributes);
             }
+            Effect::LeaseLeft { id, left } => self.lessor.set_left(id, left),
+            Effect::Auth(change) => self.auth.take(change),
             Effect::Alarm { member, alarm, raised } => self.set_alarm(member, alarm, raised),
             Effect::Downgrade(target) => self.downgrade = target,
         }

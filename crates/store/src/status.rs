@@ -9,6 +9,8 @@ use crate::shared::ReadError;
 
 fn code(code: Code) -> tonic::Code {
     match code {
+        Code::Unknown => tonic::Code::Unknown,
+        Code::Unauthenticated => tonic::Code::Unauthenticated,
         Code::InvalidArgument => tonic::Code::InvalidArgument,
         Code::NotFound => tonic::Code::NotFound,
         Code::PermissionDenied => tonic::Code::PermissionDenied,

@@ -24,6 +24,7 @@ use prost::Message;
 use proto::keelson::raft::v1 as pb;
 use tokio::sync::oneshot;
 
+use crate::counts::{Count, Times};
 use crate::engine::MEND;
 use crate::env::{Env, File, WorkerHandle, read_exact_at};
 use crate::raft::codec::{self, CodecError};
@@ -190,12 +191,20 @@ pub enum Job {
     Purge { upto: LogId, done: oneshot::Sender<io::Result<()>> },
 }
 
+/// What the writer has done since the start.
+#[derive(Debug, Default)]
+pub struct Work {
+    syncs: Times,
+    bytes: Count,
+}
+
 /// The log of one member. Clones share it.
 #[derive(Clone)]
 pub struct Wal {
     memory: Arc<Mutex<Memory>>,
     writer: WorkerHandle<Job>,
     stalled: Arc<AtomicBool>,
+    work: Arc<Work>,
 }
 
 impl Wal {
@@ -204,7 +213,7 @@ impl Wal {
         env.disk.create_dir(DIR).map_err(|error| WalError::Io("creating the wal", error))?;
         let memory = Memory { vote: Some(vote), purged: Some(purged), ..Default::default() };
         // The writer begins its first segment, whose head says all this, durably.
-        writer::Writer::new(env, owner, Arc::new(Mutex::new(memory)), Vec::new(), Arc::default())?;
+        writer::Writer::new(env, owner, Arc::new(Mutex::new(memory)), Vec::new(), Arc::default(), Arc::default())?;
         Ok(())
     }
 
@@ -214,10 +223,11 @@ impl Wal {
         let (memory, files) = found.finish(env).map_err(|error| WalError::Io("opening the wal", error))?;
         let memory = Arc::new(Mutex::new(memory));
         let stalled = Arc::new(AtomicBool::new(false));
-        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone())?;
+        let work = Arc::new(Work::default());
+        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone(), work.clone())?;
         let writer =
             WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
-        Ok(Self { memory, writer, stalled })
+        Ok(Self { memory, writer, stalled, work })
     }
 
     pub fn vote(&self) -> Option<Vote> {
@@ -237,6 +247,16 @@ impl Wal {
     pub fn state(&self) -> (Option<LogId>, Option<LogId>) {
         let memory = self.memory.lock();
         (memory.purged, memory.last_log_id())
+    }
+
+    /// How long syncs took.
+    pub fn syncs(&self) -> &Times {
+        &self.work.syncs
+    }
+
+    /// Bytes written since the start.
+    pub fn written(&self) -> u64 {
+        self.work.bytes.get()
     }
 
     /// Whether entries wait for room on the disk.

@@ -353,7 +353,9 @@ impl WatchStream {
             while stream.watchers.contains_key(&self.next_watch) {
                 self.next_watch += 1;
             }
-            self.next_watch
+            // An id is not given again on its own, even when its watcher is gone: answers of the old one may be on their way.
+            self.next_watch += 1;
+            self.next_watch - 1
         };
         if stream.watchers.contains_key(&watch_id) {
             return None;

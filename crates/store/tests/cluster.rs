@@ -149,7 +149,7 @@ impl Transport for Wire {
     }
 
     async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
-        Ok(self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.renew(lease))
+        self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.renew_leading(lease).await
     }
 
     async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
@@ -163,6 +163,11 @@ impl Transport for Wire {
 }
 
 async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
+    let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
+    start_tuned(net, id, disk, seed, tuning).await
+}
+
+async fn start_tuned(net: &Net, id: u64, disk: &SimDisk, seed: u64, tuning: Tuning) -> Arc<Member> {
     let env = Env {
         disk: Arc::new(disk.clone()),
         random: Arc::new(SimRandom::new(seed + id)),
@@ -171,12 +176,12 @@ async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
     };
     let owner = Owner { cluster_id: CLUSTER, member_id: id };
     let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
-    let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
     let wire = || Wire { net: net.clone(), from: id };
     let built = build(env, owner, limits, tuning, wire(), Arc::new(wire())).await.expect("a member");
     tokio::spawn(built.batching.run());
     tokio::spawn(built.rounds.run());
     tokio::spawn(built.roster.run());
+    tokio::spawn(built.expiry.run());
     net.members.lock().unwrap().insert(id, built.member.clone());
     built.member
 }
@@ -292,6 +297,66 @@ fn a_member_that_was_cut_off_deposes_nobody_when_it_comes_back() {
             let [before, after] = partition(seed, cut_leader);
             assert!(before.0.is_some(), "seed {seed}: the others have a leader");
             assert_eq!(before, after, "seed {seed}, the leader was cut off: {cut_leader}");
+        }
+    }
+}
+
+/// How long a lease of 20 minutes lives, renewed after `renewed` seconds if at all, when its leader is cut off after 13
+/// minutes.
+fn lease_age(seed: u64, renewed: Option<u64>) -> u64 {
+    runtime::seed_thread(seed);
+    let world =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    world.block_on(async {
+        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
+        let mut members = Vec::new();
+        for id in 1..=3 {
+            // Hours pass here: few heartbeats.
+            let tuning = Tuning { heartbeat_ms: 2000, election_ms: 10_000, ..Default::default() };
+            members.push(start_tuned(&net, id, &SimDisk::default(), seed, tuning).await);
+        }
+        let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
+        for member in &members {
+            let _begun = member.raft.initialize(peers.clone()).await;
+        }
+        while members[0].linearize().await.is_err() {}
+        members[0].grant(etcd::LeaseGrantRequest { id: 7, ttl: 1200 }).await.expect("a lease");
+        let start = tokio::time::Instant::now();
+        if let Some(seconds) = renewed {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            assert_eq!(members[1].keep_alive(7).await.expect("an answer"), 1200);
+        }
+        tokio::time::sleep_until(start + Duration::from_secs(13 * 60)).await;
+        let leader = members.iter().find(|member| member.is_leader()).expect("a leader");
+        net.cut.lock().unwrap().insert(leader.owner.member_id);
+        let other = members.iter().find(|member| !member.is_leader()).expect("a follower");
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let held = other.shared.held.read().state.lessor.contains(7);
+            if !held {
+                return start.elapsed().as_secs();
+            }
+        }
+    })
+}
+
+#[test]
+fn a_lease_keeps_most_of_its_age_when_its_leader_goes() {
+    for seed in 1..=2 {
+        let age = lease_age(seed, None);
+        // Noted after 10 minutes, so up to 3 are forgotten; without notes it would live for 33.
+        assert!((20 * 60..=23 * 60 + 60).contains(&age), "seed {seed}: {age} s");
+    }
+}
+
+#[test]
+fn a_renewed_lease_never_ends_early_when_its_leader_goes() {
+    for seed in 1..=2 {
+        // Right after a note, and long after.
+        for renewed in [301, 760] {
+            let age = lease_age(seed, Some(renewed));
+            let longest = 13 * 60 + 1200 + 60;
+            assert!((renewed + 1200..=longest).contains(&age), "seed {seed}, renewed after {renewed} s: {age} s");
         }
     }
 }

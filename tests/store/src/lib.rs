@@ -3,6 +3,7 @@
 //! The binary is the `keelson-store` of the folder `KEELSON_PROGRAMS`, or else the one beside the test executable
 //! (`cargo build -p store` makes it).
 
+pub mod beside;
 pub mod real;
 pub mod traffic;
 

@@ -17,7 +17,7 @@ const NESTING_MAX: usize = 4;
 const IGNORED: [&str; 2] = ["apiVersion", "kind"];
 
 /// How upstream's files and flags name the same setting, where not by the same words.
-const RENAMED: [(&str, &str); 20] = [
+const RENAMED: [(&str, &str); 23] = [
     ("authentication.x509.clientCAFile", "client-ca-file"),
     ("authentication.anonymous.enabled", "anonymous-auth"),
     ("authentication.webhook.enabled", "authentication-token-webhook"),
@@ -38,12 +38,21 @@ const RENAMED: [(&str, &str); 20] = [
     ("serverTLSBootstrap", "rotate-server-certificates"),
     ("eventRecordQPS", "event-qps"),
     ("registryPullQPS", "registry-qps"),
+    ("client-transport-security.allowed-hostname", "client-cert-allowed-hostname"),
+    ("peer-transport-security.allowed-cn", "peer-cert-allowed-cn"),
+    ("peer-transport-security.allowed-hostname", "peer-cert-allowed-hostname"),
 ];
 /// Maps whose flags compare: `memory.available: 100Mi` is `memory.available<100Mi`.
 const COMPARING: [&str; 2] = ["evictionHard", "evictionSoft"];
 /// Groups of upstream's files whose keys are flags that begin with other words, or with none.
-const PREFIXES: [(&str, &str); 3] =
-    [("leaderElection.", "leader-elect-"), ("iptables.", "iptables-"), ("nftables.", "")];
+const PREFIXES: [(&str, &str); 5] = [
+    ("leaderElection.", "leader-elect-"),
+    ("iptables.", "iptables-"),
+    ("nftables.", ""),
+    // etcd's file.
+    ("client-transport-security.", ""),
+    ("peer-transport-security.", "peer-"),
+];
 
 /// The arguments that say what the file says, except for flags that are `given` on the command line.
 pub fn arguments(

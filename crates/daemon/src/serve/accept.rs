@@ -36,6 +36,8 @@ pub async fn run(
         handshake_timeout: limits.handshake_timeout,
         streams_max: limits.streams_max,
         together: limits.together,
+        keepalive_interval: limits.keepalive_interval,
+        keepalive_timeout: limits.keepalive_timeout,
         drain: shutdown.clone(),
     });
     let mut reload = tokio::time::interval(limits.reload_interval);

@@ -29,8 +29,6 @@ const REFUSED_BYTES_MAX: u64 = 64 << 10;
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 const H2_STREAM_WINDOW: u32 = 1 << 20;
 const H2_CONNECTION_WINDOW: u32 = 4 << 20;
-const H2_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every connection of a listener shares.
 pub struct Context {
@@ -39,6 +37,9 @@ pub struct Context {
     pub handshake_timeout: Duration,
     pub streams_max: u32,
     pub together: bool,
+    /// Zero: never.
+    pub keepalive_interval: Duration,
+    pub keepalive_timeout: Duration,
     pub drain: CancellationToken,
 }
 
@@ -148,7 +149,7 @@ fn builder<E>(executor: E, context: &Context) -> auto::Builder<E> {
         .max_concurrent_streams(context.streams_max)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT);
+        .keep_alive_interval((!context.keepalive_interval.is_zero()).then_some(context.keepalive_interval))
+        .keep_alive_timeout(context.keepalive_timeout);
     builder
 }

@@ -19,6 +19,8 @@ pub const KEY: &str = "key";
 pub const LEASE: &str = "lease";
 pub const META: &str = "meta";
 pub const AUTH: &str = "auth";
+pub const AUTH_ROLES: &str = "authRoles";
+pub const AUTH_USERS: &str = "authUsers";
 /// Version of the storage format, and of the cluster.
 const VERSION: &str = "3.6.0";
 
@@ -30,9 +32,15 @@ pub fn of(state: &State) -> Buckets {
     let membership = state.membership.membership();
     BTreeMap::from([
         ("alarm", alarms(state)),
-        (AUTH, BTreeMap::from([(b"authRevision".to_vec(), 1_u64.to_be_bytes().to_vec())])),
-        ("authRoles", BTreeMap::new()),
-        ("authUsers", BTreeMap::new()),
+        (AUTH, auth(state)),
+        (
+            AUTH_ROLES,
+            state.auth.roles().map(|(name, role)| (name.clone().into_bytes(), role.encode_to_vec())).collect(),
+        ),
+        (
+            AUTH_USERS,
+            state.auth.users().map(|(name, user)| (name.clone().into_bytes(), user.encode_to_vec())).collect(),
+        ),
         ("cluster", cluster(state)),
         (KEY, BTreeMap::new()),
         (LEASE, leases(state)),
@@ -42,17 +50,25 @@ pub fn of(state: &State) -> Buckets {
     ])
 }
 
+fn auth(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut auth = BTreeMap::from([(b"authRevision".to_vec(), state.auth.revision().to_be_bytes().to_vec())]);
+    if state.auth.enabled() {
+        auth.insert(b"authEnabled".to_vec(), vec![1]);
+    }
+    auth
+}
+
 fn alarms(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let alarms = state.alarms.iter().map(|(member_id, alarm)| AlarmMember { member_id: *member_id, alarm: *alarm });
     alarms.map(|alarm| (alarm.encode_to_vec(), Vec::new())).collect()
 }
 
 fn leases(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let entry = |id: i64, ttl| {
-        let lease = leasepb::Lease { id, ttl, remaining_ttl: 0 };
+    let entry = |id: i64, ttl, remaining_ttl| {
+        let lease = leasepb::Lease { id, ttl, remaining_ttl };
         (id.to_be_bytes().to_vec(), lease.encode_to_vec())
     };
-    state.lessor.iter().map(|(id, lease)| entry(id, lease.ttl)).collect()
+    state.lessor.iter().map(|(id, lease)| entry(id, lease.ttl, lease.left)).collect()
 }
 
 fn cluster(state: &State) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -14,6 +14,7 @@ use prost::Message;
 use proto::keelson::raft::v1 as pb;
 
 use super::{Engine, Position};
+use crate::auth::Auth;
 use crate::env::File;
 use crate::mvcc::history::History;
 use crate::mvcc::{Loc, Version};
@@ -40,13 +41,18 @@ pub fn head(state: &State, position: Position) -> pb::CheckpointHead {
             .iter()
             .map(|(member_id, alarm)| pb::HeldAlarm { member_id: *member_id, alarm: *alarm })
             .collect(),
-        leases: state.lessor.iter().map(|(id, lease)| pb::HeldLease { id, ttl: lease.ttl }).collect(),
+        leases: state
+            .lessor
+            .iter()
+            .map(|(id, lease)| pb::HeldLease { id, ttl: lease.ttl, remaining_ttl: lease.left })
+            .collect(),
         revision: state.index.revision(),
         compacted: state.index.compacted(),
         segment: position.segment,
         offset: position.offset,
         downgrade_target: state.downgrade.clone().unwrap_or_default(),
         epoch: state.epoch,
+        auth: Some(state.auth.to_wire()),
     }
 }
 
@@ -60,8 +66,10 @@ pub fn state(head: pb::CheckpointHead) -> Option<(State, Position)> {
     state.alarms = head.alarms.into_iter().map(|held| (held.member_id, held.alarm)).collect();
     for lease in head.leases {
         state.lessor.restore(lease.id, lease.ttl);
+        state.lessor.set_left(lease.id, lease.remaining_ttl);
     }
     state.downgrade = Some(head.downgrade_target).filter(|target| !target.is_empty());
+    state.auth = Auth::from_wire(head.auth);
     state.index.set_revision(head.revision);
     state.index.restore_compacted(head.compacted);
     Some((state, Position { segment: head.segment, offset: head.offset }))

@@ -33,6 +33,8 @@ pub enum Tag {
     Attributes = 7,
     Alarm = 8,
     Downgrade = 24,
+    Auth = 32,
+    LeaseLeft = 33,
 }
 
 pub fn segment_header(number: u32) -> [u8; SEGMENT_HEADER_LEN as usize] {
@@ -123,6 +125,8 @@ pub fn effect(buffer: &mut Vec<u8>, effect: &Effect<'_>) {
             message(buffer, Tag::Membership, &stored);
         }
         Effect::Attributes(attributes) => message(buffer, Tag::Attributes, attributes),
+        Effect::LeaseLeft { id, left } => numbers(buffer, Tag::LeaseLeft, &[*id, *left]),
+        Effect::Auth(change) => message(buffer, Tag::Auth, change),
         Effect::Alarm { member, alarm, raised } => {
             numbers(buffer, Tag::Alarm, &[*member as i64, i64::from(*alarm), i64::from(*raised)]);
         }
@@ -191,6 +195,8 @@ impl<'a> Reader<'a> {
                 let set = pb::DowngradeSet::decode(self.message()?).ok()?;
                 Effect::Downgrade(Some(set.target).filter(|target| !target.is_empty()))
             }
+            33 => Effect::LeaseLeft { id: self.number()?, left: self.number()? },
+            32 => Effect::Auth(pb::AuthChange::decode(self.message()?).ok()?),
             _ => return None,
         };
         Some((effect, &[]))

@@ -25,9 +25,11 @@ use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::raft_client::RaftClient;
 use proto::keelson::raft::v1::reconfigure_request::Change;
 use send::Sending;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;
+use super::traffic::{Asked, Traffic};
 use crate::member::REQUEST_TIMEOUT;
 use crate::propose::Unproposed;
 use crate::raft::codec;
@@ -67,11 +69,13 @@ struct Inner {
     identity: Option<Arc<ClientIdentity>>,
     epoch: AtomicU64,
     peers: Mutex<BTreeMap<u64, (Vec<String>, Channel)>>,
+    traffic: Traffic,
 }
 
 impl GrpcTransport {
     pub fn new(cluster_id: u64, identity: Option<Arc<ClientIdentity>>) -> Self {
-        Self { inner: Arc::new(Inner { cluster_id, identity, epoch: AtomicU64::new(0), peers: Mutex::default() }) }
+        let (epoch, peers) = (AtomicU64::new(0), Mutex::default());
+        Self { inner: Arc::new(Inner { cluster_id, identity, epoch, peers, traffic: Traffic::default() }) }
     }
 
     /// The channel to a member, made anew when its URLs changed. Of several URLs the first is dialled.
@@ -183,6 +187,10 @@ impl Transport for GrpcTransport {
     fn fence(&self, epoch: u64) {
         self.inner.epoch.store(epoch, Ordering::Relaxed);
     }
+
+    fn traffic(&self) -> Option<&Traffic> {
+        Some(&self.inner.traffic)
+    }
 }
 
 impl GrpcTransport {
@@ -233,7 +241,13 @@ impl Network {
         option: &RPCOption,
         call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     ) -> Rpc<T> {
-        match tokio::time::timeout(option.soft_ttl(), call).await {
+        let (peer, asked) = (self.transport.inner.traffic.of(self.target), Instant::now());
+        let result = tokio::time::timeout(option.soft_ttl(), call).await;
+        match &result {
+            Ok(Ok(_)) => peer.answered(asked),
+            _ => peer.failed(),
+        }
+        match result {
             Ok(Ok(rsp)) => Ok(rsp.into_inner()),
             Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
             Ok(Err(status)) => Err(failed(&status)),
@@ -317,12 +331,30 @@ impl RaftNetworkV2<TypeConfig> for Network {
         Box::pin(async move {
             let mut client = self.client()?;
             let target = self.transport.target(self.target);
-            let requests = input.map(move |rpc| append_request(target, rpc));
+            let peer = self.transport.inner.traffic.of(self.target);
+            let asked = Arc::new(Asked::default());
+            let (sending, to) = (asked.clone(), peer.clone());
+            let requests = input.map(move |rpc| {
+                let request = append_request(target, rpc);
+                to.sent_bytes.add(prost::Message::encoded_len(&request) as u64);
+                sending.sent();
+                request
+            });
             let answers = self.call(&option, client.append(requests)).await?;
-            let answers = answers.map(|answer| match answer {
-                Ok(rsp) => append_result(rsp),
-                Err(status) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
-                Err(status) => Err(failed(&status)),
+            let answers = answers.map(move |answer| {
+                match (&answer, asked.answered()) {
+                    (Ok(rsp), Some(sent)) => {
+                        peer.received_bytes.add(prost::Message::encoded_len(rsp) as u64);
+                        peer.answered(sent);
+                    }
+                    (Ok(_), None) => {}
+                    (Err(_), _) => peer.failed(),
+                }
+                match answer {
+                    Ok(rsp) => append_result(rsp),
+                    Err(status) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
+                    Err(status) => Err(failed(&status)),
+                }
             });
             Ok(Box::pin(answers) as BoxStream<'s, _>)
         })

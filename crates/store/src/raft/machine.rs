@@ -8,12 +8,16 @@ use futures::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::types::{Batch, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::apply::apply;
+use crate::auth::tokens::TokenChange;
+use crate::counts::Times;
 use crate::engine::Writer;
 use crate::engine::maintain::Job;
 use crate::env::{Env, WorkerHandle, is_full};
+use crate::reply::Answer;
 use crate::room::is_low;
 use crate::shared::Shared;
 use crate::snapshot::{self, SnapshotData};
@@ -84,8 +88,10 @@ impl Machine {
 
     /// Applies entries in one go: one write to the engine, one publication, then the answers.
     fn apply_some(&self, entries: Vec<EntryResponder<TypeConfig>>) -> io::Result<bool> {
+        let start = Instant::now();
         let mut changes = Vec::new();
         let mut answers = Vec::with_capacity(entries.len());
+        let mut tokens = Vec::new();
         let compacted_before;
         let compacted;
         let applied;
@@ -94,14 +100,25 @@ impl Machine {
             let mut held = self.shared.held.write();
             let state = &mut held.state;
             compacted_before = state.index.compacted();
-            if let Err(error) = apply_all(state, &mut writer, entries, &mut changes, &mut answers) {
+            if let Err(error) = apply_all(
+                state,
+                &mut writer,
+                entries,
+                &mut changes,
+                &mut tokens,
+                &mut answers,
+                &self.shared.counts.commits,
+            ) {
                 // Half of an entry may be in the state: nobody may read it, nor write it out.
                 self.shared.break_down(&error);
                 return Err(error);
             }
             applied = state.applied;
             compacted = state.index.compacted();
+            tokens.into_iter().for_each(|change| self.shared.tokens.take(change));
+            self.shared.note_auth(state);
         }
+        self.count(&changes, &answers, start);
         self.shared.hub.publish(changes);
         self.shared.set_applied(applied);
         for (responder, outcomes) in answers {
@@ -113,6 +130,35 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Notes what was applied, and how long that took.
+    fn count(&self, changes: &[Change], answers: &Answers, start: Instant) {
+        let counts = &self.shared.counts;
+        for event in changes.iter().flat_map(|change| &change.events) {
+            if event.is_delete() {
+                counts.deletes.one();
+            } else {
+                counts.puts.one();
+                counts.put_bytes.add((event.key.len() + event.value.len()) as u64);
+            }
+        }
+        for answer in answers.iter().flat_map(|(_, outcomes)| &outcomes.0).flatten() {
+            match answer {
+                Answer::Txn(_) => counts.txns.one(),
+                Answer::LeaseGrant(_) => counts.leases_granted.one(),
+                Answer::LeaseRevoke(_) => counts.leases_revoked.one(),
+                _ => {}
+            }
+        }
+        let took = start.elapsed();
+        counts.applies.observe(took);
+        if took > self.shared.slow_apply() {
+            counts.applies_slow.one();
+            tracing::warn!(ms = took.as_millis() as u64, "applying took long");
+        }
+    }
+}
+
 type Answers = Vec<(Option<ApplyResponder<TypeConfig>>, Outcomes)>;
 
 /// Applies entries, a frame of the engine for each.
@@ -121,7 +167,9 @@ fn apply_all(
     writer: &mut Writer,
     entries: Vec<EntryResponder<TypeConfig>>,
     changes: &mut Vec<Change>,
+    tokens: &mut Vec<TokenChange>,
     answers: &mut Answers,
+    commits: &Times,
 ) -> io::Result<()> {
     for (entry, responder) in entries {
         let mut outcomes = Outcomes::default();
@@ -129,7 +177,7 @@ fn apply_all(
         match &entry.payload {
             EntryPayload::Blank => {}
             EntryPayload::Normal(batch) => {
-                outcomes = run_batch(state, writer, batch, responder.is_some(), changes)?;
+                outcomes = run_batch(state, writer, batch, responder.is_some(), changes, tokens)?;
             }
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
@@ -141,7 +189,10 @@ fn apply_all(
         state.applied = Some(entry.log_id);
         answers.push((responder, outcomes));
     }
-    writer.flush()
+    let start = Instant::now();
+    let flushed = writer.flush();
+    commits.observe(start.elapsed());
+    flushed
 }
 
 fn run_batch(
@@ -150,6 +201,7 @@ fn run_batch(
     batch: &Batch,
     wanted: bool,
     changes: &mut Vec<Change>,
+    tokens: &mut Vec<TokenChange>,
 ) -> io::Result<Outcomes> {
     let commands = batch.commands().map_err(io::Error::other)?;
     let mut outcomes = Vec::with_capacity(commands.len());
@@ -158,6 +210,7 @@ fn run_batch(
         if !applied.events.is_empty() {
             changes.push(Change { revision: state.index.revision(), events: applied.events });
         }
+        tokens.extend(applied.tokens);
         outcomes.push(applied.outcome);
     }
     Ok(Outcomes(outcomes))
@@ -214,9 +267,11 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
     /// A snapshot is the engine itself: once it is synced, the log before it can go.
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         self.wait_for_sendings().await;
+        let start = Instant::now();
         let (meta, snapshot) = snapshot::take(&self.shared);
         self.sync().await?;
         self.archived(meta.last_log_id).await;
+        self.shared.counts.snapshots.observe(start.elapsed());
         Ok(Snapshot { meta, snapshot })
     }
 }

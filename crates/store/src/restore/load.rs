@@ -6,11 +6,14 @@ use std::path::Path;
 use bbolt::read::{Db, Source};
 use bytes::Bytes;
 use prost::Message;
+use proto::authpb::{Role, User};
+use proto::keelson::raft::v1::AuthState;
 use proto::leasepb::Lease;
 use proto::mvccpb::KeyValue;
 
 use super::RestoreError;
-use crate::backup::buckets::{AUTH, KEY, LEASE, META, revision_of};
+use crate::auth::Auth;
+use crate::backup::buckets::{AUTH, AUTH_ROLES, AUTH_USERS, KEY, LEASE, META, revision_of};
 use crate::engine::Writer;
 use crate::mvcc::{Values, Version};
 use crate::raft::types::LogId;
@@ -26,7 +29,7 @@ const WALK_KEYS: usize = 4096;
 pub fn load<S: Source>(path: &Path, db: &Db<S>, writer: &mut Writer) -> Result<State, RestoreError> {
     let reader = Reader { path, db };
     let mut state = State::default();
-    reader.refuse_users()?;
+    state.auth = reader.users()?;
     reader.leases(&mut state)?;
     let (applied, compacted) = reader.meta()?;
     let newest = reader.keys(&mut state, writer)?;
@@ -70,17 +73,33 @@ impl<S: Source> Reader<'_, S> {
         Ok(())
     }
 
-    fn refuse_users(&self) -> Result<(), RestoreError> {
-        self.each(AUTH, |key, value| match (key, value) {
-            (b"authEnabled", [1]) => Err(RestoreError::Auth),
-            _ => Ok(()),
-        })
+    /// Users and roles, and whether they are on.
+    fn users(&self) -> Result<Auth, RestoreError> {
+        let mut auth = AuthState { revision: 1, ..Default::default() };
+        self.each(AUTH, |key, value| {
+            match (key, <[u8; 8]>::try_from(value)) {
+                (b"authEnabled", _) => auth.enabled = value == [1],
+                (b"authRevision", Ok(revision)) => auth.revision = u64::from_be_bytes(revision).max(1),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        self.each(AUTH_USERS, |_, value| {
+            auth.users.push(User::decode(value).map_err(|_| RestoreError::Senseless("a user cannot be decoded"))?);
+            Ok(())
+        })?;
+        self.each(AUTH_ROLES, |_, value| {
+            auth.roles.push(Role::decode(value).map_err(|_| RestoreError::Senseless("a role cannot be decoded"))?);
+            Ok(())
+        })?;
+        Ok(Auth::from_wire(Some(auth)))
     }
 
     fn leases(&self, state: &mut State) -> Result<(), RestoreError> {
         self.each(LEASE, |_, value| {
             let lease = Lease::decode(value).map_err(|_| RestoreError::Senseless("a lease cannot be decoded"))?;
             state.lessor.restore(lease.id, lease.ttl);
+            state.lessor.set_left(lease.id, lease.remaining_ttl);
             Ok(())
         })
     }

@@ -67,7 +67,11 @@ impl Cluster for ClusterService {
         &self,
         req: Request<etcd::MemberPromoteRequest>,
     ) -> Result<Response<etcd::MemberPromoteResponse>, Status> {
-        let changed = self.change(Change::Promote(req.into_inner())).await?;
+        let changed = self.change(Change::Promote(req.into_inner())).await;
+        let counts = &self.member.shared.counts;
+        let count = if changed.is_ok() { &counts.learners_promoted } else { &counts.learners_not_promoted };
+        count.one();
+        let changed = changed?;
         Ok(Response::new(etcd::MemberPromoteResponse { header: self.header(), members: changed.members }))
     }
 }

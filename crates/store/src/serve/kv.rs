@@ -7,12 +7,25 @@ use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::kv_server::Kv;
 use tonic::{Request, Response, Status};
 
+use super::credentials::credentials;
+use crate::ask::Credentials;
+use crate::counts::calls::Call;
 use crate::member::Member;
 use crate::refused::Refused;
 use crate::reply::Answer;
 
 pub struct KvService {
-    pub member: Arc<Member>,
+    member: Arc<Member>,
+    calls: KvCalls,
+}
+
+/// Counted here and not by a layer: these are the calls that must cost nothing.
+struct KvCalls {
+    range: Arc<Call>,
+    put: Arc<Call>,
+    delete_range: Arc<Call>,
+    txn: Arc<Call>,
+    compact: Arc<Call>,
 }
 
 impl KvService {
@@ -24,6 +37,23 @@ impl KvService {
         }
     }
 
+    pub fn new(member: Arc<Member>) -> Self {
+        let of = |method: &str| member.shared.counts.calls.of(&format!("/etcdserverpb.KV/{method}"));
+        let calls = KvCalls {
+            range: of("Range"),
+            put: of("Put"),
+            delete_range: of("DeleteRange"),
+            txn: of("Txn"),
+            compact: of("Compact"),
+        };
+        Self { member, calls }
+    }
+
+    /// While users are off nobody asks, and nothing is copied.
+    fn by<T>(&self, req: &Request<T>) -> Credentials {
+        if self.member.shared.is_guarded() { credentials(req) } else { Credentials::default() }
+    }
+
     fn complete(&self, header: &mut Option<etcd::ResponseHeader>) {
         let revision = header.map_or(0, |header| header.revision);
         *header = Some(self.member.header(revision));
@@ -33,49 +63,81 @@ impl KvService {
 #[tonic::async_trait]
 impl Kv for KvService {
     async fn range(&self, req: Request<etcd::RangeRequest>) -> Result<Response<etcd::RangeResponse>, Status> {
-        if !req.get_ref().serializable {
-            self.check_learner()?;
-        }
-        let mut rsp = self.member.range(req.get_ref()).await?;
-        self.complete(&mut rsp.header);
-        Ok(Response::new(rsp))
+        counted(&self.calls.range, async {
+            if !req.get_ref().serializable {
+                self.check_learner()?;
+            }
+            let by = self.by(&req);
+            let mut rsp = self.member.asked(&by).range(req.get_ref()).await?;
+            self.complete(&mut rsp.header);
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn put(&self, req: Request<etcd::PutRequest>) -> Result<Response<etcd::PutResponse>, Status> {
-        self.check_learner()?;
-        let Answer::Put(mut rsp) = self.member.put(req.into_inner()).await? else { return Err(unexpected()) };
-        self.complete(&mut rsp.header);
-        Ok(Response::new(rsp))
+        counted(&self.calls.put, async {
+            self.check_learner()?;
+            let by = self.by(&req);
+            let Answer::Put(mut rsp) = self.member.asked(&by).put(req.into_inner()).await? else {
+                return Err(unexpected());
+            };
+            self.complete(&mut rsp.header);
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn delete_range(
         &self,
         req: Request<etcd::DeleteRangeRequest>,
     ) -> Result<Response<etcd::DeleteRangeResponse>, Status> {
-        self.check_learner()?;
-        let Answer::DeleteRange(mut rsp) = self.member.delete_range(req.into_inner()).await? else {
-            return Err(unexpected());
-        };
-        self.complete(&mut rsp.header);
-        Ok(Response::new(rsp))
+        counted(&self.calls.delete_range, async {
+            self.check_learner()?;
+            let by = self.by(&req);
+            let Answer::DeleteRange(mut rsp) = self.member.asked(&by).delete_range(req.into_inner()).await? else {
+                return Err(unexpected());
+            };
+            self.complete(&mut rsp.header);
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn txn(&self, req: Request<etcd::TxnRequest>) -> Result<Response<etcd::TxnResponse>, Status> {
-        self.check_learner()?;
-        let mut rsp = self.member.txn(req.into_inner()).await?;
-        self.complete(&mut rsp.header);
-        Ok(Response::new(rsp))
+        counted(&self.calls.txn, async {
+            self.check_learner()?;
+            let by = self.by(&req);
+            let mut rsp = self.member.asked(&by).txn(req.into_inner()).await?;
+            self.complete(&mut rsp.header);
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn compact(
         &self,
         req: Request<etcd::CompactionRequest>,
     ) -> Result<Response<etcd::CompactionResponse>, Status> {
-        self.check_learner()?;
-        let Answer::Compact(mut rsp) = self.member.compact(req.into_inner()).await? else { return Err(unexpected()) };
-        self.complete(&mut rsp.header);
-        Ok(Response::new(rsp))
+        counted(&self.calls.compact, async {
+            self.check_learner()?;
+            let by = self.by(&req);
+            let Answer::Compact(mut rsp) = self.member.asked(&by).compact(req.into_inner()).await? else {
+                return Err(unexpected());
+            };
+            self.complete(&mut rsp.header);
+            Ok(Response::new(rsp))
+        })
+        .await
     }
+}
+
+/// Counts a call, and how it ended.
+pub async fn counted<T>(call: &Call, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    call.begin();
+    let result = work.await;
+    call.end(result.as_ref().map_or_else(|status| status.code() as i32, |_| 0));
+    result
 }
 
 /// The log answered with something else than was asked: a leader of another version.

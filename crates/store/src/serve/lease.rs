@@ -8,12 +8,22 @@ use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::lease_server::Lease;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::kv::unexpected;
+use super::credentials::credentials;
+use super::kv::{counted, unexpected};
+use crate::auth::Who;
+use crate::counts::calls::{Call, Open};
 use crate::member::Member;
 use crate::reply::Answer;
+use crate::shared::Held;
 
 pub struct LeaseService {
     pub member: Arc<Member>,
+}
+
+impl LeaseService {
+    fn call(&self, method: &str) -> Arc<Call> {
+        self.member.shared.counts.calls.of(&format!("/etcdserverpb.Lease/{method}"))
+    }
 }
 
 type KeepAlives = Pin<Box<dyn Stream<Item = Result<etcd::LeaseKeepAliveResponse, Status>> + Send>>;
@@ -26,23 +36,31 @@ impl Lease for LeaseService {
         &self,
         req: Request<etcd::LeaseGrantRequest>,
     ) -> Result<Response<etcd::LeaseGrantResponse>, Status> {
-        let Answer::LeaseGrant(mut rsp) = self.member.grant(req.into_inner()).await? else {
-            return Err(unexpected());
-        };
-        rsp.header = Some(self.member.header(self.member.shared.revision()));
-        Ok(Response::new(rsp))
+        counted(&self.call("LeaseGrant"), async {
+            let by = credentials(&req);
+            let Answer::LeaseGrant(mut rsp) = self.member.asked(&by).grant(req.into_inner()).await? else {
+                return Err(unexpected());
+            };
+            rsp.header = Some(self.member.header(self.member.shared.revision()));
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn lease_revoke(
         &self,
         req: Request<etcd::LeaseRevokeRequest>,
     ) -> Result<Response<etcd::LeaseRevokeResponse>, Status> {
-        let Answer::LeaseRevoke(mut rsp) = self.member.revoke(req.into_inner()).await? else {
-            return Err(unexpected());
-        };
-        let revision = rsp.header.map_or(0, |header| header.revision);
-        rsp.header = Some(self.member.header(revision));
-        Ok(Response::new(rsp))
+        counted(&self.call("LeaseRevoke"), async {
+            let by = credentials(&req);
+            let Answer::LeaseRevoke(mut rsp) = self.member.asked(&by).revoke(req.into_inner()).await? else {
+                return Err(unexpected());
+            };
+            let revision = rsp.header.map_or(0, |header| header.revision);
+            rsp.header = Some(self.member.header(revision));
+            Ok(Response::new(rsp))
+        })
+        .await
     }
 
     async fn lease_keep_alive(
@@ -50,11 +68,14 @@ impl Lease for LeaseService {
         req: Request<Streaming<etcd::LeaseKeepAliveRequest>>,
     ) -> Result<Response<KeepAlives>, Status> {
         let member = self.member.clone();
+        let by = Arc::new(credentials(&req));
+        let open = Open::new(self.call("LeaseKeepAlive"));
         let answers = req.into_inner().then(move |req| {
-            let member = member.clone();
+            let _open = &open;
+            let (member, by) = (member.clone(), by.clone());
             async move {
                 let id = req?.id;
-                let ttl = member.keep_alive(id).await?;
+                let ttl = member.asked(&by).keep_alive(id).await?;
                 let header = Some(member.header(member.shared.revision()));
                 Ok(etcd::LeaseKeepAliveResponse { header, id, ttl })
             }
@@ -67,29 +88,48 @@ impl Lease for LeaseService {
         &self,
         req: Request<etcd::LeaseTimeToLiveRequest>,
     ) -> Result<Response<etcd::LeaseTimeToLiveResponse>, Status> {
-        let req = req.into_inner();
-        self.member.linearize().await?;
-        let ttl = self.member.time_to_live(req.id).await?;
-        let held = self.member.shared.held.read();
-        let lease = held.state.lessor.get(req.id);
-        let keys = lease.filter(|_| req.keys).map(|lease| lease.keys.iter().cloned().collect());
-        Ok(Response::new(etcd::LeaseTimeToLiveResponse {
-            header: Some(self.member.header(held.state.index.revision())),
-            id: req.id,
-            ttl: if lease.is_some() { ttl } else { -1 },
-            granted_ttl: lease.map_or(0, |lease| lease.ttl),
-            keys: keys.unwrap_or_default(),
-        }))
+        counted(&self.call("LeaseTimeToLive"), async {
+            let by = credentials(&req);
+            let req = req.into_inner();
+            self.member.linearize().await?;
+            let shown = |who: Who<'_>, held: &Held| {
+                held.state.auth.check_known(who)?;
+                if req.keys { held.state.auth.check_look_at_lease(&held.state.lessor, who, req.id) } else { Ok(()) }
+            };
+            self.member.asked(&by).look(shown).await?;
+            let ttl = self.member.time_to_live(req.id).await?;
+            let held = self.member.shared.held.read();
+            let lease = held.state.lessor.get(req.id);
+            let keys = lease.filter(|_| req.keys).map(|lease| lease.keys.iter().cloned().collect());
+            Ok(Response::new(etcd::LeaseTimeToLiveResponse {
+                header: Some(self.member.header(held.state.index.revision())),
+                id: req.id,
+                ttl: if lease.is_some() { ttl } else { -1 },
+                granted_ttl: lease.map_or(0, |lease| lease.ttl),
+                keys: keys.unwrap_or_default(),
+            }))
+        })
+        .await
     }
 
     async fn lease_leases(
         &self,
-        _req: Request<etcd::LeaseLeasesRequest>,
+        req: Request<etcd::LeaseLeasesRequest>,
     ) -> Result<Response<etcd::LeaseLeasesResponse>, Status> {
-        self.member.linearize().await?;
-        let held = self.member.shared.held.read();
-        let leases = held.state.lessor.iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
-        let header = Some(self.member.header(held.state.index.revision()));
-        Ok(Response::new(etcd::LeaseLeasesResponse { header, leases }))
+        counted(&self.call("LeaseLeases"), async {
+            let by = credentials(&req);
+            self.member.linearize().await?;
+            let shown = |who: Who<'_>, held: &Held| {
+                held.state.auth.check_known(who)?;
+                let lessor = &held.state.lessor;
+                lessor.iter().try_for_each(|(id, _)| held.state.auth.check_look_at_lease(lessor, who, id))
+            };
+            self.member.asked(&by).look(shown).await?;
+            let held = self.member.shared.held.read();
+            let leases = held.state.lessor.iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
+            let header = Some(self.member.header(held.state.index.revision()));
+            Ok(Response::new(etcd::LeaseLeasesResponse { header, leases }))
+        })
+        .await
     }
 }

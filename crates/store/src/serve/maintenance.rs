@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::credentials::credentials;
 use super::kv::unexpected;
 use crate::apply;
 use crate::backup::{self, BackupError, Moment};
@@ -47,6 +48,7 @@ impl Maintenance for MaintenanceService {
     type SnapshotStream = Blobs;
 
     async fn alarm(&self, req: Request<etcd::AlarmRequest>) -> Result<Response<etcd::AlarmResponse>, Status> {
+        let by = credentials(&req);
         let req = req.into_inner();
         let mut rsp = if req.action() == AlarmAction::Get {
             let held = self.member.shared.held.read();
@@ -54,7 +56,7 @@ impl Maintenance for MaintenanceService {
             let alarms = alarms.map(|(member_id, alarm)| etcd::AlarmMember { member_id: *member_id, alarm: *alarm });
             etcd::AlarmResponse { header: None, alarms: alarms.collect() }
         } else {
-            match self.member.propose(Proposed::Alarm(req)).await? {
+            match self.member.asked(&by).propose(Proposed::Alarm(req)).await? {
                 Answer::Alarm(rsp) => rsp,
                 _ => return Err(unexpected()),
             }

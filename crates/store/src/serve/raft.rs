@@ -103,6 +103,9 @@ impl Raft for RaftService {
             let taken = req.and_then(|req| {
                 check(&member, req.target)?;
                 *member.heard.lock() = tokio::time::Instant::now();
+                if let (Some(traffic), Some(vote)) = (member.transport.traffic(), &req.vote) {
+                    traffic.of(vote.member_id).received_bytes.add(prost::Message::encoded_len(&req) as u64);
+                }
                 append_request(req).map_err(malformed)
             });
             std::future::ready(taken.map_err(|status| *refusal.lock() = Some(status)).ok())

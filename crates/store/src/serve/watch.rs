@@ -20,10 +20,14 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::credentials::credentials;
+use crate::ask::Credentials;
+use crate::counts::calls::Open;
 use crate::history;
 use crate::member::Member;
 use crate::mvcc::Event;
 use crate::mvcc::range::key_value;
+use crate::refused::Refused;
 use crate::watcher::{Behind, Change, Fetched, Item, Spec, WatchStream};
 
 /// Responses that wait for a slow client.
@@ -32,6 +36,11 @@ const RESPONSES_LEN_MAX: usize = 16;
 const FETCH_EVENTS_MAX: usize = 1000;
 /// The watch id of answers that concern the whole stream.
 const WHOLE_STREAM: i64 = -1;
+/// etcd's name for it.
+const NEEDS_LEADER: &str = "hasleader";
+/// How often a member looks whether there is a leader, and how often in a row there may be none.
+const LEADER_INTERVAL: Duration = Duration::from_secs(1);
+const LEADERLESS_LOOKS: u32 = 2;
 /// Room for the rest of a message when its events are cut into fragments.
 const FRAGMENT_SLACK: usize = 512 << 10;
 
@@ -49,9 +58,13 @@ impl Watch for WatchService {
 
     async fn watch(&self, req: Request<Streaming<etcd::WatchRequest>>) -> Result<Response<Responses>, Status> {
         let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
+        let open = Open::new(self.member.shared.counts.calls.of("/etcdserverpb.Watch/Watch"));
         let session = Session {
             member: self.member.clone(),
+            by: credentials(&req),
             stream: self.member.shared.hub.open(),
+            needs_leader: req.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"),
+            asked_all: false,
             requests: req.into_inner(),
             tx,
             watches: BTreeMap::new(),
@@ -59,7 +72,10 @@ impl Watch for WatchService {
             progress_interval: self.progress_interval,
         };
         // Ends with its stream: when the client goes away, or the server closes the connection.
-        tokio::spawn(session.run());
+        tokio::spawn(async move {
+            session.run().await;
+            drop(open);
+        });
         Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
     }
 }
@@ -74,8 +90,13 @@ struct View {
 
 struct Session {
     member: Arc<Member>,
+    by: Credentials,
     stream: WatchStream,
     requests: Streaming<etcd::WatchRequest>,
+    /// The client will ask for nothing more; its watchers go on.
+    asked_all: bool,
+    /// The client wants no member that knows no leader (metadata `hasleader`).
+    needs_leader: bool,
     tx: mpsc::Sender<Result<etcd::WatchResponse, Status>>,
     watches: BTreeMap<i64, View>,
     /// The client asked where the stream stands, and some watcher was behind.
@@ -86,21 +107,42 @@ struct Session {
 /// The client is gone.
 struct Gone;
 
+/// Returns when the member has reached no leader with a quorum for a while. That some member once led is not enough.
+async fn leaderless(member: &Member) {
+    let mut looks = 0;
+    while looks < LEADERLESS_LOOKS {
+        tokio::time::sleep(LEADER_INTERVAL).await;
+        let confirmed = tokio::time::timeout(LEADER_INTERVAL, member.reads.linearize()).await;
+        looks = if matches!(confirmed, Ok(Ok(()))) { 0 } else { looks + 1 };
+    }
+}
+
 impl Session {
     async fn run(mut self) {
         let mut timer = tokio::time::interval(self.progress_interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (tx, member) = (self.tx.clone(), self.member.clone());
+        let mut no_leader = std::pin::pin!(leaderless(&member));
         loop {
             let outbox = self.stream.outbox.clone();
             let step = tokio::select! {
                 biased;
-                request = self.requests.next() => match request {
+                request = self.requests.next(), if !self.asked_all => match request {
                     Some(Ok(request)) => self.request(request).await,
-                    // The client ended its side, or the connection broke: watchers end with it.
-                    _ => Err(Gone),
+                    Some(Err(_)) => Err(Gone),
+                    None => {
+                        self.asked_all = true;
+                        Ok(())
+                    }
                 },
+                () = tx.closed() => Err(Gone),
                 // The client reconnects, to another member where there is one.
                 () = self.member.stopping.cancelled() => Err(Gone),
+                () = &mut no_leader, if self.needs_leader => {
+                    // The client may be gone, too.
+                    drop(tx.send(Err(Refused::NoLeader.into())).await);
+                    Err(Gone)
+                }
                 () = outbox.ready() => self.deliver().await,
                 _ = timer.tick() => self.notify_progress().await,
             };
@@ -145,6 +187,17 @@ impl Session {
         if spec.interval().bounds().is_none() {
             return self.refuse(revision, "mvcc: watcher range is empty").await;
         }
+        if create.start_revision < 0 {
+            return self.refuse(revision, Refused::Compacted.text()).await;
+        }
+        if self.member.shared.is_guarded()
+            && let Err(refused) = self.permitted(&create).await
+        {
+            // Clients compare the whole text, as Go's gRPC writes it.
+            let status = Status::from(refused);
+            let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
+            return self.refuse(revision, &reason).await;
+        }
         let view = View {
             prev_kv: create.prev_kv,
             fragment: create.fragment,
@@ -159,6 +212,12 @@ impl Session {
             }
             None => self.refuse(revision, "mvcc: duplicate watch ID provided on the WatchStream").await,
         }
+    }
+
+    /// A watcher sees what it could read.
+    async fn permitted(&self, create: &etcd::WatchCreateRequest) -> Result<(), Refused> {
+        let asked = self.member.asked(&self.by);
+        asked.look(|who, held| held.state.auth.check_range(who, &create.key, &create.range_end)).await
     }
 
     async fn refuse(&self, revision: i64, reason: &str) -> Result<(), Gone> {
@@ -227,7 +286,7 @@ impl Session {
                     }
                     Err(error) => {
                         tracing::error!(error = %crate::report(&error), "a watcher's history cannot be read");
-                        drop(self.tx.send(Err(crate::refused::Refused::Corrupt.into())).await);
+                        drop(self.tx.send(Err(Refused::Corrupt.into())).await);
                         Err(Gone)
                     }
                 }
@@ -251,6 +310,7 @@ impl Session {
                 continue;
             }
             view.last_sent = Instant::now();
+            self.member.shared.counts.events.add(item.picks.len() as u64);
             let (prev_kv, fragment) = (view.prev_kv, view.fragment);
             let events: Vec<mvccpb::Event> =
                 item.picks.iter().map(|at| self.event(&item.change.events[*at as usize], prev_kv)).collect();

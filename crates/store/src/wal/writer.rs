@@ -14,10 +14,11 @@ use parking_lot::Mutex;
 use prost::Message;
 use proto::keelson::raft::v1 as pb;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::open::{Segment, name};
 use super::record::{self, HEADER_LEN, Kind};
-use super::{DIR, Job, Memory, Owner, Place, WalError};
+use super::{DIR, Job, Memory, Owner, Place, WalError, Work};
 use crate::env::{Disk, Env, File, Worker, is_full};
 use crate::raft::codec;
 use crate::raft::types::{LogId, TypeConfig};
@@ -42,6 +43,7 @@ pub struct Writer {
     stalled: Arc<AtomicBool>,
     /// Whether it may wait: not in a simulation, where it would hold up the only thread.
     patient: bool,
+    work: Arc<Work>,
 }
 
 /// An entry in the buffer, and where its payload will lie.
@@ -74,6 +76,7 @@ impl Writer {
         memory: Arc<Mutex<Memory>>,
         segments: Vec<Segment>,
         stalled: Arc<AtomicBool>,
+        work: Arc<Work>,
     ) -> Result<Self, WalError> {
         let mut writer = Self {
             disk: env.disk.clone(),
@@ -87,6 +90,7 @@ impl Writer {
             failed: None,
             stalled,
             patient: env.threads,
+            work,
         };
         // After an unclean stop the tail may have been written but not synced: what was read back must stay.
         match writer.segments.back() {
@@ -141,6 +145,7 @@ impl Writer {
         let (file, end) = (self.active().file.clone(), self.active().end);
         self.insist(|_| file.write_at(end, &buffer))?;
         self.active().end += buffer.len() as u64;
+        self.work.bytes.add(buffer.len() as u64);
         self.buffer = buffer;
         self.buffer.clear();
         if self.buffer.capacity() > 4 << 20 {
@@ -156,7 +161,9 @@ impl Writer {
             let segment = self.active();
             (segment.number, segment.file.clone(), segment.end)
         };
+        let start = Instant::now();
         file.sync()?;
+        self.work.syncs.observe(start.elapsed());
         let mut memory = self.memory.lock();
         memory.segments.insert(number, end);
         for Placed { index, term, offset, len } in self.placed.drain(..) {
