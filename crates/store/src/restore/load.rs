@@ -28,8 +28,7 @@ const WALK_KEYS: usize = 4096;
 /// backup stands at.
 pub fn load<S: Source>(path: &Path, db: &Db<S>, writer: &mut Writer) -> Result<State, RestoreError> {
     let reader = Reader { path, db };
-    let mut state = State::default();
-    state.auth = reader.users()?;
+    let mut state = State { auth: reader.users()?, ..Default::default() };
     reader.leases(&mut state)?;
     let (applied, compacted) = reader.meta()?;
     let newest = reader.keys(&mut state, writer)?;

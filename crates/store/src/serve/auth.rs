@@ -164,7 +164,7 @@ impl Auth for AuthService {
         &self,
         req: Request<etcd::AuthEnableRequest>,
     ) -> Result<Response<etcd::AuthEnableResponse>, Status> {
-        let change = Change::Enable(req.get_ref().clone());
+        let change = Change::Enable(*req.get_ref());
         let header = self.change(&req, change).await?;
         Ok(Response::new(etcd::AuthEnableResponse { header }))
     }
@@ -173,7 +173,7 @@ impl Auth for AuthService {
         &self,
         req: Request<etcd::AuthDisableRequest>,
     ) -> Result<Response<etcd::AuthDisableResponse>, Status> {
-        let change = Change::Disable(req.get_ref().clone());
+        let change = Change::Disable(*req.get_ref());
         let header = self.change(&req, change).await?;
         Ok(Response::new(etcd::AuthDisableResponse { header }))
     }

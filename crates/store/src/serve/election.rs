@@ -147,7 +147,8 @@ impl Observer {
         let mut follow = self.line.follow(None, revision + 1);
         loop {
             let (change, picks) = follow.next().await?;
-            for event in picks.iter().map(|at| &change.events[*at as usize]).filter(|event| !event.is_delete()) {
+            let mut events = picks.iter().map(|at| &change.events[*at as usize]);
+            if let Some(event) = events.find(|event| !event.is_delete()) {
                 return Ok((key_value(event.key.clone(), &event.version, event.value.clone()), change.revision));
             }
         }
