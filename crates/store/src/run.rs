@@ -166,6 +166,10 @@ where
     let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
     let raft = openraft::Raft::new(owner.member_id, raft_config(owner, &tuning)?, network, wal.clone(), machine);
     let raft: Raft = raft.await.map_err(|error| RunError::Raft(error.to_string()))?;
+    if shared.held.read().state.membership.membership().voter_ids().eq([owner.member_id]) {
+        // Nobody else can lead: there is nothing to wait for.
+        raft.trigger().elect(true).await.map_err(|error| RunError::Raft(error.to_string()))?;
+    }
     let (proposer, batching) = Proposer::new(raft.clone());
     let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
     let deadlines = Arc::new(Deadlines::default());
@@ -233,6 +237,9 @@ fn raft_config(owner: Owner, tuning: &Tuning) -> Result<Arc<openraft::Config>, R
         replication_lag_threshold: tuning.snapshot_entries + tuning.log_entries_kept,
         purge_batch_size: tuning.log_entries_kept.clamp(1, 256),
         enable_pre_vote: Some(true),
+        // A leader sends entries before they are on its own disk. One that comes back without the last of them, and led on
+        // in the same term, would write others in their place, which a follower could not tell apart.
+        enable_leader_restore: Some(false),
         ..Default::default()
     };
     config.validate().map(Arc::new).map_err(|error| RunError::Raft(error.to_string()))

@@ -387,12 +387,14 @@ impl WatchStream {
         true
     }
 
-    /// The last published revision, when every watcher has got, or has waiting in the outbox, all up to it. What waits
-    /// is taken with it, so that it can be sent first.
+    /// The last published revision, when every watcher has got, or has waiting in the outbox, all up to it, and none waits
+    /// for a later one: that one's client may have seen more elsewhere, and is not told of a step back. What waits is taken
+    /// with it, so that it can be sent first.
     pub fn progress(&self) -> Option<(i64, VecDeque<Item>)> {
         let inner = self.hub.inner.lock();
         let stream = inner.streams.get(&self.id)?;
-        if stream.behind > 0 {
+        let ahead = |place: &Place| inner.watchers.get(*place).is_some_and(|watcher| watcher.from > inner.revision + 1);
+        if stream.behind > 0 || stream.watchers.values().any(ahead) {
             return None;
         }
         Some((inner.revision, self.outbox.take()))

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, EngineError, Position, View, Writer, checkpoint, frame};
 use crate::env::{Disk, Env, File};
+use crate::raft::types::LogId;
 use crate::state::State;
 
 /// Names the generation in use.
@@ -304,6 +305,9 @@ fn replay_segment(
         let base = at + frame::FRAME_HEADER_LEN;
         let senseless = || EngineError::Senseless { path: engine.path(number), offset: at as u64 };
         let (applied, mut reader) = frame::Reader::new(payload, number, base as u64).ok_or_else(senseless)?;
+        if !follows(state.applied, applied) {
+            break;
+        }
         while !reader.is_empty() {
             let (effect, _) = reader.next_effect().ok_or_else(senseless)?;
             state.restore(effect);
@@ -312,6 +316,15 @@ fn replay_segment(
         at = base + payload.len();
     }
     Ok(at as u64)
+}
+
+/// Whether a frame comes next. Segments are synced one by one: of two that were not, the second may be there without the end
+/// of the first. What it holds counts as torn; the log has it.
+fn follows(applied: Option<LogId>, next: Option<LogId>) -> bool {
+    match (applied, next) {
+        (Some(applied), Some(next)) => next.index <= applied.index + 1,
+        _ => true,
+    }
 }
 
 pub fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
