@@ -7,6 +7,7 @@ use clap::Parser;
 use testkit::fuzz::damaged;
 
 use crate::cli::{self, Common, Error};
+use crate::serve::direct::split;
 use crate::tls::{ClientCerts, ClientIdentity, ServerIdentity};
 
 #[derive(Parser, Debug)]
@@ -38,6 +39,20 @@ fn config_files() {
             // --help and --version are no keys, so whatever is wrong is the file's fault.
             Err(error) => assert!(error.to_string().contains("own.yaml"), "{error}"),
         }
+    });
+}
+
+#[test]
+fn messages_of_grpc() {
+    let good = b"\0\0\0\0\x03one\0\0\0\0\0\0\0\0\0\x05three";
+    damaged(1_500, &[good, b"\x01\0\0\0\x01x", b"\0\xff\xff\xff\xff"], |bytes| {
+        let mut buffer = bytes::BytesMut::from(bytes);
+        let mut taken = 0;
+        while let Ok(Some(message)) = split(&mut buffer, 16) {
+            assert!(message.len() <= 16, "a message over the bound");
+            taken += 5 + message.len();
+        }
+        assert_eq!(taken + buffer.len(), bytes.len(), "bytes come from nowhere");
     });
 }
 

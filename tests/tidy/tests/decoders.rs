@@ -64,6 +64,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("controller-manager/src/controllers/garbage/follow.rs", Target(GOLDENS, "protobuf_of_one_kind_read_as_another")),
     ("daemon/src/cli/argv.rs", Target("crates/daemon/src/fuzz.rs", "command_lines")),
     ("daemon/src/cli/file.rs", Target("crates/daemon/src/fuzz.rs", "config_files")),
+    ("daemon/src/serve/direct.rs", Target("crates/daemon/src/fuzz.rs", "messages_of_grpc")),
     ("daemon/src/tls/pem.rs", Target("crates/daemon/src/fuzz.rs", "certificate_files")),
     ("dns/src/answer.rs", Target(DNS, "questions_of_any_bytes")),
     ("dns/src/answer.rs", Target(DNS, "names_of_any_bytes")),

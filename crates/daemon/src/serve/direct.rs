@@ -251,7 +251,7 @@ fn decode<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
 }
 
 /// Cuts the first whole message off.
-fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
+pub(crate) fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
     let Some(prefix) = buffer.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
     if prefix[0] != 0 {
         return Err(Status::unimplemented("compressed messages are not supported; send them as they are"));
