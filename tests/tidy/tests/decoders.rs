@@ -100,6 +100,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("proxy/src/listing.rs", Target("crates/proxy/src/fuzz.rs", "listings")),
     ("store/src/archive/read.rs", Target(STORE, "archives_of_any_bytes_end")),
     ("store/src/archive/writer.rs", Target(STORE, "archives_of_any_bytes_end")),
+    ("store/src/auth/jwt.rs", Target(STORE, "damaged_tokens_name_nobody_else")),
     ("store/src/discovery.rs", Target(DNS, "resolv_conf_files")),
     ("store/src/engine/checkpoint.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
     ("store/src/engine/frame.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
