@@ -307,6 +307,38 @@ async fn a_running_etcd_is_imported() -> Result<()> {
 }
 
 #[tokio::test]
+async fn keelctl_saves_tells_restores_and_imports() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let member = Member::start(&specs(folder.path(), 1)?[0])?;
+    member.ready().await?;
+    history(member.spec.client).await?;
+    let endpoint = member.endpoint();
+    let program = binary()?.with_file_name("keelctl");
+    let keelctl = |args: &[&str]| -> Result<String> {
+        let output = Command::new(&program).args(["store", "--endpoints", &endpoint]).args(args).output();
+        let output = output.context("keelctl does not start; `cargo build -p keelctl` makes it")?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(output.status.success(), "keelctl {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        Ok(text)
+    };
+    let (file, restored, imported) =
+        (folder.path().join("backup.db"), folder.path().join("restored"), folder.path().join("imported"));
+    keelctl(&["snapshot", "save", text(&file)])?;
+    let told = keelctl(&["snapshot", "status", text(&file), "--write-out=simple"])?;
+    assert_eq!(told, Release::debian().snapshot(&["status", text(&file)])?);
+    keelctl(&["snapshot", "restore", text(&file), "--data-dir", text(&restored)])?;
+    keelctl(&["import", "--from-etcd", &endpoint, "--data-dir", text(&imported)])?;
+    for (name, data) in [("r", restored), ("i", imported.clone())] {
+        let served = serve(&folder.path().join(name), data).await?;
+        assert_eq!(seen(served.spec.client).await?, seen(member.spec.client).await?, "{name}");
+    }
+    let again = keelctl(&["import", "--from-etcd", &endpoint, "--data-dir", text(&imported)]);
+    let error = again.expect_err("it is there").to_string();
+    assert!(error.contains("not empty"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn downgrades_are_judged_as_etcd_judges_them() -> Result<()> {
     use etcd::downgrade_request::DowngradeAction::{Cancel, Enable, Validate};
     let folder = tempfile::tempdir()?;
