@@ -25,9 +25,15 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    pub fn renew(&self, lease: i64, ttl: i64) {
-        let deadline = Instant::now() + Duration::from_secs(ttl.max(0) as u64);
-        self.by_lease.lock().insert(lease, deadline);
+    /// Gives a lease its whole time; false when it has run out: it is being revoked.
+    pub fn renew(&self, lease: i64, ttl: i64) -> bool {
+        let now = Instant::now();
+        let mut deadlines = self.by_lease.lock();
+        if deadlines.get(&lease).is_some_and(|deadline| *deadline <= now) {
+            return false;
+        }
+        deadlines.insert(lease, now + Duration::from_secs(ttl.max(0) as u64));
+        true
     }
 
     /// Seconds left; none for a lease without a deadline yet.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::rt::WatchReceiver;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::Command;
@@ -16,9 +17,10 @@ use crate::expiry::Deadlines;
 use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::propose::{Proposer, Unproposed};
-use crate::raft::types::{Membership, Raft};
+use crate::raft::types::{Membership, Raft, TypeConfig};
 use crate::read_index::Reads;
 use crate::refused::Refused;
+use crate::rejoin::Rejoin;
 use crate::reply::{Answer, Outcome};
 use crate::room::Room;
 use crate::shared::{ReadError, Shared};
@@ -75,6 +77,7 @@ pub struct Member {
     pub fence: AtomicU64,
     /// When a leader last called.
     pub heard: parking_lot::Mutex<tokio::time::Instant>,
+    pub rejoin: Rejoin,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -114,6 +117,28 @@ impl Member {
 
     pub fn is_leader(&self) -> bool {
         self.leading_term().is_some()
+    }
+
+    /// Answers a candidate; a member that comes back with nothing does not ([`crate::rejoin`]).
+    pub async fn vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Answers who asks whether it could become a candidate.
+    pub async fn pre_vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.pre_vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Refuses to take part in elections while this member comes back with nothing.
+    pub fn check_votes(&self) -> Result<(), Refused> {
+        if self.rejoin.is_active() { Err(Refused::Unhealthy) } else { Ok(()) }
+    }
+
+    /// Whether others vote in this member's cluster.
+    pub fn is_one_of_several(&self) -> bool {
+        self.shared.held.read().state.membership.membership().voter_ids().count() > 1
     }
 
     /// A header for an answer at `revision`.
@@ -295,10 +320,7 @@ impl Member {
     /// As leader: renews a lease.
     pub fn renew(&self, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
-        if ttl > 0 {
-            self.deadlines.renew(lease, ttl);
-        }
-        ttl
+        if ttl > 0 && self.deadlines.renew(lease, ttl) { ttl } else { 0 }
     }
 
     /// As leader: seconds that a lease has left, -1 when there is none such.

@@ -59,6 +59,14 @@ impl Collector for MemberMetrics {
             let behind = standing.applied_index.saturating_sub(archived);
             gauge("keelson_store_archive_behind_entries", "Applied entries that are not archived", behind as f64)?;
         }
+        let rejoins = f64::from(member.rejoin.is_active());
+        gauge(
+            "keelson_store_rejoining",
+            "Whether the member gets everything from the others, its own being damaged",
+            rejoins,
+        )?;
+        let damaged = f64::from(member.env.rot.what().is_some());
+        gauge("keelson_store_damage_met", "Whether what was read was not what was written", damaged)?;
         gauge("keelson_store_wal_bytes", "Bytes of the write-ahead log", member.wal.bytes() as f64)
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, EngineError, Position, View, Writer, checkpoint, frame};
 use crate::env::{Disk, Env, File};
+use crate::raft::types::LogId;
 use crate::state::State;
 
 /// Names the generation in use.
@@ -189,17 +190,21 @@ fn current(disk: &dyn Disk) -> io::Result<u64> {
         Ok(file) => {
             let bytes = read_whole(&*file)?;
             let text = String::from_utf8_lossy(&bytes);
-            text.trim().parse().map_err(|_| io::Error::other("the file CURRENT is damaged: it holds no number"))
+            text.trim().parse().map_err(|_| damage("the file CURRENT is damaged: it holds no number"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if disk.list("")?.iter().any(|name| generation_of(name).is_some()) {
-                return Err(io::Error::other("the file CURRENT is missing, but there is an engine's folder"));
+                return Err(damage("the file CURRENT is missing, but there is an engine's folder"));
             }
             set_current(disk, 1)?;
             Ok(1)
         }
         Err(error) => Err(error),
     }
+}
+
+fn damage(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn generation_of(name: &str) -> Option<u64> {
@@ -231,7 +236,8 @@ fn engine(env: &Env, generation: u64) -> io::Result<Arc<Engine>> {
     let dir = dir(generation);
     disk.create_dir(&dir)?;
     disk.sync_dir("")?;
-    let (view, sizes) = (RwLock::new(View::default()), RwLock::default());
+    let view = View { rot: env.rot.clone(), ..View::default() };
+    let (view, sizes) = (RwLock::new(view), RwLock::default());
     Ok(Arc::new(Engine { disk, dir, limits, view, sizes, checkpoint: Mutex::new((BEGINNING, 0)) }))
 }
 
@@ -304,6 +310,9 @@ fn replay_segment(
         let base = at + frame::FRAME_HEADER_LEN;
         let senseless = || EngineError::Senseless { path: engine.path(number), offset: at as u64 };
         let (applied, mut reader) = frame::Reader::new(payload, number, base as u64).ok_or_else(senseless)?;
+        if !follows(state.applied, applied) {
+            break;
+        }
         while !reader.is_empty() {
             let (effect, _) = reader.next_effect().ok_or_else(senseless)?;
             state.restore(effect);
@@ -312,6 +321,15 @@ fn replay_segment(
         at = base + payload.len();
     }
     Ok(at as u64)
+}
+
+/// Whether a frame comes next. Segments are synced one by one: of two that were not, the second may be there without the end
+/// of the first. What it holds counts as torn; the log has it.
+fn follows(applied: Option<LogId>, next: Option<LogId>) -> bool {
+    match (applied, next) {
+        (Some(applied), Some(next)) => next.index <= applied.index + 1,
+        _ => true,
+    }
 }
 
 pub fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {

@@ -13,7 +13,9 @@ use super::types::{Batch, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeC
 use crate::apply::apply;
 use crate::engine::Writer;
 use crate::engine::maintain::Job;
+use crate::env::planted::{self, Bug};
 use crate::env::{Env, WorkerHandle, is_full};
+use crate::keepsake::Keepsake;
 use crate::room::is_low;
 use crate::shared::Shared;
 use crate::snapshot::{self, SnapshotData};
@@ -37,12 +39,23 @@ pub struct Machine {
     env: Env,
     shared: Arc<Shared>,
     maintenance: WorkerHandle<Job>,
+    keepsake: Arc<Keepsake>,
     since_wake: u64,
 }
 
 impl Machine {
-    pub fn new(env: Env, shared: Arc<Shared>, maintenance: WorkerHandle<Job>) -> Self {
-        Self { env, shared, maintenance, since_wake: 0 }
+    pub fn new(env: Env, shared: Arc<Shared>, maintenance: WorkerHandle<Job>, keepsake: Arc<Keepsake>) -> Self {
+        Self { env, shared, maintenance, keepsake, since_wake: 0 }
+    }
+
+    /// Whether this member is one of several is known even when log and engine are damaged. Memberships change rarely.
+    fn keep_voters(&self) -> io::Result<()> {
+        let voters = self.shared.held.read().state.membership.membership().voter_ids().count() as u64;
+        match self.keepsake.save_voters(voters) {
+            // What was kept before is there, and serves.
+            Err(error) if is_full(&error) => Ok(()),
+            result => result,
+        }
     }
 
     /// Makes everything applied so far durable in the engine.
@@ -89,6 +102,7 @@ impl Machine {
         let compacted_before;
         let compacted;
         let applied;
+        let members_change = entries.iter().any(|(entry, _)| matches!(entry.payload, EntryPayload::Membership(_)));
         {
             let mut writer = self.shared.writer.lock();
             let mut held = self.shared.held.write();
@@ -101,6 +115,9 @@ impl Machine {
             }
             applied = state.applied;
             compacted = state.index.compacted();
+        }
+        if members_change {
+            self.keep_voters()?;
         }
         self.shared.hub.publish(changes);
         self.shared.set_applied(applied);
@@ -169,7 +186,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
         let held = self.shared.held.read();
-        Ok((held.state.applied, held.state.membership.clone()))
+        let mut applied = held.state.applied;
+        if planted::is(Bug::AppliedTwice) {
+            let before = |id: LogId| Some(LogId::new_term_index(id.leader_id.term, id.index.checked_sub(1)?));
+            applied = applied.and_then(before);
+        }
+        Ok((applied, held.state.membership.clone()))
     }
 
     async fn apply<Strm>(&mut self, entries: Strm) -> Result<(), io::Error>
@@ -196,7 +218,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotData) -> Result<(), io::Error> {
-        snapshot::install(&self.env, &self.shared, meta, snapshot)
+        snapshot::install(&self.env, &self.shared, meta, snapshot)?;
+        self.keep_voters()
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

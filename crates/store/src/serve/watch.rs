@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::env::process;
 use crate::history;
 use crate::member::Member;
 use crate::mvcc::Event;
@@ -41,27 +42,28 @@ pub struct WatchService {
     pub progress_interval: Duration,
 }
 
-type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
+/// What a client sends.
+pub type Requests = Pin<Box<dyn Stream<Item = Result<etcd::WatchRequest, Status>> + Send + Sync>>;
+/// What it gets.
+pub type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Watch for WatchService {
     type WatchStream = Responses;
 
     async fn watch(&self, req: Request<Streaming<etcd::WatchRequest>>) -> Result<Response<Responses>, Status> {
-        let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
-        let session = Session {
-            member: self.member.clone(),
-            stream: self.member.shared.hub.open(),
-            requests: req.into_inner(),
-            tx,
-            watches: BTreeMap::new(),
-            progress_wanted: false,
-            progress_interval: self.progress_interval,
-        };
-        // Ends with its stream: when the client goes away, or the server closes the connection.
-        tokio::spawn(session.run());
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        Ok(Response::new(begin(self.member.clone(), Box::pin(req.into_inner()), self.progress_interval)))
     }
+}
+
+/// Begins a client's stream. Its task ends with it: when the client goes away, or the server closes the connection.
+pub fn begin(member: Arc<Member>, requests: Requests, progress_interval: Duration) -> Responses {
+    let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
+    let stream = member.shared.hub.open();
+    let (watches, progress_wanted) = (BTreeMap::new(), false);
+    let session = Session { member, stream, requests, tx, watches, progress_wanted, progress_interval };
+    drop(process::spawn(session.run()));
+    Box::pin(ReceiverStream::new(rx))
 }
 
 /// What the client wants to see of a watcher's events.
@@ -75,7 +77,7 @@ struct View {
 struct Session {
     member: Arc<Member>,
     stream: WatchStream,
-    requests: Streaming<etcd::WatchRequest>,
+    requests: Requests,
     tx: mpsc::Sender<Result<etcd::WatchResponse, Status>>,
     watches: BTreeMap<i64, View>,
     /// The client asked where the stream stands, and some watcher was behind.
