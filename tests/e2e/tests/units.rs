@@ -93,7 +93,8 @@ fn every_port_tells_its_health_and_services(world: &World) -> Result<()> {
     let (admin, member) = (caller(Authority::Cluster, ADMIN), caller(Authority::Store, STORE_CLIENT));
     let ports = &world.cluster.settings.ports;
     let etcd = ["KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth"].map(|name| format!("etcdserverpb.{name}"));
-    let etcd: Vec<&str> = etcd.iter().map(String::as_str).collect();
+    let recipes = ["v3electionpb.Election", "v3lockpb.Lock"];
+    let etcd: Vec<&str> = etcd.iter().map(String::as_str).chain(recipes).collect();
     let api = ["Resources", "Streams", "Auth", "Discovery"].map(|name| format!("keelson.api.v1.{name}"));
     let api: Vec<&str> = api.iter().map(String::as_str).collect();
     let all: [Port<'_>; 10] = [
