@@ -108,6 +108,10 @@ pub fn spec(settings: &Settings, layout: &Layout, daemon: Daemon, node: &Node) -
     flags.extend(settings.extra_flags.get(&daemon).into_iter().flatten().cloned());
     let mut environment = settings.environment.get(&daemon).cloned().unwrap_or_default();
     environment.push(("RUST_BACKTRACE".to_owned(), "1".to_owned()));
+    if daemon == Daemon::Store {
+        // As its unit says: the allocator takes memory as it is needed.
+        environment.push(("MIMALLOC_ARENA_EAGER_COMMIT".to_owned(), "0".to_owned()));
+    }
     Ok(Spec {
         name: process_name(settings, daemon, node),
         program: settings.programs.join(daemon.program()),
