@@ -22,6 +22,9 @@ const HELD_BYTES_MAX: usize = 64 << 10;
 /// Memory that an idle connection keeps for what waits.
 const HELD_BYTES_KEPT: usize = 16 << 10;
 
+/// Times that a busy connection is polled in a row.
+const ROUNDS_MAX: usize = 32;
+
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Where hyper leaves the calls that it accepts.
@@ -69,14 +72,15 @@ impl Running {
         progress
     }
 
-    /// Polls a connection and its calls until nothing moves and nothing is held back.
+    /// Polls a connection and its calls until nothing moves and nothing is held back; after [`ROUNDS_MAX`] others get their
+    /// turn first.
     pub fn poll<C: Future>(
         &mut self,
         mut connection: Pin<&mut C>,
         held: &Held,
         cx: &mut Context<'_>,
     ) -> Poll<C::Output> {
-        loop {
+        for _ in 0..ROUNDS_MAX {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(ended);
             }
@@ -86,6 +90,8 @@ impl Running {
                 return Poll::Pending;
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -236,6 +242,15 @@ mod tests {
         writer.await.unwrap();
         let expect: Vec<u8> = (0..3000_u32).flat_map(|at| at.to_be_bytes().repeat(16)).collect();
         assert!(got == expect, "{} bytes", got.len());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_never_reads_lets_others_run() {
+        let (mut running, held) = (Running::default(), Held::default());
+        held.bytes.store(true, Ordering::Relaxed);
+        let mut connection = std::pin::pin!(std::future::pending::<()>());
+        let polled = std::future::poll_fn(|cx| Poll::Ready(running.poll(connection.as_mut(), &held, cx))).await;
+        assert!(polled.is_pending());
     }
 
     #[tokio::test]
