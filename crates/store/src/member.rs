@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::rt::WatchReceiver;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::command::Request;
@@ -19,9 +20,10 @@ use crate::lease::Lease;
 use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::propose::{Proposer, Unproposed};
-use crate::raft::types::{Membership, Raft};
+use crate::raft::types::{Membership, Raft, TypeConfig};
 use crate::read_index::Reads;
 use crate::refused::Refused;
+use crate::rejoin::Rejoin;
 use crate::reply::Outcome;
 use crate::room::Room;
 use crate::shared::{ReadError, Shared};
@@ -83,6 +85,7 @@ pub struct Member {
     pub heard: parking_lot::Mutex<tokio::time::Instant>,
     /// How callers are known, once the flags have said it.
     pub login: OnceLock<Login>,
+    pub rejoin: Rejoin,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -126,6 +129,28 @@ impl Member {
 
     pub fn is_leader(&self) -> bool {
         self.leading_term().is_some()
+    }
+
+    /// Answers a candidate; a member that comes back with nothing does not ([`crate::rejoin`]).
+    pub async fn vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Answers who asks whether it could become a candidate.
+    pub async fn pre_vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.pre_vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Refuses to take part in elections while this member comes back with nothing.
+    pub fn check_votes(&self) -> Result<(), Refused> {
+        if self.rejoin.is_active() { Err(Refused::Unhealthy) } else { Ok(()) }
+    }
+
+    /// Whether others vote in this member's cluster.
+    pub fn is_one_of_several(&self) -> bool {
+        self.shared.held.read().state.membership.membership().voter_ids().count() > 1
     }
 
     /// A header for an answer at `revision`.

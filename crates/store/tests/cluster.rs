@@ -168,12 +168,11 @@ async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
 }
 
 async fn start_tuned(net: &Net, id: u64, disk: &SimDisk, seed: u64, tuning: Tuning) -> Arc<Member> {
-    let env = Env {
-        disk: Arc::new(disk.clone()),
-        random: Arc::new(SimRandom::new(seed + id)),
-        threads: false,
-        sizes: Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096 },
-    };
+    let env = Env::sim(
+        disk,
+        SimRandom::new(seed + id),
+        Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096, wal_cache: 1024 },
+    );
     let owner = Owner { cluster_id: CLUSTER, member_id: id };
     let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
     let wire = || Wire { net: net.clone(), from: id };

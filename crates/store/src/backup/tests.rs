@@ -20,12 +20,7 @@ use crate::env::sim::{SimDisk, SimRandom};
 use crate::raft::types::LogId;
 
 pub(crate) fn store() -> Arc<Shared> {
-    let env = Env {
-        disk: Arc::new(SimDisk::default()),
-        random: Arc::new(SimRandom::new(1)),
-        threads: false,
-        sizes: Default::default(),
-    };
+    let env = Env::sim(&SimDisk::default(), SimRandom::new(1), Default::default());
     let opened = open::read(&env).and_then(|found| found.finish(&env)).expect("an engine");
     Arc::new(Shared::new(opened.state, opened.writer))
 }

@@ -190,17 +190,21 @@ fn current(disk: &dyn Disk) -> io::Result<u64> {
         Ok(file) => {
             let bytes = read_whole(&*file)?;
             let text = String::from_utf8_lossy(&bytes);
-            text.trim().parse().map_err(|_| io::Error::other("the file CURRENT is damaged: it holds no number"))
+            text.trim().parse().map_err(|_| damage("the file CURRENT is damaged: it holds no number"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if disk.list("")?.iter().any(|name| generation_of(name).is_some()) {
-                return Err(io::Error::other("the file CURRENT is missing, but there is an engine's folder"));
+                return Err(damage("the file CURRENT is missing, but there is an engine's folder"));
             }
             set_current(disk, 1)?;
             Ok(1)
         }
         Err(error) => Err(error),
     }
+}
+
+fn damage(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn generation_of(name: &str) -> Option<u64> {
@@ -232,7 +236,8 @@ fn engine(env: &Env, generation: u64) -> io::Result<Arc<Engine>> {
     let dir = dir(generation);
     disk.create_dir(&dir)?;
     disk.sync_dir("")?;
-    let (view, sizes) = (RwLock::new(View::default()), RwLock::default());
+    let view = View { rot: env.rot.clone(), ..View::default() };
+    let (view, sizes) = (RwLock::new(view), RwLock::default());
     Ok(Arc::new(Engine { disk, dir, limits, view, sizes, checkpoint: Mutex::new((BEGINNING, 0)) }))
 }
 

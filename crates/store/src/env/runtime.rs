@@ -10,6 +10,8 @@ use openraft_rt_tokio::{TokioInstant, TokioMpsc, TokioMutex, TokioOneshot, Tokio
 use raft_rand::SeedableRng;
 use raft_rand::rngs::SmallRng;
 
+use super::process;
+
 thread_local! {
     static SEEDED: RefCell<Option<SmallRng>> = const { RefCell::new(None) };
 }
@@ -48,7 +50,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        process::spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

@@ -3,6 +3,7 @@
 //! [`read`] changes nothing. Only the last write of the last segment can be torn: whatever shows that more than it would be
 //! cut ([`record::later_write`], [`Found::check`]) ends in an error that names the file and the byte.
 
+use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::record::{self, HEADER_LEN, Kind};
 use super::{DIR, Memory, Owner, Place, WalError};
 use crate::env::{Env, File};
 use crate::raft::codec;
-use crate::raft::types::LogId;
+use crate::raft::types::{LogId, Vote};
 use crate::state::State;
 
 /// A segment that stays open: the writer goes on in the last one.
@@ -59,7 +60,7 @@ pub fn read(env: &Env, owner: Owner) -> Result<Found, WalError> {
     let io = |error| WalError::Io("opening the wal", error);
     env.disk.create_dir(DIR).map_err(io)?;
     let numbers = numbers(env).map_err(io)?;
-    let mut memory = Memory::default();
+    let mut memory = Memory { cache_bytes_max: env.sizes.wal_cache, ..Memory::default() };
     let mut segments: Vec<Segment> = Vec::new();
     let mut torn = None;
     for (at, number) in numbers.iter().enumerate() {
@@ -114,6 +115,17 @@ impl Found {
     /// Up to where entries are gone because the engine holds them.
     pub fn purged(&self) -> Option<u64> {
         self.memory.purged.map(|purged| purged.index)
+    }
+
+    /// The vote that was kept beside the log: the log may have lost its own.
+    pub fn promise(&mut self, kept: Option<Vote>) {
+        if kept.partial_cmp(&self.memory.vote) == Some(Ordering::Greater) {
+            self.memory.vote = kept;
+        }
+    }
+
+    pub fn vote(&self) -> Option<Vote> {
+        self.memory.vote
     }
 
     /// Refuses when the state, of a member that is its cluster's only voter, is ahead of its log: such a member applies
@@ -171,7 +183,8 @@ fn replay_segment(
             break;
         }
         let payload = at + HEADER_LEN;
-        let place = Place { file: file.clone(), offset: payload as u64, len: found.payload.len() as u32 };
+        let (len, crc) = (found.payload.len() as u32, crc32c::crc32c(found.payload));
+        let place = Place { file: file.clone(), offset: payload as u64, len, crc };
         take(memory, owner, number, found.kind, found.payload, place)?;
         chain = found.chain;
         at += found.len;
