@@ -11,6 +11,7 @@ pub mod process;
 mod rot;
 pub mod runtime;
 pub mod sim;
+mod watch;
 mod worker;
 
 use std::io;

@@ -11,7 +11,7 @@ use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::{Caller, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::Credentials;
+use crate::ask::{self, Credentials};
 use crate::auth::login::Login;
 use crate::engine::maintain;
 use crate::env::{Env, WorkerHandle};
@@ -170,7 +170,7 @@ impl Member {
 
     /// Has a command applied, here or through the leader.
     pub async fn propose_as(&self, caller: Option<Caller>, request: Request) -> Outcome {
-        let command = Command { caller, request: Some(request) };
+        let command = Command { caller, request: Some(request), term: 0 };
         if prost::Message::encoded_len(&command) > self.limits.request_bytes {
             return Err(Refused::RequestTooLarge);
         }
@@ -183,6 +183,15 @@ impl Member {
             self.shared.counts.proposals_failed.one();
         }
         outcome
+    }
+
+    /// As leader of `term`: has something applied that holds in this term only.
+    pub async fn propose_leading(&self, term: u64, request: Request) -> Outcome {
+        let command = Command { caller: Some(ask::store()), request: Some(request), term };
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.proposer.propose(command)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => Err(Refused::Timeout),
+        }
     }
 
     async fn carry(&self, command: Command, deadline: tokio::time::Instant) -> Outcome {
@@ -312,7 +321,7 @@ impl Member {
         if self.leading_term() != Some(term) {
             return Err(Refused::LeaderChanged);
         }
-        self.renew_noted(lease).await
+        self.renew_noted(term, lease).await
     }
 
     /// The term, if this member leads.
@@ -322,10 +331,10 @@ impl Member {
         (metrics.current_leader == Some(self.owner.member_id)).then_some(metrics.current_term)
     }
 
-    /// As leader: renews a lease.
-    pub fn renew(&self, lease: i64) -> i64 {
+    /// As leader of `term`: renews a lease.
+    pub fn renew(&self, term: u64, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
-        if ttl > 0 && !self.deadlines.renew(lease, ttl) {
+        if ttl > 0 && !self.deadlines.renew(term, lease, ttl) {
             return 0;
         }
         if ttl > 0 {
@@ -337,7 +346,8 @@ impl Member {
     /// As leader: seconds that a lease has left, -1 when there is none such.
     pub fn lease_left(&self, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map(Lease::due);
-        ttl.map_or(-1, |ttl| self.deadlines.left(lease).unwrap_or(ttl))
+        let left = self.leading_term().and_then(|term| self.deadlines.left(term, lease));
+        ttl.map_or(-1, |ttl| left.unwrap_or(ttl))
     }
 
     /// Seconds that a lease has left, wherever the leader is.

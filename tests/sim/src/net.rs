@@ -243,7 +243,7 @@ impl Transport for Wire {
         let unchecked = self.net.planted == Some(Planted::KeepAliveUnconfirmed);
         let ask = |live: Live| async move {
             match unchecked {
-                true => Ok(live.member.renew(lease)),
+                true => Ok(live.member.renew(live.member.leading_term().unwrap_or_default(), lease)),
                 false => live.member.renew_leading(lease).await,
             }
         };

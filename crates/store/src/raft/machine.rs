@@ -194,7 +194,7 @@ fn apply_all(
         match &entry.payload {
             EntryPayload::Blank => {}
             EntryPayload::Normal(batch) => {
-                outcomes = run_batch(state, writer, batch, responder.is_some(), changes, tokens)?;
+                outcomes = run_batch(state, writer, entry.log_id.leader_id.term, batch, responder.is_some(), changes, tokens)?;
             }
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership.clone());
@@ -215,6 +215,7 @@ fn apply_all(
 fn run_batch(
     state: &mut State,
     writer: &mut Writer,
+    term: u64,
     batch: &Batch,
     wanted: bool,
     changes: &mut Vec<Change>,
@@ -223,7 +224,7 @@ fn run_batch(
     let commands = batch.commands().map_err(io::Error::other)?;
     let mut outcomes = Vec::with_capacity(commands.len());
     for command in commands.iter() {
-        let applied = apply(state, writer, command, wanted)?;
+        let applied = apply(state, writer, term, command, wanted)?;
         if !applied.events.is_empty() {
             changes.push(Change { revision: state.index.revision(), events: applied.events });
         }
