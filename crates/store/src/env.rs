@@ -69,6 +69,20 @@ pub fn read_exact_at(file: &dyn File, offset: u64, buffer: &mut [u8]) -> io::Res
     }
 }
 
+/// Writes what is there once more, to be synced. After a sync that failed the system may hold pages that are not on the disk,
+/// and count them as written: what a restart reads of them would be gone after a power cut, whatever was synced meanwhile.
+pub fn write_again(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    const PIECE: u64 = 1 << 20;
+    let mut at = from;
+    while at < to {
+        let mut piece = vec![0; (to - at).min(PIECE) as usize];
+        read_exact_at(file, at, &mut piece)?;
+        file.write_at(at, &piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
 pub trait Random: Send + Sync + 'static {
     fn next(&self) -> u64;
 }

@@ -324,11 +324,12 @@ impl Member {
         self.renew_noted(term, lease).await
     }
 
-    /// The term, if this member leads.
+    /// The term, if this member leads. One that was started again and led before knows itself as its term's leader, and leads
+    /// nobody.
     pub fn leading_term(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        (metrics.current_leader == Some(self.owner.member_id)).then_some(metrics.current_term)
+        metrics.state.is_leader().then_some(metrics.current_term)
     }
 
     /// As leader of `term`: renews a lease.

@@ -142,6 +142,8 @@ async fn begin(world: Arc<World>, id: u64, disk: SimDisk, seed: u64) -> Result<B
     let built = built.map_err(|error| error.to_string())?;
     let begun = built.member.raft.is_initialized().await.map_err(|error| error.to_string())?;
     if built.member.rejoin.is_active() {
+        let why = disk.contents().remove("REJOIN").unwrap_or_default();
+        world.tell(&format!("member {id} comes back with nothing: {}", String::from_utf8_lossy(&why).trim_end()));
         world.count_rejoin();
     } else if !begun {
         let peers: BTreeMap<u64, Peer> = world.ids().map(|id| (id, Peer::default())).collect();

@@ -34,6 +34,18 @@ async fn fill(world: &World, round: u64) {
     }
 }
 
+/// Writes until the member has a file whose name has `wanted` in it.
+async fn fill_until(world: &World, id: u64, wanted: &str) {
+    for round in 0..20 {
+        fill(world, round).await;
+        agree(world).await;
+        if world.disk(id).dump().iter().any(|(name, _)| name.contains(wanted)) {
+            return;
+        }
+    }
+    panic!("member {id} never has {wanted}: {:?}", world.disk(id).dump());
+}
+
 /// Damages one file of a member that is down; false when there is none such.
 fn damage(world: &World, id: u64, wanted: &str) -> bool {
     let disk = world.disk(id);
@@ -68,8 +80,7 @@ fn a_member_with_a_damaged_file_gets_everything_from_the_others() {
     {
         let report = run_story(Settings { members: 3, ..Settings::of(seed) }, async |world| {
             begin(world);
-            fill(world, 1).await;
-            agree(world).await;
+            fill_until(world, 2, wanted).await;
             down(world, 2).await;
             assert!(damage(world, 2, wanted), "{wanted}: {:?}", world.disk(2).dump());
             live(world, 2).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, EngineError, Position, View, Writer, checkpoint, frame};
-use crate::env::{Disk, Env, File};
+use crate::env::{Disk, Env, File, write_again};
 use crate::raft::types::LogId;
 use crate::state::State;
 
@@ -137,8 +137,20 @@ impl Found {
         sweep_received(&*env.disk).map_err(io)?;
         let mut writer = self.cut().map_err(io)?;
         self.state.attach_leases();
+        self.write_tail_again().map_err(io)?;
         writer.take_unsynced().sync().map_err(io)?;
         Ok(Opened { state: self.state, writer, generation: self.generation })
+    }
+
+    /// What lies behind the checkpoint may never have been synced.
+    fn write_tail_again(&self) -> io::Result<()> {
+        let (files, sizes) = (self.engine.view.read().files.clone(), self.engine.sizes.read().clone());
+        for (number, file) in files.range(self.from.segment..) {
+            let from = if *number == self.from.segment { self.from.offset } else { 0 };
+            write_again(&**file, from, sizes.get(number).copied().unwrap_or_default())?;
+            file.sync()?;
+        }
+        self.engine.disk.sync_dir(&self.engine.dir)
     }
 
     fn cut(&mut self) -> io::Result<Writer> {

@@ -13,7 +13,7 @@ use proto::keelson::raft::v1 as pb;
 
 use super::record::{self, HEADER_LEN, Kind};
 use super::{DIR, Memory, Owner, Place, WalError};
-use crate::env::{Env, File};
+use crate::env::{Env, File, write_again};
 use crate::raft::codec;
 use crate::raft::types::{LogId, Vote};
 use crate::state::State;
@@ -24,11 +24,20 @@ pub struct Segment {
     pub file: Arc<dyn File>,
     /// Where the records after the head begin.
     pub begin: u64,
+    /// Where the last write that was read back begins; what stands before it is durable.
+    last_write: u64,
     /// First free byte.
     pub end: u64,
     pub chain: u32,
     /// Index of the first entry after those that the segment holds: it can go when all below are purged.
     pub next_index: u64,
+}
+
+impl Segment {
+    /// A segment that holds nothing but its head, which is durable.
+    pub fn begun(number: u64, file: Arc<dyn File>, end: u64, chain: u32, next_index: u64) -> Self {
+        Self { number, file, begin: end, last_write: 0, end, chain, next_index }
+    }
 }
 
 pub fn name(number: u64) -> String {
@@ -160,6 +169,9 @@ impl Found {
             }
             _ => {}
         }
+        if let Some(last) = self.segments.last() {
+            write_again(&*last.file, last.last_write, last.end)?;
+        }
         Ok((self.memory, self.segments))
     }
 }
@@ -178,6 +190,7 @@ fn replay_segment(
     let mut chain = record::chain_start(number);
     let mut at = 0;
     let mut begin = 0;
+    let mut last_write = 0;
     while let Some(found) = record::read(&bytes[at..], chain) {
         if at == 0 && found.kind != Kind::Head {
             break;
@@ -187,6 +200,9 @@ fn replay_segment(
         let place = Place { file: file.clone(), offset: payload as u64, len, crc };
         take(memory, owner, number, found.kind, found.payload, place)?;
         chain = found.chain;
+        if found.first {
+            last_write = at as u64;
+        }
         at += found.len;
         if begin == 0 {
             begin = at as u64;
@@ -211,7 +227,7 @@ fn replay_segment(
         return Err(damaged());
     }
     memory.segments.insert(number, at as u64);
-    let segment = Segment { number, file, begin, end: at as u64, chain, next_index: memory.next_index() };
+    let segment = Segment { number, file, begin, last_write, end: at as u64, chain, next_index: memory.next_index() };
     Ok((Some(segment), torn))
 }
 

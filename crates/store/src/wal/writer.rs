@@ -219,7 +219,7 @@ impl Writer {
         self.disk.sync_dir(DIR)?;
         let end = buffer.len() as u64;
         self.memory.lock().segments.insert(number, end);
-        self.segments.push_back(Segment { number, file, begin: end, end, chain, next_index });
+        self.segments.push_back(Segment::begun(number, file, end, chain, next_index));
         Ok(())
     }
 
