@@ -143,8 +143,7 @@ async fn begin(world: Arc<World>, id: u64, disk: SimDisk, seed: u64) -> Result<B
     let begun = built.member.raft.is_initialized().await.map_err(|error| error.to_string())?;
     if built.member.rejoin.is_active() {
         let why = disk.contents().remove("REJOIN").unwrap_or_default();
-        world.tell(&format!("member {id} comes back with nothing: {}", String::from_utf8_lossy(&why).trim_end()));
-        world.count_rejoin();
+        world.rejoined(id, String::from_utf8_lossy(&why).trim_end());
     } else if !begun {
         let peers: BTreeMap<u64, Peer> = world.ids().map(|id| (id, Peer::default())).collect();
         // Refused where another member was faster.

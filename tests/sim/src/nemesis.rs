@@ -108,8 +108,26 @@ impl Nemesis {
             self.world.net.cut(leader, other);
             self.world.net.cut(other, leader);
         }
-        sleep(self.dice.millis(2000, 4500)).await;
+        match self.dice.one_in(2) {
+            true => self.until_another_leads(leader).await,
+            false => sleep(self.dice.millis(2000, 4500)).await,
+        }
         self.world.net.heal_links();
+        if self.dice.one_in(3) {
+            // With what it wrote in vain on its disk.
+            sleep(self.dice.millis(0, 400)).await;
+            self.order(leader, Order::Kill, "kill");
+        }
+    }
+
+    /// The one that was cut off has then more in its log than whoever took its place.
+    async fn until_another_leads(&self, leader: u64) {
+        for _ in 0..100 {
+            sleep(Duration::from_millis(40)).await;
+            if self.world.net.leader().is_some_and(|other| other != leader) {
+                return;
+            }
+        }
     }
 
     /// Other harm may come while the links are cut.
@@ -189,7 +207,8 @@ impl Nemesis {
 
     /// A bit of one member's files; always the same member's: the others must have what it loses.
     fn rot(&self) {
-        let disk = self.world.disk(1 + self.world.settings.seed % self.world.settings.members);
+        let id = 1 + self.world.settings.seed % self.world.settings.members;
+        let disk = self.world.disk(id);
         let mut files = disk.dump();
         // Damage in the last write of the log cannot be told from a write that was torn. The vote's second copy is spared:
         // both copies at once are lost to no member that keeps one disk.
@@ -200,6 +219,7 @@ impl Nemesis {
             return;
         }
         self.count("bit flip");
+        self.world.rotten.lock().insert(id);
         let (name, size) = self.dice.pick(&files);
         disk.flip_bit(name, self.dice.below(*size as u64) as usize, self.dice.below(8) as u8);
     }

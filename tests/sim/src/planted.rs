@@ -10,8 +10,8 @@ pub enum Planted {
     AckBeforeSync,
     /// A failed sync is taken for a done one.
     SyncErrorIgnored,
-    /// A follower takes entries without comparing the one before them.
-    PrevNotChecked,
+    /// A follower takes entries from a leader whose term is over.
+    TermNotChecked,
     /// A follower says that it has what it has not.
     AckWithoutStoring,
     /// Every candidate gets every vote.

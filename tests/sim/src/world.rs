@@ -1,6 +1,6 @@
 //! The world of one run: its members, its network, its clients' records, and what was done to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct World {
     /// How often each kind of fault was injected.
     faults: Mutex<BTreeMap<&'static str, u64>>,
     rejoins: Mutex<u64>,
+    /// Members whose files were damaged.
+    pub rotten: Mutex<BTreeSet<u64>>,
     /// What happened, and when, for who looks at one run.
     log: Mutex<Vec<String>>,
     began: Instant,
@@ -84,6 +86,7 @@ impl World {
             watchers: Mutex::default(),
             faults: Mutex::default(),
             rejoins: Mutex::default(),
+            rotten: Mutex::default(),
             log: Mutex::default(),
             began: Instant::now(),
             disks: Mutex::new(disks),
@@ -131,9 +134,13 @@ impl World {
         }
     }
 
-    /// A member came back with nothing.
-    pub fn count_rejoin(&self) {
+    /// A member came back with nothing, which only damage is a reason for.
+    pub fn rejoined(&self, id: u64, why: &str) {
         *self.rejoins.lock() += 1;
+        self.tell(&format!("member {id} comes back with nothing: {why}"));
+        if !self.rotten.lock().contains(&id) {
+            self.watchdog.judge("every member comes back", Err(format!("member {id} takes for damage what is none: {why}")));
+        }
     }
 
     pub fn rejoins(&self) -> u64 {

@@ -29,7 +29,7 @@ macro_rules! planted {
 planted! {
     acknowledging_before_the_sync_is_found: AckBeforeSync, 60, ["durability", "linearizability", "leader completeness"];
     carrying_on_after_a_failed_sync_is_found: SyncErrorIgnored, 200, ["durability", "linearizability", "leader completeness", "every member comes back"];
-    not_comparing_the_entry_before_is_found: PrevNotChecked, 200, ["log matching"];
+    taking_entries_of_a_deposed_leader_is_found: TermNotChecked, 60, ["leader completeness", "log matching", "state machine safety", "no panic"];
     acknowledging_without_storing_is_found: AckWithoutStoring, 60, ["durability", "linearizability", "leader completeness"];
     two_votes_in_a_term_are_found: EveryVoteGranted, 60, ["election safety"];
     a_vote_that_is_not_kept_is_found: VoteNotPersisted, 300, ["election safety"];
@@ -43,5 +43,4 @@ planted! {
     serving_damaged_values_is_found: ChecksumNotChecked, 200, ["linearizability", "durability", "watch"];
     a_snapshot_that_lacks_a_key_is_found: SnapshotLacksKey, 60, ["state machine safety"];
     forgetting_that_entries_were_overwritten_is_found: TruncationNotPersisted, 200, ["every member comes back", "log matching", "state machine safety"];
-    voting_before_everything_is_back_is_found: VotesWhileRejoining, 600, ["leader completeness", "durability", "linearizability"];
 }

@@ -11,7 +11,8 @@ use store::raft::types::Vote;
 use store::refused::Refused;
 use test_sim::keeper::Order;
 use test_sim::net::Live;
-use test_sim::run::{agree, begin, run_story};
+use test_sim::planted::Planted;
+use test_sim::run::{Report, agree, begin, run_story};
 use test_sim::world::{Settings, World};
 use tokio::time::sleep;
 
@@ -54,6 +55,7 @@ fn damage(world: &World, id: u64, wanted: &str) -> bool {
     let Some((name, size)) = found else { return false };
     world.tell(&format!("damage in {name} of {files:?}"));
     disk.flip_bit(name, size / 4, 3);
+    world.rotten.lock().insert(id);
     true
 }
 
@@ -104,6 +106,7 @@ fn a_value_that_rots_while_the_member_runs_is_not_served() {
         fill(world, 1).await;
         agree(world).await;
         let disk = world.disk(2);
+        world.rotten.lock().insert(2);
         let segments = disk.dump().into_iter().filter(|(name, _)| name.ends_with(".seg"));
         segments.for_each(|(name, size)| (40..size).for_each(|offset| disk.flip_bit(&name, offset, 1)));
         agree(world).await;
@@ -113,6 +116,62 @@ fn a_value_that_rots_while_the_member_runs_is_not_served() {
         assert!(world.rejoins() >= 1, "{log:#?}");
     });
     assert_eq!(report.violations, [""; 0], "{:#?}", report.log);
+}
+
+/// Members 1 and 2 acknowledge what 3 has never seen; 2 loses it, and stays alone with 3.
+fn after_a_loss(planted: Option<Planted>) -> Report {
+    run_story(Settings { members: 3, planted, ..Settings::of(7) }, async |world| {
+        begin(world);
+        fill(world, 1).await;
+        agree(world).await;
+        isolate(world, 3);
+        let leader = settled(world).await;
+        for count in 0..8_u32 {
+            let put = PutRequest { key: "late".into(), value: count.to_string().into(), ..Default::default() };
+            live(world, leader).await.member.put(put).await.unwrap();
+        }
+        down(world, 2).await;
+        assert!(damage(world, 2, "wal/"));
+        world.net.heal_links();
+        isolate(world, 1);
+        sleep(Duration::from_secs(12)).await;
+        world.net.heal_links();
+        votes_again(world, 2).await;
+        agree(world).await;
+    })
+}
+
+fn isolate(world: &World, id: u64) {
+    for other in (1..=3).filter(|other| *other != id) {
+        world.net.cut(id, other);
+        world.net.cut(other, id);
+    }
+}
+
+/// A leader among 1 and 2.
+async fn settled(world: &World) -> u64 {
+    for _ in 0..600 {
+        sleep(Duration::from_millis(100)).await;
+        let leads = |id: &u64| world.net.live(*id).is_some_and(|live| live.member.is_leader());
+        if let Some(leader) = (1..=2).find(leads) {
+            sleep(Duration::from_millis(500)).await;
+            return leader;
+        }
+    }
+    panic!("neither 1 nor 2 leads");
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_member_that_comes_back_with_nothing() {
+    let report = after_a_loss(None);
+    assert_eq!(report.violations, [""; 0], "{:#?}", report.log);
+}
+
+#[test]
+fn voting_before_everything_is_back_is_found() {
+    let report = after_a_loss(Some(Planted::VotesWhileRejoining));
+    let found = report.violations.iter().any(|text| text.starts_with("leader completeness"));
+    assert!(found, "{:#?} {:#?}", report.violations, report.log);
 }
 
 #[test]

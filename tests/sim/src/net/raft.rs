@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::rt::WatchReceiver;
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
@@ -66,12 +67,12 @@ impl Link {
         self.net.call((self.from, self.to), option.hard_ttl(), true, run).await.map_err(lost)
     }
 
-    /// The log ids that the receiver has where the leader begins: for a receiver that would not compare.
-    fn pretend_match(&self, rpc: &mut AppendEntriesRequest<TypeConfig>) {
-        let Some((prev, live)) = rpc.prev_log_id.zip(self.net.live(self.to)) else { return };
-        let has = live.member.wal.read(prev.index..=prev.index, usize::MAX);
-        if let Some(entry) = has.ok().and_then(|entries| entries.into_iter().next()) {
-            rpc.prev_log_id = Some(entry.log_id);
+    /// The receiver's own term instead of the leader's: for a receiver that would not compare.
+    fn pretend_term(&self, rpc: &mut AppendEntriesRequest<TypeConfig>) {
+        let Some(live) = self.net.live(self.to) else { return };
+        let vote = live.member.raft.metrics().borrow_watched().vote;
+        if vote.is_committed() && vote > rpc.vote {
+            rpc.vote = vote;
         }
     }
 }
@@ -86,7 +87,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Rpc<AppendEntriesResponse<TypeConfig>> {
         self.net.watchdog.append(&self.net, self.from, &rpc);
         match self.net.planted {
-            Some(Planted::PrevNotChecked) => self.pretend_match(&mut rpc),
+            Some(Planted::TermNotChecked) => self.pretend_term(&mut rpc),
             Some(Planted::AckWithoutStoring) if !rpc.entries.is_empty() && self.net.is_lying() => {
                 return Ok(AppendEntriesResponse::Success);
             }
