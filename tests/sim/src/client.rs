@@ -62,14 +62,14 @@ enum Fate {
 
 impl Client {
     pub async fn run(self) {
-        let mut at = 1 + u64::from(self.id) % self.world.settings.members;
+        let mut at = 1 + u64::from(self.id) % self.world.size();
         let mut known: Vec<i64> = vec![0; KEYS as usize];
         while !self.world.is_over() {
             // Once all is healed, a call now and then shows that the store answers.
             let calls = if self.world.is_calm() { (300, 900) } else { (10, 120) };
             tokio::time::sleep(self.dice.millis(calls.0, calls.1)).await;
             if self.dice.one_in(12) {
-                at = 1 + self.dice.below(self.world.settings.members);
+                at = 1 + self.dice.below(self.world.size());
             }
             if self.dice.one_in(60) {
                 self.compact(at).await;
@@ -78,7 +78,7 @@ impl Client {
             let fate = self.call(at, call.clone()).await;
             match &fate {
                 Fate::Answered(answer) => learn(&mut known, &call, answer),
-                _ => at = 1 + self.dice.below(self.world.settings.members),
+                _ => at = 1 + self.dice.below(self.world.size()),
             }
         }
     }
@@ -114,7 +114,7 @@ impl Client {
         let serializable = self.world.settings.planted == Some(Planted::ReadsNotConfirmed);
         match self.send(live, call.clone(), serializable).await {
             Fate::Unknown if self.world.settings.planted == Some(Planted::SentTwice) => {
-                let other = 1 + self.dice.below(self.world.settings.members);
+                let other = 1 + self.dice.below(self.world.size());
                 let Some(live) = self.world.net.live(other) else { return Fate::Unknown };
                 self.send(live, call.clone(), serializable).await
             }

@@ -144,8 +144,8 @@ async fn begin(world: Arc<World>, id: u64, disk: SimDisk, seed: u64) -> Result<B
     if built.member.rejoin.is_active() {
         let why = disk.contents().remove("REJOIN").unwrap_or_default();
         world.rejoined(id, String::from_utf8_lossy(&why).trim_end());
-    } else if !begun {
-        let peers: BTreeMap<u64, Peer> = world.ids().map(|id| (id, Peer::default())).collect();
+    } else if !begun && world.first_voters().any(|first| first == id) {
+        let peers: BTreeMap<u64, Peer> = world.first_voters().map(|id| (id, Peer::default())).collect();
         // Refused where another member was faster.
         let _begun = built.member.raft.initialize(peers).await;
     }

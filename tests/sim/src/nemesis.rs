@@ -11,6 +11,8 @@ use crate::net::Weather;
 use crate::planted::Planted;
 use crate::world::World;
 
+mod reshape;
+
 /// The network's usual state.
 const FAIR: Weather = Weather { lost: 0, doubled: 5, delay_ms: 5 };
 
@@ -30,13 +32,16 @@ impl Nemesis {
             sleep(self.dice.millis(20, 700)).await;
         }
         self.heal();
+        if self.world.settings.reshaped {
+            reshape::back(&self.world).await;
+        }
     }
 
     fn member(&self) -> u64 {
         // Whoever leads is the more interesting victim.
         match self.world.net.leader().filter(|_| self.dice.one_in(3)) {
             Some(leader) => leader,
-            None => 1 + self.dice.below(self.world.settings.members),
+            None => 1 + self.dice.below(self.world.size()),
         }
     }
 
@@ -46,6 +51,9 @@ impl Nemesis {
     }
 
     async fn harm(&self) {
+        if self.world.settings.reshaped && self.dice.one_in(4) {
+            return reshape::change(&self.world, &self.dice);
+        }
         let id = self.member();
         match self.dice.below(20) {
             0 | 1 => self.partition().await,

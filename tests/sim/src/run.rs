@@ -186,7 +186,7 @@ pub async fn agree(world: &World) {
         let same = stands.iter().all(|(_, applied, state)| (*applied, *state) == (stands[0].1, stands[0].2));
         // Reading everything shows what has rotted: such a member ends, and gets it from the others.
         let readable = members.iter().all(|(_, live)| live.member.shared.range(None, &everything()).is_ok());
-        let whole = readable && stands.len() as u64 == world.settings.members;
+        let whole = readable && stands.len() as u64 == world.size();
         if whole && same && stands[0].1.map(|id| id.index) >= committed {
             return;
         }

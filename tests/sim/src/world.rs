@@ -24,6 +24,8 @@ use crate::planted::Planted;
 pub struct Settings {
     pub seed: u64,
     pub members: u64,
+    /// One more begins with nothing, and joins; voters come and go.
+    pub reshaped: bool,
     pub clients: u32,
     /// How long faults are injected, in the run's own time.
     pub faults: Duration,
@@ -31,10 +33,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Three members, or for each fourth seed five.
+    /// Three members, or for each fourth seed five; for each fifth the membership changes.
     pub fn of(seed: u64) -> Self {
         let members = if seed % 4 == 3 { 5 } else { 3 };
-        Self { seed, members, clients: 3, faults: Duration::from_secs(7), planted: None }
+        Self { seed, members, reshaped: seed.is_multiple_of(5), clients: 3, faults: Duration::from_secs(7), planted: None }
     }
 }
 
@@ -75,7 +77,7 @@ impl World {
             }
             (id, disk)
         };
-        let disks = (1..=settings.members).map(disk).collect();
+        let disks = (1..=settings.members + u64::from(settings.reshaped)).map(disk).collect();
         Arc::new(Self {
             settings,
             dice,
@@ -96,7 +98,17 @@ impl World {
         })
     }
 
+    /// How many members there are, whether or not they vote.
+    pub fn size(&self) -> u64 {
+        self.settings.members + u64::from(self.settings.reshaped)
+    }
+
     pub fn ids(&self) -> impl Iterator<Item = u64> + use<> {
+        1..=self.size()
+    }
+
+    /// Those that begin the cluster.
+    pub fn first_voters(&self) -> impl Iterator<Item = u64> + use<> {
         1..=self.settings.members
     }
 

@@ -49,7 +49,7 @@ impl LeaseClient {
     where
         F: Future<Output = Option<T>> + Send + 'static,
     {
-        let live = self.world.net.live(1 + self.dice.below(self.world.settings.members))?;
+        let live = self.world.net.live(1 + self.dice.below(self.world.size()))?;
         let doing = live.process.spawn(run(live.member.clone()));
         tokio::time::timeout(PATIENCE, doing).await.ok()?.ok()?
     }

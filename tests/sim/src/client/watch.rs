@@ -38,7 +38,7 @@ impl WatchClient {
         let mut from = 1;
         self.watcher.begin(from);
         while !self.world.is_over() {
-            let at = 1 + self.dice.below(self.world.settings.members);
+            let at = 1 + self.dice.below(self.world.size());
             if let Some(stream) = self.open(at, from)
                 && let Some(compacted) = self.listen(stream).await
             {
