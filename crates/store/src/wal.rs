@@ -241,8 +241,7 @@ impl Wal {
         let memory = Arc::new(Mutex::new(memory));
         let stalled = Arc::new(AtomicBool::new(false));
         let work = Arc::new(Work::default());
-        let writer =
-            writer::Writer::new(env, owner, memory.clone(), files, stalled.clone(), work.clone(), keepsake)?;
+        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone(), work.clone(), keepsake)?;
         let writer =
             WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
         Ok(Self { memory, writer, stalled, work, rot: env.rot.clone() })

@@ -33,7 +33,7 @@ fn store(folder: &std::path::Path, keys: usize) -> Arc<Shared> {
         let key = format!("/registry/things/some-namespace/thing-{:08x}", (number as u32).wrapping_mul(0x9e37_79b1));
         let put = etcd::PutRequest { key: key.into(), value: vec![7; VALUE_BYTES].into(), ..Default::default() };
         let command = Command { request: Some(Request::Put(put)), ..Default::default() };
-        let applied = store::apply::apply(&mut held.state, &mut writer, &command, false).unwrap();
+        let applied = store::apply::apply(&mut held.state, &mut writer, 1, &command, false).unwrap();
         applied.outcome.unwrap();
         writer.finish();
         if number % 100 == 0 {

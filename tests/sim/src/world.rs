@@ -36,7 +36,14 @@ impl Settings {
     /// Three members, or for each fourth seed five; for each fifth the membership changes.
     pub fn of(seed: u64) -> Self {
         let members = if seed % 4 == 3 { 5 } else { 3 };
-        Self { seed, members, reshaped: seed.is_multiple_of(5), clients: 3, faults: Duration::from_secs(7), planted: None }
+        Self {
+            seed,
+            members,
+            reshaped: seed.is_multiple_of(5),
+            clients: 3,
+            faults: Duration::from_secs(7),
+            planted: None,
+        }
     }
 }
 
@@ -151,7 +158,8 @@ impl World {
         *self.rejoins.lock() += 1;
         self.tell(&format!("member {id} comes back with nothing: {why}"));
         if !self.rotten.lock().contains(&id) {
-            self.watchdog.judge("every member comes back", Err(format!("member {id} takes for damage what is none: {why}")));
+            self.watchdog
+                .judge("every member comes back", Err(format!("member {id} takes for damage what is none: {why}")));
         }
     }
 

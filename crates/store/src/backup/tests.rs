@@ -31,7 +31,7 @@ pub(crate) fn apply(shared: &Shared, request: Request) {
     let id = LogId::new_term_index(1, held.state.applied.map_or(0, |applied| applied.index) + 1);
     writer.begin(Some(id)).expect("room");
     let command = Command { request: Some(request), ..Default::default() };
-    let applied = crate::apply::apply(&mut held.state, &mut writer, &command, false).expect("a whole engine");
+    let applied = crate::apply::apply(&mut held.state, &mut writer, 1, &command, false).expect("a whole engine");
     applied.outcome.expect("a good request");
     writer.finish();
     writer.flush().expect("room");

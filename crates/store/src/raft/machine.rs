@@ -194,7 +194,8 @@ fn apply_all(
         match &entry.payload {
             EntryPayload::Blank => {}
             EntryPayload::Normal(batch) => {
-                outcomes = run_batch(state, writer, entry.log_id.leader_id.term, batch, responder.is_some(), changes, tokens)?;
+                outcomes =
+                    run_batch(state, writer, entry.log_id.leader_id.term, batch, responder.is_some(), changes, tokens)?;
             }
             EntryPayload::Membership(membership) => {
                 let stored = StoredMembership::new(Some(entry.log_id), membership.clone());

@@ -5,12 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::rt::WatchReceiver;
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
 };
+use openraft::rt::WatchReceiver;
 use openraft::type_config::alias::SnapshotOf;
 use store::raft::types::{Peer, TypeConfig, Vote};
 use store::refused::Refused;
