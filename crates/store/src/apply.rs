@@ -30,8 +30,17 @@ impl Applied {
     }
 }
 
-/// Applies a command inside an open frame of `writer`. An error means that the member cannot go on.
-pub fn apply(state: &mut State, writer: &mut Writer, command: &Command, wanted: bool) -> io::Result<Applied> {
+/// Applies a command of an entry of `term` inside an open frame of `writer`. An error means that the member cannot go on.
+pub fn apply(
+    state: &mut State,
+    writer: &mut Writer,
+    term: u64,
+    command: &Command,
+    wanted: bool,
+) -> io::Result<Applied> {
+    if command.term != 0 && command.term != term {
+        return Ok(Applied::quiet(Err(Refused::LeaderChanged)));
+    }
     if let Some(request) = &command.request
         && let Err(refused) = state.auth.check(&state.lessor, command.caller.as_ref(), request)
     {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use crate::env::{Disk, File, Sizes, is_full, read_exact_at};
+use crate::env::{Disk, File, Rot, Sizes, is_full, read_exact_at};
 use crate::mvcc::{Loc, Values, Version};
 use crate::raft::types::LogId;
 use crate::state::Effect;
@@ -49,6 +49,17 @@ pub enum EngineError {
     Snapshot(&'static str),
 }
 
+impl EngineError {
+    /// Whether what was written is not there any more.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Io(_, error) => error.kind() == io::ErrorKind::InvalidData,
+            Self::Snapshot(_) => false,
+            _ => true,
+        }
+    }
+}
+
 impl From<EngineError> for io::Error {
     fn from(error: EngineError) -> Self {
         io::Error::other(error)
@@ -72,6 +83,7 @@ pub struct View {
     files: Arc<BTreeMap<u32, Arc<dyn File>>>,
     /// What could not be written for lack of room.
     waiting: Option<Waiting>,
+    rot: Rot,
 }
 
 /// Frames that wait for room: they lie in memory, and in the log.
@@ -87,7 +99,7 @@ impl View {
         if loc.len == 0 {
             return Ok(Bytes::new());
         }
-        let damaged = || io::Error::from(EngineError::Damaged { segment: loc.segment, offset: loc.offset });
+        let damaged = || self.damaged(loc);
         if let Some(waiting) = &self.waiting
             && waiting.at.segment == loc.segment
             && u64::from(loc.offset) >= waiting.at.offset
@@ -98,8 +110,18 @@ impl View {
         }
         let file = self.files.get(&loc.segment).ok_or_else(damaged)?;
         let mut bytes = vec![0; loc.len as usize + frame::VALUE_HEADER_LEN];
-        read_exact_at(&**file, u64::from(loc.offset), &mut bytes)?;
+        match read_exact_at(&**file, u64::from(loc.offset), &mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(damaged()),
+            read => read?,
+        }
         frame::checked_value(bytes).ok_or_else(damaged)
+    }
+
+    /// The error for a value that is not what was written; the member is told.
+    fn damaged(&self, loc: Loc) -> io::Error {
+        let error = EngineError::Damaged { segment: loc.segment, offset: loc.offset };
+        self.rot.report(&error);
+        error.into()
     }
 }
 

@@ -6,13 +6,18 @@
 //! [`crate::peer::Transport`]; openraft's tasks, timers and randomness through [`runtime::Runtime`].
 
 pub mod os;
+pub mod planted;
+pub mod process;
+mod rot;
 pub mod runtime;
 pub mod sim;
+mod watch;
 mod worker;
 
 use std::io;
 use std::sync::Arc;
 
+pub use rot::Rot;
 pub use worker::{Worker, WorkerHandle};
 
 /// A folder of files. Paths are relative to its root and use `/`.
@@ -64,6 +69,20 @@ pub fn read_exact_at(file: &dyn File, offset: u64, buffer: &mut [u8]) -> io::Res
     }
 }
 
+/// Writes what is there once more, to be synced. After a sync that failed the system may hold pages that are not on the disk,
+/// and count them as written: what a restart reads of them would be gone after a power cut, whatever was synced meanwhile.
+pub fn write_again(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    const PIECE: u64 = 1 << 20;
+    let mut at = from;
+    while at < to {
+        let mut piece = vec![0; (to - at).min(PIECE) as usize];
+        read_exact_at(file, at, &mut piece)?;
+        file.write_at(at, &piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
 pub trait Random: Send + Sync + 'static {
     fn next(&self) -> u64;
 }
@@ -76,6 +95,8 @@ pub struct Env {
     /// Whether blocking work gets a thread of its own, or runs as a task of the simulation's one thread.
     pub threads: bool,
     pub sizes: Sizes,
+    /// Damage that is met while the member runs.
+    pub rot: Rot,
 }
 
 /// When files are closed and begun anew. Simulations make them small, so that a short history meets every change.
@@ -87,6 +108,8 @@ pub struct Sizes {
     pub engine_segment: u64,
     /// Frames after the engine's checkpoint that are worth a new one, at least.
     pub checkpoint_tail: u64,
+    /// Bytes of the log's entries that stay in memory.
+    pub wal_cache: usize,
 }
 
 /// Segments are this part of the file system, at most.
@@ -102,13 +125,14 @@ impl Sizes {
             wal_segment: largest.wal_segment.min(segment),
             engine_segment: largest.engine_segment.min(segment),
             checkpoint_tail: largest.checkpoint_tail.min(segment / 2),
+            ..largest
         }
     }
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { wal_segment: 64 << 20, engine_segment: 64 << 20, checkpoint_tail: 32 << 20 }
+        Self { wal_segment: 64 << 20, engine_segment: 64 << 20, checkpoint_tail: 32 << 20, wal_cache: 4 << 20 }
     }
 }
 
@@ -117,6 +141,11 @@ impl Env {
     pub fn os(data_dir: &std::path::Path) -> io::Result<Self> {
         let disk = Arc::new(os::OsDisk::new(data_dir)?);
         let sizes = Sizes::of(disk.space()?);
-        Ok(Self { disk, random: Arc::new(os::OsRandom), threads: true, sizes })
+        Ok(Self { disk, random: Arc::new(os::OsRandom), threads: true, sizes, rot: Rot::default() })
+    }
+
+    /// A simulated world.
+    pub fn sim(disk: &sim::SimDisk, random: sim::SimRandom, sizes: Sizes) -> Self {
+        Self { disk: Arc::new(disk.clone()), random: Arc::new(random), threads: false, sizes, rot: Rot::default() }
     }
 }

@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
 use proto::keelson::raft::v1::command::Request;
 use tokio::sync::RwLock;
 use tokio::time::Instant;
 
-use crate::ask;
 use crate::member::Member;
 use crate::refused::Refused;
 
@@ -44,19 +43,34 @@ impl Deadline {
     }
 }
 
-/// Deadlines of leases, while this member leads.
+/// Deadlines of leases, while this member leads. Those of one term mean nothing in another: a leader between may have renewed
+/// leases.
 #[derive(Default)]
 pub struct Deadlines {
-    by_lease: Mutex<BTreeMap<i64, Deadline>>,
+    held: Mutex<Held>,
     /// Held while notes are on their way to the log: a renewal must not come between a note and what it takes back.
     noting: RwLock<()>,
 }
 
+#[derive(Default)]
+struct Held {
+    term: u64,
+    by_lease: BTreeMap<i64, Deadline>,
+}
+
 impl Deadlines {
+    fn of(&self, term: u64) -> MappedMutexGuard<'_, BTreeMap<i64, Deadline>> {
+        let mut held = self.held.lock();
+        if held.term != term {
+            *held = Held { term, ..Held::default() };
+        }
+        MutexGuard::map(held, |held| &mut held.by_lease)
+    }
+
     /// Gives a lease its whole time; false when it has run out: it is being revoked.
-    pub fn renew(&self, lease: i64, ttl: i64) -> bool {
+    pub fn renew(&self, term: u64, lease: i64, ttl: i64) -> bool {
         let now = Instant::now();
-        let mut deadlines = self.by_lease.lock();
+        let mut deadlines = self.of(term);
         if deadlines.get(&lease).is_some_and(|deadline| deadline.at <= now) {
             return false;
         }
@@ -65,24 +79,20 @@ impl Deadlines {
     }
 
     /// Whether a note of the lease's time left may be in the log.
-    fn is_noted(&self, lease: i64) -> bool {
-        self.by_lease.lock().get(&lease).is_some_and(|deadline| deadline.noted)
+    fn is_noted(&self, term: u64, lease: i64) -> bool {
+        self.of(term).get(&lease).is_some_and(|deadline| deadline.noted)
     }
 
     /// Seconds left; none for a lease without a deadline yet.
-    pub fn left(&self, lease: i64) -> Option<i64> {
-        let deadline = *self.by_lease.lock().get(&lease)?;
+    pub fn left(&self, term: u64, lease: i64) -> Option<i64> {
+        let deadline = *self.of(term).get(&lease)?;
         Some(deadline.at.saturating_duration_since(Instant::now()).as_secs() as i64)
     }
 
-    fn clear(&self) {
-        self.by_lease.lock().clear();
-    }
-
     /// Gives leases without a deadline the time that is due to them, forgets those that are gone, names those that ran out.
-    fn look(&self, leases: &BTreeMap<i64, i64>) -> Vec<i64> {
+    fn look(&self, term: u64, leases: &BTreeMap<i64, i64>) -> Vec<i64> {
         let now = Instant::now();
-        let mut deadlines = self.by_lease.lock();
+        let mut deadlines = self.of(term);
         deadlines.retain(|lease, _| leases.contains_key(lease));
         for (lease, due) in leases {
             deadlines.entry(*lease).or_insert_with(|| Deadline::new(now, *due));
@@ -92,10 +102,10 @@ impl Deadlines {
     }
 
     /// What is to be noted now; each is named once in an interval.
-    fn notes(&self) -> Vec<LeaseCheckpoint> {
+    fn notes(&self, term: u64) -> Vec<LeaseCheckpoint> {
         let now = Instant::now();
         let mut notes = Vec::new();
-        for (lease, deadline) in self.by_lease.lock().iter_mut() {
+        for (lease, deadline) in self.of(term).iter_mut() {
             if deadline.note.is_none_or(|note| note > now) {
                 continue;
             }
@@ -116,20 +126,20 @@ impl Deadlines {
 impl Member {
     /// As leader: renews a lease; the note of its time left, if there is one, is taken back first: it would end the lease
     /// early under the next leader.
-    pub async fn renew_noted(&self, lease: i64) -> Result<i64, Refused> {
+    pub async fn renew_noted(&self, term: u64, lease: i64) -> Result<i64, Refused> {
         let (ttl, left) = {
             let held = self.shared.held.read();
             held.state.lessor.get(lease).map_or((0, 0), |lease| (lease.ttl, lease.left))
         };
         if Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL {
-            return Ok(self.renew(lease));
+            return Ok(self.renew(term, lease));
         }
         let _renewing = self.deadlines.noting.read().await;
-        if left > 0 || self.deadlines.is_noted(lease) {
+        if left > 0 || self.deadlines.is_noted(term, lease) {
             let checkpoints = vec![LeaseCheckpoint { id: lease, remaining_ttl: 0 }];
             self.propose(Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints })).await?;
         }
-        Ok(self.renew(lease))
+        Ok(self.renew(term, lease))
     }
 }
 
@@ -140,31 +150,25 @@ pub struct Expiry {
 
 impl Expiry {
     pub async fn run(self) {
-        let mut led = None;
         loop {
             tokio::time::sleep(TICK).await;
-            let leads = self.member.leading_term();
-            // Another term: another leader may have renewed leases meanwhile, even if this one leads again.
-            if leads != led {
-                self.member.deadlines.clear();
-            }
-            led = leads;
-            if leads.is_some() {
-                self.look().await;
+            if let Some(term) = self.member.leading_term() {
+                self.look(term).await;
             }
         }
     }
 
-    async fn look(&self) {
+    /// What this leader decides by its clock holds in its term only: the next one may have renewed the lease.
+    async fn look(&self, term: u64) {
         let leases: BTreeMap<i64, i64> = {
             let held = self.member.shared.held.read();
             held.state.lessor.iter().map(|(id, lease)| (id, lease.due())).collect()
         };
-        let over = self.member.deadlines.look(&leases);
+        let over = self.member.deadlines.look(term, &leases);
         let revocations = over.into_iter().map(|id| {
             let member = self.member.clone();
             let revoke = Request::LeaseRevoke(LeaseRevokeRequest { id });
-            async move { member.propose_as(Some(ask::store()), revoke).await }
+            async move { member.propose_leading(term, revoke).await }
         });
         for outcome in futures::future::join_all(revocations).await {
             if outcome.is_ok() {
@@ -174,12 +178,12 @@ impl Expiry {
             }
         }
         let _noting = self.member.deadlines.noting.write().await;
-        let checkpoints = self.member.deadlines.notes();
+        let checkpoints = self.member.deadlines.notes(term);
         if checkpoints.is_empty() {
             return;
         }
         let note = Request::LeaseCheckpoint(LeaseCheckpointRequest { checkpoints });
-        if let Err(refused) = self.member.propose(note).await {
+        if let Err(refused) = self.member.propose_leading(term, note).await {
             tracing::debug!(%refused, "the time left of leases was not noted; it is at the next interval");
         }
     }
@@ -193,24 +197,25 @@ mod tests {
     async fn only_what_lives_longer_than_an_interval_is_noted_and_once_in_each() {
         let deadlines = Deadlines::default();
         let leases = BTreeMap::from([(1, 300), (2, 1000)]);
-        assert!(deadlines.look(&leases).is_empty());
+        assert!(deadlines.look(1, &leases).is_empty());
         let mut noted = Vec::new();
         for _ in 0..1000 {
             tokio::time::advance(Duration::from_secs(1)).await;
-            noted.extend(deadlines.notes().into_iter().map(|note| (note.id, note.remaining_ttl)));
+            noted.extend(deadlines.notes(1).into_iter().map(|note| (note.id, note.remaining_ttl)));
         }
         assert_eq!(noted, [(2, 700), (2, 400), (2, 100)]);
-        assert_eq!(deadlines.look(&leases), [1, 2]);
+        assert_eq!(deadlines.look(1, &leases), [1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_ran_out_is_not_renewed() {
         let deadlines = Deadlines::default();
-        deadlines.look(&BTreeMap::from([(1, 10)]));
+        deadlines.look(1, &BTreeMap::from([(1, 10)]));
         tokio::time::advance(Duration::from_secs(9)).await;
-        assert!(deadlines.renew(1, 10));
+        assert!(deadlines.renew(1, 1, 10));
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert!(!deadlines.renew(1, 10));
-        assert_eq!(deadlines.left(1), Some(0));
+        assert!(!deadlines.renew(1, 1, 10));
+        assert_eq!(deadlines.left(1, 1), Some(0));
+        assert!(deadlines.renew(3, 1, 10), "somebody else may have renewed it between the terms");
     }
 }

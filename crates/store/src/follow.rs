@@ -40,6 +40,7 @@ impl Follow {
             }
             if self.waiting.is_empty() {
                 tokio::select! {
+                    biased;
                     () = self.stream.outbox.ready() => {}
                     () = self.member.stopping.cancelled() => return Err(Refused::Stopped),
                 }

@@ -76,12 +76,7 @@ fn raft_messages_of_any_bytes_end() {
 #[test]
 fn a_snapshot_of_any_bytes_is_refused_and_the_old_state_stays() {
     let disk = SimDisk::default();
-    let env = Env {
-        disk: std::sync::Arc::new(disk),
-        random: std::sync::Arc::new(SimRandom::new(1)),
-        threads: false,
-        sizes: Default::default(),
-    };
+    let env = Env::sim(&disk, SimRandom::new(1), Default::default());
     let opened = open::read(&env).and_then(|found| found.finish(&env)).expect("an engine");
     let shared = std::sync::Arc::new(Shared::new(opened.state, opened.writer));
     for seed in 0..cases(200) {

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::rt::WatchReceiver;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::{Caller, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::ask::Credentials;
+use crate::ask::{self, Credentials};
 use crate::auth::login::Login;
 use crate::engine::maintain;
 use crate::env::{Env, WorkerHandle};
@@ -19,9 +20,10 @@ use crate::lease::Lease;
 use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::propose::{Proposer, Unproposed};
-use crate::raft::types::{Membership, Raft};
+use crate::raft::types::{Membership, Raft, TypeConfig};
 use crate::read_index::Reads;
 use crate::refused::Refused;
+use crate::rejoin::Rejoin;
 use crate::reply::Outcome;
 use crate::room::Room;
 use crate::shared::{ReadError, Shared};
@@ -83,6 +85,7 @@ pub struct Member {
     pub heard: parking_lot::Mutex<tokio::time::Instant>,
     /// How callers are known, once the flags have said it.
     pub login: OnceLock<Login>,
+    pub rejoin: Rejoin,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
 }
@@ -128,6 +131,28 @@ impl Member {
         self.leading_term().is_some()
     }
 
+    /// Answers a candidate; a member that comes back with nothing does not ([`crate::rejoin`]).
+    pub async fn vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Answers who asks whether it could become a candidate.
+    pub async fn pre_vote(&self, rpc: VoteRequest<TypeConfig>) -> Result<VoteResponse<TypeConfig>, Refused> {
+        self.check_votes()?;
+        self.raft.pre_vote(rpc).await.map_err(|_| Refused::Stopped)
+    }
+
+    /// Refuses to take part in elections while this member comes back with nothing.
+    pub fn check_votes(&self) -> Result<(), Refused> {
+        if self.rejoin.is_active() { Err(Refused::Unhealthy) } else { Ok(()) }
+    }
+
+    /// Whether others vote in this member's cluster.
+    pub fn is_one_of_several(&self) -> bool {
+        self.shared.held.read().state.membership.membership().voter_ids().count() > 1
+    }
+
     /// A header for an answer at `revision`.
     pub fn header(&self, revision: i64) -> etcd::ResponseHeader {
         etcd::ResponseHeader {
@@ -145,7 +170,7 @@ impl Member {
 
     /// Has a command applied, here or through the leader.
     pub async fn propose_as(&self, caller: Option<Caller>, request: Request) -> Outcome {
-        let command = Command { caller, request: Some(request) };
+        let command = Command { caller, request: Some(request), term: 0 };
         if prost::Message::encoded_len(&command) > self.limits.request_bytes {
             return Err(Refused::RequestTooLarge);
         }
@@ -158,6 +183,15 @@ impl Member {
             self.shared.counts.proposals_failed.one();
         }
         outcome
+    }
+
+    /// As leader of `term`: has something applied that holds in this term only.
+    pub async fn propose_leading(&self, term: u64, request: Request) -> Outcome {
+        let command = Command { caller: Some(ask::store()), request: Some(request), term };
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.proposer.propose(command)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => Err(Refused::Timeout),
+        }
     }
 
     async fn carry(&self, command: Command, deadline: tokio::time::Instant) -> Outcome {
@@ -287,20 +321,21 @@ impl Member {
         if self.leading_term() != Some(term) {
             return Err(Refused::LeaderChanged);
         }
-        self.renew_noted(lease).await
+        self.renew_noted(term, lease).await
     }
 
-    /// The term, if this member leads.
+    /// The term, if this member leads. One that was started again and led before knows itself as its term's leader, and leads
+    /// nobody.
     pub fn leading_term(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        (metrics.current_leader == Some(self.owner.member_id)).then_some(metrics.current_term)
+        metrics.state.is_leader().then_some(metrics.current_term)
     }
 
-    /// As leader: renews a lease.
-    pub fn renew(&self, lease: i64) -> i64 {
+    /// As leader of `term`: renews a lease.
+    pub fn renew(&self, term: u64, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
-        if ttl > 0 && !self.deadlines.renew(lease, ttl) {
+        if ttl > 0 && !self.deadlines.renew(term, lease, ttl) {
             return 0;
         }
         if ttl > 0 {
@@ -312,7 +347,8 @@ impl Member {
     /// As leader: seconds that a lease has left, -1 when there is none such.
     pub fn lease_left(&self, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map(Lease::due);
-        ttl.map_or(-1, |ttl| self.deadlines.left(lease).unwrap_or(ttl))
+        let left = self.leading_term().and_then(|term| self.deadlines.left(term, lease));
+        ttl.map_or(-1, |ttl| left.unwrap_or(ttl))
     }
 
     /// Seconds that a lease has left, wherever the leader is.

@@ -191,6 +191,10 @@ impl MemberMetrics {
         page.gauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log", member.wal.written() as f64)?;
         page.times("etcd_disk_backend_commit_duration_seconds", "Writes to the engine", &counts.commits)?;
         page.times("etcd_disk_backend_snapshot_duration_seconds", "Snapshots made ready", &counts.snapshots)?;
+        let rejoins = f64::from(member.rejoin.is_active());
+        page.gauge("keelson_store_rejoining", "Whether a damaged member gets everything from the others", rejoins)?;
+        let damaged = f64::from(member.env.rot.what().is_some());
+        page.gauge("keelson_store_damage_met", "Whether what was read was not what was written", damaged)?;
         page.gauge("keelson_store_wal_bytes", "Bytes of the write-ahead log", member.wal.bytes() as f64)
     }
 

@@ -10,6 +10,7 @@ use openraft::impls::ProgressResponder;
 use proto::keelson::raft::v1::Command;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::env::process;
 use crate::raft::types::{Batch, Raft, TypeConfig};
 use crate::refused::Refused;
 use crate::reply::Outcome;
@@ -80,7 +81,7 @@ impl Batching {
                 replies.into_iter().for_each(|reply| drop(reply.send(Err(Unproposed::Lost))));
                 continue;
             }
-            tokio::spawn(async move {
+            drop(process::spawn(async move {
                 let answer = answer.await;
                 drop(permit);
                 match answer {
@@ -95,7 +96,7 @@ impl Batching {
                     }
                     _ => replies.into_iter().for_each(|reply| drop(reply.send(Err(Unproposed::Lost)))),
                 }
-            });
+            }));
         }
     }
 

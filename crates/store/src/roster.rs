@@ -33,6 +33,7 @@ impl Roster {
                 self.finish(&membership).await;
             }
             tokio::select! {
+                biased;
                 changed = changes.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK), if busy => {}
             }

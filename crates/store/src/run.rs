@@ -35,6 +35,7 @@ use crate::engine::{EngineError, maintain, open};
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
 use crate::join::{self, JoinError, Joined};
+use crate::keepsake::{self, Keepsake};
 use crate::member::{Limits, Member, Rules, UNFENCED};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
@@ -43,6 +44,7 @@ use crate::quota;
 use crate::raft::machine::Machine;
 use crate::raft::types::{Raft, TypeConfig};
 use crate::read_index::{Reads, Rounds};
+use crate::rejoin::{self, Rejoin};
 use crate::removal::{self, Removal};
 use crate::room::Room;
 use crate::roster::Roster;
@@ -100,6 +102,25 @@ pub enum RunError {
     Removed(String),
     #[error("the member stopped: {0}")]
     Stopped(String),
+    #[error("the member stopped, and gets everything from the others when it is started again: {0}")]
+    Rotten(String),
+    #[error("keeping what this member must not forget")]
+    Rejoin(#[source] std::io::Error),
+    #[error(
+        "this member's files are damaged, and so is its vote in MEMBER: remove it from the cluster and add a new one"
+    )]
+    Forgotten,
+}
+
+impl RunError {
+    /// Whether what was written is not there any more.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Wal(error) => error.is_damage(),
+            Self::Engine(error) => error.is_damage(),
+            _ => false,
+        }
+    }
 }
 
 /// A member and the tasks that it needs; [`run`] spawns them, and so does a simulation.
@@ -153,18 +174,15 @@ where
     N: RaftNetworkFactory<TypeConfig>,
     N::Network: NetSnapshot<TypeConfig, SnapshotData = SnapshotData>,
 {
-    // Both are read, and compared, before either is changed.
-    let log = wal::read(&env, owner)?;
-    let engine = open::read(&env)?;
-    engine.check(log.purged())?;
-    log.check(&engine.state)?;
+    let (log, engine, keepsake, rejoins) = read(&env, owner)?;
     let opened = engine.finish(&env)?;
-    let wal = Wal::open(&env, log)?;
+    let wal = Wal::open(&env, log, keepsake.clone())?;
     let shared = Arc::new(Shared::new(opened.state, opened.writer));
     let maintainer = maintain::Maintainer::new(shared.clone());
     let maintenance = WorkerHandle::spawn(&env, "engine", maintainer).map_err(RunError::Worker)?;
-    let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone());
-    let raft = openraft::Raft::new(owner.member_id, raft_config(owner, &tuning)?, network, wal.clone(), machine);
+    let machine = Machine::new(env.clone(), shared.clone(), maintenance.clone(), keepsake);
+    let raft =
+        openraft::Raft::new(owner.member_id, raft_config(owner, &tuning, rejoins)?, network, wal.clone(), machine);
     let raft: Raft = raft.await.map_err(|error| RunError::Raft(error.to_string()))?;
     if shared.held.read().state.membership.membership().voter_ids().eq([owner.member_id]) {
         // Nobody else can lead: there is nothing to wait for.
@@ -197,6 +215,7 @@ where
         fence: AtomicU64::new(fence),
         heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
         login: OnceLock::new(),
+        rejoin: Rejoin::new(rejoins),
         stopping: CancellationToken::new(),
     });
     let expiry = Expiry { member: member.clone() };
@@ -223,7 +242,47 @@ impl Tuning {
     }
 }
 
-fn raft_config(owner: Owner, tuning: &Tuning) -> Result<Arc<openraft::Config>, RunError> {
+/// Reads log and engine, and compares them, before either is changed. Where one is damaged, a member of several begins with
+/// nothing; one alone ends here, with everything as it is.
+fn read(env: &Env, owner: Owner) -> Result<(wal::Found, open::Found, Arc<Keepsake>, bool), RunError> {
+    let io = RunError::Rejoin;
+    let keepsake = Arc::new(Keepsake::open(env, owner).map_err(io)?);
+    let mut rejoins = rejoin::prepare(env).map_err(io)?;
+    let (mut log, engine) = match read_both(env, owner) {
+        Err(error) if error.is_damage() && keepsake.is_whole() && keepsake.voters() > 1 => {
+            let error = crate::report(&error);
+            tracing::error!(
+                error,
+                "this member's files are damaged: it begins with nothing and gets all from the others"
+            );
+            rejoin::mark(&*env.disk, &error).map_err(io)?;
+            rejoins = rejoin::prepare(env).map_err(io)?;
+            read_both(env, owner)?
+        }
+        found => found?,
+    };
+    if rejoins && !keepsake.is_whole() {
+        return Err(RunError::Forgotten);
+    }
+    log.promise(keepsake.vote());
+    // The engine may be behind what was kept; it is asked where nothing was.
+    let voters = match keepsake.is_whole() {
+        true => keepsake.voters(),
+        false => engine.state.membership.membership().voter_ids().count() as u64,
+    };
+    keepsake.save_both(log.vote(), voters).map_err(io)?;
+    Ok((log, engine, keepsake, rejoins))
+}
+
+fn read_both(env: &Env, owner: Owner) -> Result<(wal::Found, open::Found), RunError> {
+    let log = wal::read(env, owner)?;
+    let engine = open::read(env)?;
+    engine.check(log.purged())?;
+    log.check(&engine.state)?;
+    Ok((log, engine))
+}
+
+fn raft_config(owner: Owner, tuning: &Tuning, rejoins: bool) -> Result<Arc<openraft::Config>, RunError> {
     let (election_timeout_min, election_timeout_max) = tuning.timeouts();
     let config = openraft::Config {
         cluster_name: format!("{:x}", owner.cluster_id),
@@ -237,9 +296,12 @@ fn raft_config(owner: Owner, tuning: &Tuning) -> Result<Arc<openraft::Config>, R
         replication_lag_threshold: tuning.snapshot_entries + tuning.log_entries_kept,
         purge_batch_size: tuning.log_entries_kept.clamp(1, 256),
         enable_pre_vote: Some(true),
+        enable_elect: !rejoins,
         // A leader sends entries before they are on its own disk. One that comes back without the last of them, and led on
         // in the same term, would write others in their place, which a follower could not tell apart.
         enable_leader_restore: Some(false),
+        // A member whose disk was damaged comes back with less than it had; its leader must begin with it anew.
+        allow_log_reversion: Some(true),
         ..Default::default()
     };
     config.validate().map(Arc::new).map_err(|error| RunError::Raft(error.to_string()))
@@ -269,7 +331,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     }
     let identity = peer_identity(&config)?;
     // As in etcd, the flags that begin a cluster mean nothing once there is one.
-    let (owner, joined) = match wal::owner(&env)? {
+    let known = match wal::owner(&env)? {
+        None => keepsake::owner(&env).map_err(RunError::Rejoin)?,
+        known => known,
+    };
+    let (owner, joined) = match known {
         Some(owner) => (owner, None),
         None => {
             let joined = first_start(&config, identity.as_ref()).await?;
@@ -277,7 +343,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
             (Owner { cluster_id, member_id }, Some(joined))
         }
     };
-    let transport = GrpcTransport::new(owner.cluster_id, identity);
+    let transport = GrpcTransport::new(owner.cluster_id, identity.clone());
     if let Some(joined) = &joined {
         transport.fence(joined.epoch);
         for (id, peer) in joined.ids.members.iter().filter(|(id, _)| **id != owner.member_id) {
@@ -330,6 +396,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     if let Some(folder) = &config.archive_dir {
         tasks.spawn(Archiver::open(folder, owner, member.shared.clone(), member.wal.clone())?.run());
     }
+    tasks.spawn(rejoin::run(member.clone()));
     tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
     for (flag, why) in config.taken.given() {
         tracing::info!("--{flag} has no effect here: {why}");
@@ -339,7 +406,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     }
     let drain = CancellationToken::new();
     let serving = serve_all(&config, &member, &drain).await?;
-    if let Some(joined) = joined.filter(|_| config.initial_cluster_state == "new") {
+    // A member that died between its folder's first byte and its cluster's first entry begins again.
+    let begun = member.raft.is_initialized().await.map_err(|error| RunError::Raft(error.to_string()))?;
+    if !begun && !member.rejoin.is_active() && config.initial_cluster_state == "new" {
+        let joined = match joined {
+            Some(joined) => joined,
+            None => first_start(&config, identity.as_ref()).await?,
+        };
         begin(&member, &joined.ids).await?;
     }
     let removal =
@@ -351,7 +424,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         () = removal.noticed() => Err(removed(&path)),
         error = fatal(member.clone()) => Err(RunError::Stopped(error)),
         error = member.shared.broken() => Err(RunError::Stopped(error)),
+        error = rotten(&member) => Err(RunError::Rotten(error)),
     };
+    match rejoin::mark_rotten(&member) {
+        Ok(true) => tracing::error!("started again, this member gets everything from the others"),
+        Ok(false) => {}
+        Err(error) => tracing::error!(%error, "this member's files are damaged, and cannot be marked as such"),
+    }
     // Clients and members are still served: nobody notices more than another leader.
     if result.is_ok() {
         tokio::select! {
@@ -415,6 +494,16 @@ async fn fatal(member: Arc<Member>) -> String {
         // They change with each entry.
         tokio::time::sleep(LOOK_PAUSE).await;
     }
+}
+
+/// Returns when damage was met, of a member of several: it must not go on, and the others have what it has lost. One alone
+/// serves what is whole.
+async fn rotten(member: &Member) -> String {
+    let what = member.env.rot.met().await;
+    if !member.is_one_of_several() {
+        std::future::pending::<()>().await;
+    }
+    what
 }
 
 /// Tells the cluster this member's name and client URLs, when they are not what it knows.

@@ -133,9 +133,10 @@ impl Shared {
     /// Returns, with the reason, when state and engine cannot be trusted any more.
     pub async fn broken(&self) -> String {
         let mut broken = self.broken.subscribe();
-        match broken.wait_for(Option::is_some).await {
-            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
-            Err(_) => std::future::pending().await,
+        let reason = broken.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason.as_ref().to_owned(),
+            None => std::future::pending().await,
         }
     }
 

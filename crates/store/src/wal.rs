@@ -26,7 +26,8 @@ use tokio::sync::oneshot;
 
 use crate::counts::{Count, Times};
 use crate::engine::MEND;
-use crate::env::{Env, File, WorkerHandle, read_exact_at};
+use crate::env::{Env, File, Rot, WorkerHandle, read_exact_at};
+use crate::keepsake::Keepsake;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -34,9 +35,6 @@ pub use open::{Found, owner, read};
 
 /// Folder of the segments below the data folder.
 pub const DIR: &str = "wal";
-/// Entries that stay in memory for replication and apply.
-const CACHE_BYTES_MAX: usize = 4 << 20;
-
 #[derive(Debug, thiserror::Error)]
 pub enum WalError {
     #[error("{0}: i/o")]
@@ -55,10 +53,22 @@ pub enum WalError {
     Gap { path: String, wanted: u64, found: u64 },
     #[error("{path} belongs to member {found:x} of cluster {cluster:x}; every file of wal/ must be of one member")]
     Foreign { path: String, cluster: u64, found: u64 },
+    #[error("an entry of the wal was whole when it was written, and is damaged now (byte {offset} of its segment)")]
+    Rotten { offset: u64 },
     #[error("a wal record cannot be decoded")]
     Decode(#[from] prost::DecodeError),
     #[error(transparent)]
     Codec(#[from] CodecError),
+}
+
+impl WalError {
+    /// Whether what was written is not there any more.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::Short { .. } | Self::Missing { .. } | Self::Gap { .. } | Self::Rotten { .. }
+        )
+    }
 }
 
 impl From<WalError> for io::Error {
@@ -80,6 +90,8 @@ struct Place {
     file: Arc<dyn File>,
     offset: u64,
     len: u32,
+    /// Of the entry alone: the record's own checksum needs everything before it.
+    crc: u32,
 }
 
 struct Slot {
@@ -99,6 +111,7 @@ struct Memory {
     /// Entries below this index are not kept in memory any more.
     cached_from: u64,
     cached_bytes: usize,
+    cache_bytes_max: usize,
     /// Bytes of each segment on disk.
     segments: BTreeMap<u64, u64>,
     /// While reading back: older segments are gone, and the record that says up to where is still to come.
@@ -168,7 +181,7 @@ impl Memory {
     /// Lets go of the oldest written entries while the cache is over its bound.
     fn evict(&mut self) {
         self.cached_from = self.cached_from.max(self.first_index());
-        while self.cached_bytes > CACHE_BYTES_MAX && self.cached_from < self.next_index() {
+        while self.cached_bytes > self.cache_bytes_max && self.cached_from < self.next_index() {
             let index = self.cached_from;
             let Some(slot) = self.slot_mut(index) else { return };
             if slot.place.is_none() {
@@ -205,6 +218,7 @@ pub struct Wal {
     writer: WorkerHandle<Job>,
     stalled: Arc<AtomicBool>,
     work: Arc<Work>,
+    rot: Rot,
 }
 
 impl Wal {
@@ -213,21 +227,24 @@ impl Wal {
         env.disk.create_dir(DIR).map_err(|error| WalError::Io("creating the wal", error))?;
         let memory = Memory { vote: Some(vote), purged: Some(purged), ..Default::default() };
         // The writer begins its first segment, whose head says all this, durably.
-        writer::Writer::new(env, owner, Arc::new(Mutex::new(memory)), Vec::new(), Arc::default(), Arc::default())?;
+        let keepsake =
+            Keepsake::open(env, owner).map_err(|error| WalError::Io("opening what the member keeps", error))?;
+        let memory = Arc::new(Mutex::new(memory));
+        writer::Writer::new(env, owner, memory, Vec::new(), Arc::default(), Arc::default(), Arc::new(keepsake))?;
         Ok(())
     }
 
     /// Cuts what is torn and starts the writer. Only when what was read is known to be all that was acknowledged.
-    pub fn open(env: &Env, found: Found) -> Result<Self, WalError> {
+    pub fn open(env: &Env, found: Found, keepsake: Arc<Keepsake>) -> Result<Self, WalError> {
         let owner = found.owner;
         let (memory, files) = found.finish(env).map_err(|error| WalError::Io("opening the wal", error))?;
         let memory = Arc::new(Mutex::new(memory));
         let stalled = Arc::new(AtomicBool::new(false));
         let work = Arc::new(Work::default());
-        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone(), work.clone())?;
+        let writer = writer::Writer::new(env, owner, memory.clone(), files, stalled.clone(), work.clone(), keepsake)?;
         let writer =
             WorkerHandle::spawn(env, "wal", writer).map_err(|error| WalError::Io("starting the wal", error))?;
-        Ok(Self { memory, writer, stalled, work })
+        Ok(Self { memory, writer, stalled, work, rot: env.rot.clone() })
     }
 
     pub fn vote(&self) -> Option<Vote> {
@@ -315,6 +332,12 @@ impl Wal {
         rx.await.map_err(|_| io::Error::other("the wal has stopped"))?
     }
 
+    fn note(&self, error: &WalError) {
+        if matches!(error, WalError::Rotten { .. }) {
+            self.rot.report(error);
+        }
+    }
+
     /// Entries from `range`, from memory or disk; stops early at `bytes_max`, but gives at least one.
     pub fn read(&self, range: RangeInclusive<u64>, bytes_max: usize) -> Result<Vec<Entry>, WalError> {
         let mut found = Vec::new();
@@ -331,7 +354,7 @@ impl Wal {
             }
             let entry = match (entry, place) {
                 (Some(entry), _) => entry,
-                (None, Some(place)) => read_entry(&place)?,
+                (None, Some(place)) => read_entry(&place).inspect_err(|error| self.note(error))?,
                 (None, None) => break,
             };
             found.push(entry);
@@ -342,6 +365,14 @@ impl Wal {
 
 fn read_entry(place: &Place) -> Result<Entry, WalError> {
     let mut bytes = vec![0; place.len as usize];
-    read_exact_at(&*place.file, place.offset, &mut bytes).map_err(|error| WalError::Io("reading an entry", error))?;
+    match read_exact_at(&*place.file, place.offset, &mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Err(WalError::Rotten { offset: place.offset });
+        }
+        read => read.map_err(|error| WalError::Io("reading an entry", error))?,
+    }
+    if crc32c::crc32c(&bytes) != place.crc {
+        return Err(WalError::Rotten { offset: place.offset });
+    }
     Ok(codec::entry_back(pb::Entry::decode(bytes::Bytes::from(bytes))?)?)
 }

@@ -32,8 +32,8 @@ fn store(folder: &std::path::Path, keys: usize) -> Arc<Shared> {
         // Keys come in another order than revisions.
         let key = format!("/registry/things/some-namespace/thing-{:08x}", (number as u32).wrapping_mul(0x9e37_79b1));
         let put = etcd::PutRequest { key: key.into(), value: vec![7; VALUE_BYTES].into(), ..Default::default() };
-        let command = Command { caller: None, request: Some(Request::Put(put)) };
-        let applied = store::apply::apply(&mut held.state, &mut writer, &command, false).unwrap();
+        let command = Command { request: Some(Request::Put(put)), ..Default::default() };
+        let applied = store::apply::apply(&mut held.state, &mut writer, 1, &command, false).unwrap();
         applied.outcome.unwrap();
         writer.finish();
         if number % 100 == 0 {

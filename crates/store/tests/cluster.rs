@@ -168,12 +168,11 @@ async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
 }
 
 async fn start_tuned(net: &Net, id: u64, disk: &SimDisk, seed: u64, tuning: Tuning) -> Arc<Member> {
-    let env = Env {
-        disk: Arc::new(disk.clone()),
-        random: Arc::new(SimRandom::new(seed + id)),
-        threads: false,
-        sizes: Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096 },
-    };
+    let env = Env::sim(
+        disk,
+        SimRandom::new(seed + id),
+        Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096, wal_cache: 1024 },
+    );
     let owner = Owner { cluster_id: CLUSTER, member_id: id };
     let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
     let wire = || Wire { net: net.clone(), from: id };
@@ -358,5 +357,96 @@ fn a_renewed_lease_never_ends_early_when_its_leader_goes() {
             let longest = 13 * 60 + 1200 + 60;
             assert!((renewed + 1200..=longest).contains(&age), "seed {seed}, renewed after {renewed} s: {age} s");
         }
+    }
+}
+
+/// The voters as `member` knows them, once there is no change under way.
+async fn settled(member: &Member) -> BTreeSet<u64> {
+    for _ in 0..600 {
+        let membership = member.standing().membership;
+        let waits =
+            membership.nodes().any(|(id, peer)| peer.joins_voters && !membership.voter_ids().any(|of| of == *id));
+        if membership.get_joint_config().len() == 1 && !waits {
+            return membership.voter_ids().collect();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the membership does not settle: {:?}", member.standing().membership);
+}
+
+async fn change(member: &Member, change: Change) -> ReconfigureResponse {
+    // Just after an election not everybody was heard of.
+    for _ in 0..100 {
+        match member.reconfigure(change.clone()).await {
+            Ok(rsp) => return rsp,
+            Err(Refused::Unhealthy | Refused::NoLeader) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(refused) => panic!("{change:?}: {refused}"),
+        }
+    }
+    panic!("never: {change:?}");
+}
+
+fn grow_and_shrink(seed: u64) {
+    runtime::seed_thread(seed);
+    let world =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    world.block_on(async {
+        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
+        let disks: Vec<SimDisk> = (0..4).map(|_| SimDisk::default()).collect();
+        let members = three(&net, &disks, seed).await;
+        members[0].put(put("before".into(), "x".into())).await.expect("a write");
+        // Through a follower: it passes the change on.
+        let follower = members.iter().find(|member| !member.is_leader()).expect("a follower");
+        let add = etcd::MemberAddRequest { peer_urls: vec!["http://new:1".into()], is_learner: false };
+        let added = change(follower, Change::Add(add)).await.member_id;
+        assert_eq!(follower.standing().membership.voter_ids().count(), 3, "seed {seed}: it counts in no quorum yet");
+        follower.put(put("meanwhile".into(), "x".into())).await.expect("a write");
+        let new = start(&net, added, &disks[3], seed).await;
+        let led = members.iter().position(|member| member.is_leader()).expect("a leader");
+        assert!(settled(&members[led]).await.contains(&added), "seed {seed}: it votes");
+
+        // The leader takes itself out; it is gone while the others go on.
+        let gone = led as u64 + 1;
+        change(&new, Change::Remove(etcd::MemberRemoveRequest { id: gone })).await;
+        let witness = &members[(led + 1) % 3];
+        for count in 0..20 {
+            witness.put(put(format!("after{count}"), "x".into())).await.expect("a write");
+        }
+        let voters: BTreeSet<u64> = (1..=3).filter(|id| *id != gone).chain([added]).collect();
+        assert_eq!(settled(witness).await, voters, "seed {seed}");
+        // It ends what it began, and then steps down.
+        for _ in 0..200 {
+            if witness.standing().leader != Some(gone) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        witness.put(put("another one leads".into(), "x".into())).await.expect("a write");
+        assert!(witness.standing().leader.is_some_and(|id| voters.contains(&id)), "seed {seed}: another one leads");
+        assert_eq!(contents(&new).await, contents(witness).await, "seed {seed}");
+
+        // A change whose leader is cut off in the middle is ended by whoever leads then. With one of two that are left cut off
+        // nobody has a quorum, so it comes back before anybody writes.
+        let led = witness.standing().leader.expect("a leader");
+        let leader = net.members.lock().unwrap()[&led].clone();
+        let remove = Change::Remove(etcd::MemberRemoveRequest { id: added });
+        let cut = async {
+            tokio::time::sleep(Duration::from_millis(3 * seed)).await;
+            net.cut.lock().unwrap().insert(led);
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            net.cut.lock().unwrap().clear();
+        };
+        let (_outcome, ()) = tokio::join!(leader.reconfigure(remove), cut);
+        let stays = members.iter().find(|member| voters.contains(&member.owner.member_id)).expect("one that stays");
+        stays.put(put("after all".into(), "x".into())).await.expect("a write");
+        let left = settled(stays).await;
+        assert!(left == voters || left.len() == 2, "seed {seed}: all of it or nothing: {left:?}");
+    });
+}
+
+#[test]
+fn members_come_and_go_while_everybody_works() {
+    for seed in 1..=6 {
+        grow_and_shrink(seed);
     }
 }

@@ -59,12 +59,11 @@ const OWNER: Owner = Owner { cluster_id: 7, member_id: 1 };
 
 /// A member on `disk`, with everything so small that a short history meets every rotation, checkpoint and purge.
 async fn member(disk: &SimDisk, seed: u64) -> Result<Arc<Member>, String> {
-    let env = Env {
-        disk: Arc::new(disk.clone()),
-        random: Arc::new(SimRandom::new(seed)),
-        threads: false,
-        sizes: Sizes { wal_segment: 2048, engine_segment: 1024, checkpoint_tail: 1024 },
-    };
+    let env = Env::sim(
+        disk,
+        SimRandom::new(seed),
+        Sizes { wal_segment: 2048, engine_segment: 1024, checkpoint_tail: 1024, wal_cache: 1024 },
+    );
     let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
     let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
     let network = NoNetwork(GrpcTransport::new(OWNER.cluster_id, None));

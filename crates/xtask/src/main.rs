@@ -8,6 +8,7 @@ mod fetch;
 mod fresh;
 mod progress;
 mod schema;
+mod sim;
 mod status;
 mod test;
 mod up;
@@ -45,6 +46,8 @@ enum Command {
     Fuzz(test::FuzzOptions),
     /// Measure a running cluster (podstart, idle) or a daemon's core alone (scheduler, proxy).
     Bench(bench::Options),
+    /// Run the store in a simulated world, from seeds; ends with the counts, and fails where an invariant was violated.
+    Sim(sim::Options),
     /// Check format, lints, documentation and the crates' arrows; writes nothing.
     Verify,
     /// Write proto/k8s anew from a folder of Kubernetes API facts (for a new Kubernetes release).
@@ -79,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::TestFresh(options) => fresh::run(&options),
         Command::Fuzz(options) => test::fuzz(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Verify => verify::run(),
         Command::ImportSchema { facts } => schema::import(&facts, &PathBuf::from("proto/k8s")),
     }

@@ -25,6 +25,7 @@ const STORE: &str = "crates/store/src/fuzz.rs";
 const APISERVER: &str = "crates/apiserver/src/fuzz.rs";
 const KEELCTL: &str = "crates/keelctl/src/fuzz.rs";
 const DNS: &str = "crates/dns/src/fuzz.rs";
+const KEEPSAKE: &str = "crates/store/src/keepsake.rs";
 const CRASH: &str = "crates/store/tests/crash.rs";
 /// Objects in the store were written by an apiserver; what reads them reads them as these targets do.
 const ENVELOPES: Proof = Target(GOLDENS, "envelopes");
@@ -104,6 +105,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("store/src/discovery.rs", Target(DNS, "resolv_conf_files")),
     ("store/src/engine/checkpoint.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
     ("store/src/engine/frame.rs", Target(STORE, "frames_and_checkpoints_of_any_bytes_end")),
+    ("store/src/keepsake.rs", Target(KEEPSAKE, "what_was_kept_is_there_again_and_damage_is_seen")),
     ("store/src/mvcc/check.rs", Target(STORE, "requests_of_etcds_clients_are_taken_or_refused")),
     ("store/src/raft/types.rs", Target(STORE, "raft_messages_of_any_bytes_end")),
     ("store/src/restore/load.rs", Target(STORE, "backups_of_any_content_are_read_or_refused")),

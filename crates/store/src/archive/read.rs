@@ -173,7 +173,7 @@ fn take(state: &mut State, writer: &mut engine::Writer, entry: &Entry, upto: Upt
             if is_reached(state, upto) || matches!(command.request, Some(Request::MemberAttributes(_))) {
                 continue;
             }
-            apply(state, writer, command, false).map_err(ArchiveError::Apply)?;
+            apply(state, writer, id.leader_id.term, command, false).map_err(ArchiveError::Apply)?;
         }
         writer.finish();
         writer.flush().map_err(ArchiveError::Apply)?;

@@ -17,7 +17,7 @@ const OWNER: Owner = Owner { cluster_id: 7, member_id: 9 };
 
 fn put(key: &str, value: &str) -> Command {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
-    Command { caller: None, request: Some(Request::Put(etcd::PutRequest { key, value, ..Default::default() })) }
+    Command { request: Some(Request::Put(etcd::PutRequest { key, value, ..Default::default() })), ..Default::default() }
 }
 
 /// Entry `index` puts two keys: revisions 2 * index + 2 and 2 * index + 3.

@@ -20,12 +20,7 @@ use crate::env::sim::{SimDisk, SimRandom};
 use crate::raft::types::LogId;
 
 pub(crate) fn store() -> Arc<Shared> {
-    let env = Env {
-        disk: Arc::new(SimDisk::default()),
-        random: Arc::new(SimRandom::new(1)),
-        threads: false,
-        sizes: Default::default(),
-    };
+    let env = Env::sim(&SimDisk::default(), SimRandom::new(1), Default::default());
     let opened = open::read(&env).and_then(|found| found.finish(&env)).expect("an engine");
     Arc::new(Shared::new(opened.state, opened.writer))
 }
@@ -35,8 +30,8 @@ pub(crate) fn apply(shared: &Shared, request: Request) {
     let mut held = shared.held.write();
     let id = LogId::new_term_index(1, held.state.applied.map_or(0, |applied| applied.index) + 1);
     writer.begin(Some(id)).expect("room");
-    let command = Command { caller: None, request: Some(request) };
-    let applied = crate::apply::apply(&mut held.state, &mut writer, &command, false).expect("a whole engine");
+    let command = Command { request: Some(request), ..Default::default() };
+    let applied = crate::apply::apply(&mut held.state, &mut writer, 1, &command, false).expect("a whole engine");
     applied.outcome.expect("a good request");
     writer.finish();
     writer.flush().expect("room");

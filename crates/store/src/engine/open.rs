@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::{Engine, EngineError, Position, View, Writer, checkpoint, frame};
-use crate::env::{Disk, Env, File};
+use crate::env::{Disk, Env, File, write_again};
 use crate::raft::types::LogId;
 use crate::state::State;
 
@@ -137,8 +137,20 @@ impl Found {
         sweep_received(&*env.disk).map_err(io)?;
         let mut writer = self.cut().map_err(io)?;
         self.state.attach_leases();
+        self.write_tail_again().map_err(io)?;
         writer.take_unsynced().sync().map_err(io)?;
         Ok(Opened { state: self.state, writer, generation: self.generation })
+    }
+
+    /// What lies behind the checkpoint may never have been synced.
+    fn write_tail_again(&self) -> io::Result<()> {
+        let (files, sizes) = (self.engine.view.read().files.clone(), self.engine.sizes.read().clone());
+        for (number, file) in files.range(self.from.segment..) {
+            let from = if *number == self.from.segment { self.from.offset } else { 0 };
+            write_again(&**file, from, sizes.get(number).copied().unwrap_or_default())?;
+            file.sync()?;
+        }
+        self.engine.disk.sync_dir(&self.engine.dir)
     }
 
     fn cut(&mut self) -> io::Result<Writer> {
@@ -190,17 +202,21 @@ fn current(disk: &dyn Disk) -> io::Result<u64> {
         Ok(file) => {
             let bytes = read_whole(&*file)?;
             let text = String::from_utf8_lossy(&bytes);
-            text.trim().parse().map_err(|_| io::Error::other("the file CURRENT is damaged: it holds no number"))
+            text.trim().parse().map_err(|_| damage("the file CURRENT is damaged: it holds no number"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if disk.list("")?.iter().any(|name| generation_of(name).is_some()) {
-                return Err(io::Error::other("the file CURRENT is missing, but there is an engine's folder"));
+                return Err(damage("the file CURRENT is missing, but there is an engine's folder"));
             }
             set_current(disk, 1)?;
             Ok(1)
         }
         Err(error) => Err(error),
     }
+}
+
+fn damage(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn generation_of(name: &str) -> Option<u64> {
@@ -232,7 +248,8 @@ fn engine(env: &Env, generation: u64) -> io::Result<Arc<Engine>> {
     let dir = dir(generation);
     disk.create_dir(&dir)?;
     disk.sync_dir("")?;
-    let (view, sizes) = (RwLock::new(View::default()), RwLock::default());
+    let view = View { rot: env.rot.clone(), ..View::default() };
+    let (view, sizes) = (RwLock::new(view), RwLock::default());
     Ok(Arc::new(Engine { disk, dir, limits, view, sizes, checkpoint: Mutex::new((BEGINNING, 0)) }))
 }
 

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::View;
 use super::frame::{self, VALUE_HEADER_LEN};
-use super::{EngineError, View};
 use crate::env::read_exact_at;
 use crate::mvcc::Loc;
 
@@ -72,16 +72,18 @@ impl View {
     }
 
     fn read_run(&self, run: &Run, members: &[usize], locs: &[Loc], values: &mut [Bytes]) -> io::Result<()> {
-        let damaged = |loc: Loc| io::Error::from(EngineError::Damaged { segment: loc.segment, offset: loc.offset });
-        let file = self.files.get(&run.segment).ok_or_else(|| damaged(locs[members[0]]))?;
+        let file = self.files.get(&run.segment).ok_or_else(|| self.damaged(locs[members[0]]))?;
         let mut bytes = vec![0; (run.bytes.end - run.bytes.start) as usize];
-        read_exact_at(&**file, run.bytes.start, &mut bytes)?;
+        match read_exact_at(&**file, run.bytes.start, &mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.damaged(locs[members[0]])),
+            read => read?,
+        }
         let bytes = Bytes::from(bytes);
         for at in members {
             let loc = locs[*at];
             let begin = (u64::from(loc.offset) - run.bytes.start) as usize;
             let record = bytes.slice(begin..begin + VALUE_HEADER_LEN + loc.len as usize);
-            values[*at] = frame::checked(record).ok_or_else(|| damaged(loc))?;
+            values[*at] = frame::checked(record).ok_or_else(|| self.damaged(loc))?;
         }
         Ok(())
     }

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use openraft::OptionalSend;
 use openraft::rt::AsyncRuntime;
-use openraft_rt_tokio::{TokioInstant, TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime, TokioWatch};
+use openraft_rt_tokio::{TokioInstant, TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use raft_rand::SeedableRng;
 use raft_rand::rngs::SmallRng;
+
+use super::process;
 
 thread_local! {
     static SEEDED: RefCell<Option<SmallRng>> = const { RefCell::new(None) };
@@ -39,7 +41,7 @@ impl AsyncRuntime for Runtime {
     type Timeout<R, T: Future<Output = R> + OptionalSend> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = SmallRng;
     type Mpsc = TokioMpsc;
-    type Watch = TokioWatch;
+    type Watch = super::watch::Watch;
     type Oneshot = TokioOneshot;
     type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
 
@@ -48,7 +50,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        process::spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{Disk, File, Random, Space};
 
@@ -47,8 +48,14 @@ struct State {
     crashed: bool,
     /// The next sync of a file whose name ends so fails, once, and drops what was not synced before it.
     fail_sync: Option<&'static str>,
+    /// The same, but the sync says that it is done.
+    lose_sync: Option<&'static str>,
     /// Bytes that the files may have together.
     capacity: Option<u64>,
+    /// Syncs are said to be done, and are not.
+    lies: bool,
+    /// Told at the crash.
+    crash: Arc<Notify>,
     /// Hash over every write and sync, in order.
     trace: u64,
 }
@@ -99,13 +106,65 @@ impl SimDisk {
         state.crash_at = None;
     }
 
+    /// Returns when the change of [`SimDisk::crash_at`] was met.
+    pub async fn crash(&self) {
+        let crash = self.state.lock().crash.clone();
+        while !self.crashed() {
+            crash.notified().await;
+        }
+    }
+
+    /// The disk after a power cut: unsynced changes are kept, lost or torn as `seed` decides. Whoever still holds this one
+    /// can do nothing with it any more.
+    pub fn after_power_cut(&self, seed: u64) -> Self {
+        let next = self.after_death();
+        next.restart(seed);
+        next
+    }
+
+    /// The disk after the death of the process that used it: what it wrote is there, synced or not. Whoever still holds this
+    /// one can do nothing with it any more.
+    pub fn after_death(&self) -> Self {
+        let mut state = self.state.lock();
+        let next = State {
+            inodes: std::mem::take(&mut state.inodes),
+            names: std::mem::take(&mut state.names),
+            durable_names: std::mem::take(&mut state.durable_names),
+            dirs: std::mem::take(&mut state.dirs),
+            capacity: state.capacity,
+            trace: state.trace,
+            lies: state.lies,
+            ..State::default()
+        };
+        state.stop();
+        Self { state: Arc::new(Mutex::new(next)) }
+    }
+
+    /// Lets syncs do nothing and say that they did: a planted bug.
+    pub fn lie(&self) {
+        self.state.lock().lies = true;
+    }
+
     /// Flips one bit of a file, for tests of checksums.
     pub fn flip(&self, path: &str, offset: usize) {
+        self.flip_bit(path, offset, 0);
+    }
+
+    /// As bits rot: what is read changes, and nobody wrote. Nothing happens behind the file's end.
+    pub fn flip_bit(&self, path: &str, offset: usize, bit: u8) {
         let mut state = self.state.lock();
         let Some(inode) = state.names.get(path).copied() else { return };
         let inode = &mut state.inodes[inode];
-        inode.seen[offset] ^= 1;
-        inode.durable = inode.seen.clone();
+        for content in [&mut inode.seen, &mut inode.durable] {
+            if let Some(byte) = content.get_mut(offset) {
+                *byte ^= 1 << bit;
+            }
+        }
+    }
+
+    /// Bytes of all files together.
+    pub fn used(&self) -> u64 {
+        self.state.lock().used()
     }
 
     /// Lets the files have so many bytes together, or any number.
@@ -116,6 +175,17 @@ impl SimDisk {
     /// Lets the next sync of a file whose name ends so fail, as a disk does that loses pages: it says so once.
     pub fn fail_sync(&self, suffix: &'static str) {
         self.state.lock().fail_sync = Some(suffix);
+    }
+
+    /// As [`SimDisk::fail_sync`], but nobody is told: a planted bug.
+    pub fn lose_sync(&self, suffix: &'static str) {
+        self.state.lock().lose_sync = Some(suffix);
+    }
+
+    /// Takes back what has not happened yet: crashes, failing syncs.
+    pub fn calm(&self) {
+        let mut state = self.state.lock();
+        (state.crash_at, state.fail_sync, state.lose_sync) = (None, None, None);
     }
 
     /// A disk with these files, all durable.
@@ -176,13 +246,23 @@ fn write(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
 }
 
 impl State {
+    fn stop(&mut self) {
+        self.crashed = true;
+        self.crash.notify_waiters();
+    }
+
+    /// Files that were removed take no room.
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[*inode].seen.len() as u64).sum()
+    }
+
     /// Counts a change; fails from the crash on.
     fn change(&mut self, what: u64) -> io::Result<()> {
         if self.crashed {
             return Err(io::Error::other("the disk has crashed"));
         }
         if self.crash_at == Some(self.writes) {
-            self.crashed = true;
+            self.stop();
             return Err(io::Error::other("the disk has crashed"));
         }
         self.writes += 1;
@@ -260,7 +340,7 @@ impl Disk for SimDisk {
     fn space(&self) -> io::Result<Space> {
         let state = self.state.lock();
         state.reading()?;
-        let used: u64 = state.inodes.iter().map(|inode| inode.seen.len() as u64).sum();
+        let used = state.used();
         let total = state.capacity.unwrap_or(1 << 40);
         Ok(Space { free: total.saturating_sub(used), total })
     }
@@ -268,6 +348,9 @@ impl Disk for SimDisk {
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
         state.change(4)?;
+        if state.lies {
+            return Ok(());
+        }
         state.durable_names.retain(|name, _| parent(name) != path);
         let now: Vec<(String, usize)> =
             state.names.iter().filter(|(name, _)| parent(name) == path).map(|(n, i)| (n.clone(), *i)).collect();
@@ -285,9 +368,8 @@ impl File for SimFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock();
         state.change(u64::from(crc32c::crc32c(bytes)) ^ (offset << 20))?;
-        let used: u64 = state.inodes.iter().map(|inode| inode.seen.len() as u64).sum();
         let grows = (offset + bytes.len() as u64).saturating_sub(state.inodes[self.inode].seen.len() as u64);
-        if state.capacity.is_some_and(|capacity| grows > 0 && used + grows > capacity) {
+        if state.capacity.is_some_and(|capacity| grows > 0 && state.used() + grows > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let inode = &mut state.inodes[self.inode];
@@ -335,9 +417,21 @@ impl File for SimFile {
             state.inodes[self.inode].pending.clear();
             return Err(io::Error::other("the disk lost a write"));
         }
+        let lost = state.lose_sync.is_some_and(is_named);
+        if lost {
+            state.lose_sync = None;
+            state.inodes[self.inode].pending.clear();
+        }
+        if lost || state.lies {
+            return Ok(());
+        }
         let inode = &mut state.inodes[self.inode];
-        inode.durable = inode.seen.clone();
-        inode.pending.clear();
+        for change in std::mem::take(&mut inode.pending) {
+            match change {
+                Change::Write(offset, bytes) => write(&mut inode.durable, offset, &bytes),
+                Change::Size(size) => inode.durable.resize(size as usize, 0),
+            }
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::Env;
+use super::{Env, process};
 
 /// Jobs that one worker may have waiting.
 const QUEUE_LEN_MAX: usize = 4096;
@@ -37,11 +37,12 @@ impl<J: Send + 'static> WorkerHandle<J> {
                 }
             })?;
         } else {
-            tokio::spawn(async move {
+            // Ends with its handles.
+            drop(process::spawn(async move {
                 while let Some(first) = rx.recv().await {
                     worker.run(drain(first, &mut rx));
                 }
-            });
+            }));
         }
         Ok(Self { tx })
     }

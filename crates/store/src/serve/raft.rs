@@ -119,12 +119,12 @@ impl Raft for RaftService {
 
     async fn vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
         let rpc = self.vote_request(req.into_inner())?;
-        Ok(vote_response(self.member.raft.vote(rpc).await.map_err(stopped)?))
+        Ok(vote_response(self.member.vote(rpc).await?))
     }
 
     async fn pre_vote(&self, req: Request<pb::VoteRequest>) -> Result<Response<pb::VoteResponse>, Status> {
         let rpc = self.vote_request(req.into_inner())?;
-        Ok(vote_response(self.member.raft.pre_vote(rpc).await.map_err(stopped)?))
+        Ok(vote_response(self.member.pre_vote(rpc).await?))
     }
 
     async fn install_snapshot(
@@ -195,6 +195,7 @@ impl Raft for RaftService {
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         let req = req.into_inner();
         self.check(req.target)?;
+        self.member.check_votes()?;
         let from = codec::vote_back(req.from_vote).map_err(malformed)?;
         let rpc = TransferLeaderRequest::new(from, req.to_member_id, req.last_log_id.map(codec::log_id_back));
         let result = self.member.raft.handle_transfer_leader(rpc).await.map_err(stopped)?;

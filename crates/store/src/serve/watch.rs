@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::credentials::credentials;
 use crate::ask::Credentials;
 use crate::counts::calls::Open;
+use crate::env::process;
 use crate::history;
 use crate::member::Member;
 use crate::mvcc::Event;
@@ -50,34 +51,54 @@ pub struct WatchService {
     pub progress_interval: Duration,
 }
 
-type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
+/// What a client sends.
+pub type Requests = Pin<Box<dyn Stream<Item = Result<etcd::WatchRequest, Status>> + Send + Sync>>;
+/// What it gets.
+pub type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Watch for WatchService {
     type WatchStream = Responses;
 
     async fn watch(&self, req: Request<Streaming<etcd::WatchRequest>>) -> Result<Response<Responses>, Status> {
-        let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
         let open = Open::new(self.member.shared.counts.calls.of("/etcdserverpb.Watch/Watch"));
-        let session = Session {
-            member: self.member.clone(),
-            by: credentials(&req),
-            stream: self.member.shared.hub.open(),
-            needs_leader: req.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"),
-            asked_all: false,
-            requests: req.into_inner(),
-            tx,
-            watches: BTreeMap::new(),
-            progress_wanted: false,
-            progress_interval: self.progress_interval,
-        };
-        // Ends with its stream: when the client goes away, or the server closes the connection.
-        tokio::spawn(async move {
-            session.run().await;
-            drop(open);
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(rx))))
+        let (by, needs_leader) =
+            (credentials(&req), req.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"));
+        let caller = Caller { by, needs_leader, open: Some(open) };
+        Ok(Response::new(begin(self.member.clone(), caller, Box::pin(req.into_inner()), self.progress_interval)))
     }
+}
+
+/// Who watches.
+#[derive(Default)]
+pub struct Caller {
+    by: Credentials,
+    needs_leader: bool,
+    /// Counts the call while it lasts.
+    open: Option<Open>,
+}
+
+/// Begins a client's stream. Its task ends with it: when the client goes away, or the server closes the connection.
+pub fn begin(member: Arc<Member>, caller: Caller, requests: Requests, progress_interval: Duration) -> Responses {
+    let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
+    let Caller { by, needs_leader, open } = caller;
+    let session = Session {
+        by,
+        stream: member.shared.hub.open(),
+        member,
+        needs_leader,
+        asked_all: false,
+        requests,
+        tx,
+        watches: BTreeMap::new(),
+        progress_wanted: false,
+        progress_interval,
+    };
+    drop(process::spawn(async move {
+        session.run().await;
+        drop(open);
+    }));
+    Box::pin(ReceiverStream::new(rx))
 }
 
 /// What the client wants to see of a watcher's events.
@@ -92,11 +113,11 @@ struct Session {
     member: Arc<Member>,
     by: Credentials,
     stream: WatchStream,
-    requests: Streaming<etcd::WatchRequest>,
     /// The client will ask for nothing more; its watchers go on.
     asked_all: bool,
     /// The client wants no member that knows no leader (metadata `hasleader`).
     needs_leader: bool,
+    requests: Requests,
     tx: mpsc::Sender<Result<etcd::WatchResponse, Status>>,
     watches: BTreeMap<i64, View>,
     /// The client asked where the stream stands, and some watcher was behind.

@@ -3,6 +3,7 @@
 //! [`read`] changes nothing. Only the last write of the last segment can be torn: whatever shows that more than it would be
 //! cut ([`record::later_write`], [`Found::check`]) ends in an error that names the file and the byte.
 
+use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 
@@ -12,9 +13,9 @@ use proto::keelson::raft::v1 as pb;
 
 use super::record::{self, HEADER_LEN, Kind};
 use super::{DIR, Memory, Owner, Place, WalError};
-use crate::env::{Env, File};
+use crate::env::{Env, File, write_again};
 use crate::raft::codec;
-use crate::raft::types::LogId;
+use crate::raft::types::{LogId, Vote};
 use crate::state::State;
 
 /// A segment that stays open: the writer goes on in the last one.
@@ -23,11 +24,20 @@ pub struct Segment {
     pub file: Arc<dyn File>,
     /// Where the records after the head begin.
     pub begin: u64,
+    /// Where the last write that was read back begins; what stands before it is durable.
+    last_write: u64,
     /// First free byte.
     pub end: u64,
     pub chain: u32,
     /// Index of the first entry after those that the segment holds: it can go when all below are purged.
     pub next_index: u64,
+}
+
+impl Segment {
+    /// A segment that holds nothing but its head, which is durable.
+    pub fn begun(number: u64, file: Arc<dyn File>, end: u64, chain: u32, next_index: u64) -> Self {
+        Self { number, file, begin: end, last_write: 0, end, chain, next_index }
+    }
 }
 
 pub fn name(number: u64) -> String {
@@ -59,7 +69,7 @@ pub fn read(env: &Env, owner: Owner) -> Result<Found, WalError> {
     let io = |error| WalError::Io("opening the wal", error);
     env.disk.create_dir(DIR).map_err(io)?;
     let numbers = numbers(env).map_err(io)?;
-    let mut memory = Memory::default();
+    let mut memory = Memory { cache_bytes_max: env.sizes.wal_cache, ..Memory::default() };
     let mut segments: Vec<Segment> = Vec::new();
     let mut torn = None;
     for (at, number) in numbers.iter().enumerate() {
@@ -116,6 +126,17 @@ impl Found {
         self.memory.purged.map(|purged| purged.index)
     }
 
+    /// The vote that was kept beside the log: the log may have lost its own.
+    pub fn promise(&mut self, kept: Option<Vote>) {
+        if kept.partial_cmp(&self.memory.vote) == Some(Ordering::Greater) {
+            self.memory.vote = kept;
+        }
+    }
+
+    pub fn vote(&self) -> Option<Vote> {
+        self.memory.vote
+    }
+
     /// Refuses when the state, of a member that is its cluster's only voter, is ahead of its log: such a member applies
     /// nothing before it is synced, so entries that were acknowledged are missing.
     pub fn check(&self, state: &State) -> Result<(), WalError> {
@@ -148,6 +169,9 @@ impl Found {
             }
             _ => {}
         }
+        if let Some(last) = self.segments.last() {
+            write_again(&*last.file, last.last_write, last.end)?;
+        }
         Ok((self.memory, self.segments))
     }
 }
@@ -166,14 +190,19 @@ fn replay_segment(
     let mut chain = record::chain_start(number);
     let mut at = 0;
     let mut begin = 0;
+    let mut last_write = 0;
     while let Some(found) = record::read(&bytes[at..], chain) {
         if at == 0 && found.kind != Kind::Head {
             break;
         }
         let payload = at + HEADER_LEN;
-        let place = Place { file: file.clone(), offset: payload as u64, len: found.payload.len() as u32 };
+        let (len, crc) = (found.payload.len() as u32, crc32c::crc32c(found.payload));
+        let place = Place { file: file.clone(), offset: payload as u64, len, crc };
         take(memory, owner, number, found.kind, found.payload, place)?;
         chain = found.chain;
+        if found.first {
+            last_write = at as u64;
+        }
         at += found.len;
         if begin == 0 {
             begin = at as u64;
@@ -198,7 +227,7 @@ fn replay_segment(
         return Err(damaged());
     }
     memory.segments.insert(number, at as u64);
-    let segment = Segment { number, file, begin, end: at as u64, chain, next_index: memory.next_index() };
+    let segment = Segment { number, file, begin, last_write, end: at as u64, chain, next_index: memory.next_index() };
     Ok((Some(segment), torn))
 }
 

@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use super::open::{Segment, name};
 use super::record::{self, HEADER_LEN, Kind};
 use super::{DIR, Job, Memory, Owner, Place, WalError, Work};
+use crate::env::planted::{self, Bug};
 use crate::env::{Disk, Env, File, Worker, is_full};
+use crate::keepsake::Keepsake;
 use crate::raft::codec;
 use crate::raft::types::{LogId, TypeConfig};
 
@@ -39,6 +41,9 @@ pub struct Writer {
     placed: Vec<Placed>,
     committed: u64,
     failed: Option<(io::ErrorKind, String)>,
+    /// The vote's second copy; and whether there is a new one.
+    keepsake: Arc<Keepsake>,
+    voted: bool,
     /// Set while it waits for room.
     stalled: Arc<AtomicBool>,
     /// Whether it may wait: not in a simulation, where it would hold up the only thread.
@@ -52,6 +57,7 @@ struct Placed {
     term: u64,
     offset: u64,
     len: u32,
+    crc: u32,
 }
 
 enum Done {
@@ -77,6 +83,7 @@ impl Writer {
         segments: Vec<Segment>,
         stalled: Arc<AtomicBool>,
         work: Arc<Work>,
+        keepsake: Arc<Keepsake>,
     ) -> Result<Self, WalError> {
         let mut writer = Self {
             disk: env.disk.clone(),
@@ -88,6 +95,8 @@ impl Writer {
             placed: Vec::new(),
             committed: 0,
             failed: None,
+            keepsake,
+            voted: false,
             stalled,
             patient: env.threads,
             work,
@@ -166,10 +175,10 @@ impl Writer {
         self.work.syncs.observe(start.elapsed());
         let mut memory = self.memory.lock();
         memory.segments.insert(number, end);
-        for Placed { index, term, offset, len } in self.placed.drain(..) {
+        for Placed { index, term, offset, len, crc } in self.placed.drain(..) {
             // A slot may be gone, or be another entry's, when it was truncated meanwhile: its own record follows.
             if let Some(slot) = memory.slot_mut(index).filter(|slot| slot.term == term) {
-                slot.place = Some(Place { file: file.clone(), offset, len });
+                slot.place = Some(Place { file: file.clone(), offset, len, crc });
             }
         }
         memory.evict();
@@ -210,7 +219,7 @@ impl Writer {
         self.disk.sync_dir(DIR)?;
         let end = buffer.len() as u64;
         self.memory.lock().segments.insert(number, end);
-        self.segments.push_back(Segment { number, file, begin: end, end, chain, next_index });
+        self.segments.push_back(Segment::begun(number, file, end, chain, next_index));
         Ok(())
     }
 
@@ -219,11 +228,14 @@ impl Writer {
             Job::Append { entries, committed, done } => (Done::Flushed(done), self.append(entries, committed)),
             Job::Vote { vote, done } => {
                 let payload = codec::vote(&vote).encode_to_vec();
-                (Done::Told(done), self.record(Kind::Vote, &payload))
+                let planted = planted::is(Bug::VoteNotPersisted);
+                self.voted |= !planted;
+                (Done::Told(done), if planted { Ok(()) } else { self.record(Kind::Vote, &payload) })
             }
             Job::Truncate { from, done } => {
                 self.placed.retain(|placed| placed.index < from);
-                let result = self.record(Kind::Truncate, &from.to_le_bytes());
+                let planted = planted::is(Bug::TruncationNotPersisted);
+                let result = if planted { Ok(()) } else { self.record(Kind::Truncate, &from.to_le_bytes()) };
                 self.active().next_index = from;
                 (Done::Told(done), result)
             }
@@ -240,14 +252,24 @@ impl Writer {
             self.record(Kind::Entry, &payload)?;
             let end = self.active().end + self.buffer.len() as u64;
             self.active().next_index = id.index + 1;
-            let len = payload.len() as u32;
-            self.placed.push(Placed { index: id.index, term: id.leader_id.term, offset: end - u64::from(len), len });
+            let (len, crc) = (payload.len() as u32, crc32c::crc32c(&payload));
+            let offset = end - u64::from(len);
+            self.placed.push(Placed { index: id.index, term: id.leader_id.term, offset, len, crc });
         }
         if let Some(id) = committed.filter(|id| id.index > self.committed) {
             self.committed = id.index;
             self.record(Kind::Committed, &codec::log_id(&id).encode_to_vec())?;
         }
         Ok(())
+    }
+
+    /// Writes the vote's second copy, once the log has the first.
+    fn keep_vote(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.voted) {
+            return Ok(());
+        }
+        let vote = self.memory.lock().vote;
+        self.insist(|writer| writer.keepsake.save_vote(vote))
     }
 
     /// Removes the oldest segments that hold nothing after `upto`; their purge is durable first.
@@ -279,7 +301,7 @@ impl Worker for Writer {
             done.push(tell);
         }
         if self.failed.is_none()
-            && let Err(error) = self.flush()
+            && let Err(error) = self.flush().and_then(|()| self.keep_vote())
         {
             tracing::error!(%error, "the log cannot be written; the member stops");
             self.failed = Some((error.kind(), error.to_string()));

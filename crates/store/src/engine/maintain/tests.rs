@@ -9,12 +9,11 @@ use crate::raft::types::{LogId, SnapshotMeta};
 use crate::snapshot::{self, SnapshotData};
 
 fn env(disk: &SimDisk) -> Env {
-    Env {
-        disk: Arc::new(disk.clone()),
-        random: Arc::new(SimRandom::new(1)),
-        threads: false,
-        sizes: Sizes { wal_segment: 4096, engine_segment: 1024, checkpoint_tail: 1024 },
-    }
+    Env::sim(
+        disk,
+        SimRandom::new(1),
+        Sizes { wal_segment: 4096, engine_segment: 1024, checkpoint_tail: 1024, wal_cache: 1024 },
+    )
 }
 
 fn opened(disk: &SimDisk) -> Arc<Shared> {
@@ -203,4 +202,33 @@ fn damage_is_refused_with_everything_still_there() {
     let gone = SimDisk::with_contents(&copy);
     let refused = open::read(&env(&gone)).expect("what is there").check(None).expect_err("values are missing");
     assert!(refused.to_string().contains(&format!("{} is missing", segment(place.segment))), "{refused}");
+}
+
+#[test]
+fn what_follows_a_lost_end_of_a_segment_does_not_count() {
+    let disk = SimDisk::default();
+    fill(&opened(&disk), "key", 40);
+    let mut files = disk.contents();
+    let names: Vec<String> = files.keys().filter(|name| name.ends_with(".seg")).cloned().collect();
+    assert!(names.len() > 2, "several segments: {names:?}");
+    // The second was not synced, and lost its last frame; the third was written out.
+    let second = files.get_mut(&names[1]).expect("a segment");
+    second.truncate(second.len() - 10);
+    let torn = opened(&SimDisk::with_contents(&files));
+    second_ends_at_a_frame(&mut files, &names[1]);
+    let disk = SimDisk::with_contents(&files);
+    let whole = opened(&disk);
+    let applied = |shared: &Shared| shared.held.read().state.applied;
+    assert_eq!(applied(&whole), applied(&torn), "as if it were torn there");
+    let left = disk.contents();
+    assert_eq!(left[&names[2]].len() as u64, crate::engine::frame::SEGMENT_HEADER_LEN, "the log has it");
+    assert!(names[3..].iter().all(|name| !left.contains_key(name)), "the log has it: {:?}", left.keys());
+}
+
+/// Cuts what is left of the frame that was torn.
+fn second_ends_at_a_frame(files: &mut BTreeMap<String, Vec<u8>>, name: &str) {
+    let again = SimDisk::with_contents(files);
+    drop(opened(&again));
+    let cut = again.contents().remove(name).expect("a segment");
+    files.insert(name.to_owned(), cut);
 }
