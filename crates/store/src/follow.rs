@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::history;
 use crate::member::Member;
 use crate::refused::Refused;
-use crate::watcher::{Behind, Change, Fetched, Item, Picks, Spec, WatchStream};
+use crate::watcher::{Behind, Change, Fetched, Item, Picks, Signal, Spec, WatchStream};
 
 /// Events fetched from the past at once.
 const FETCH_EVENTS_MAX: usize = 1000;
@@ -14,6 +14,7 @@ const FETCH_EVENTS_MAX: usize = 1000;
 pub struct Follow {
     member: Arc<Member>,
     stream: WatchStream,
+    signal: Arc<Signal>,
     waiting: VecDeque<(Arc<Change>, Picks)>,
 }
 
@@ -23,7 +24,8 @@ impl Follow {
         let mut stream = member.shared.hub.open();
         // The first watcher of a stream has its id free.
         let _id = stream.watch(0, spec, start);
-        Self { member, stream, waiting: VecDeque::new() }
+        let signal = stream.signal();
+        Self { member, stream, signal, waiting: VecDeque::new() }
     }
 
     /// The next change that has wanted events, and which they are.
@@ -40,7 +42,7 @@ impl Follow {
             }
             if self.waiting.is_empty() {
                 tokio::select! {
-                    () = self.stream.outbox.ready() => {}
+                    () = self.signal.raised() => {}
                     () = self.member.stopping.cancelled() => return Err(Refused::Stopped),
                 }
             }

@@ -8,12 +8,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
+use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use slab::Slab;
 use smallvec::SmallVec;
-use tokio::sync::Notify;
 
 use crate::mvcc::{Event, Interval};
 
@@ -21,6 +23,8 @@ use crate::mvcc::{Event, Interval};
 const LOG_BYTES_MAX: usize = 8 << 20;
 /// Recent changes that stay in memory.
 const LOG_LEN_MAX: usize = 50_000;
+/// What an event takes beside its key and values.
+const EVENT_BYTES: usize = 320;
 /// Events that an outbox holds before its watchers fall behind.
 const OUTBOX_EVENTS_MAX: usize = 4096;
 
@@ -32,8 +36,9 @@ pub struct Change {
 }
 
 impl Change {
+    /// Values count as they may come to be held: themselves, encoded, and the one before.
     fn bytes(&self) -> usize {
-        self.events.iter().map(|event| 160 + 2 * (event.key.len() + event.value.len())).sum()
+        self.events.iter().map(|event| EVENT_BYTES + 3 * (event.key.len() + event.value.len())).sum()
     }
 }
 
@@ -79,11 +84,41 @@ pub struct Item {
     pub picks: Picks,
 }
 
+/// Tells a stream's session that there is something to do.
+#[derive(Default)]
+pub struct Signal {
+    raised: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Signal {
+    /// Returns when it was raised since the last time; one session at most waits.
+    pub async fn raised(&self) {
+        std::future::poll_fn(|cx| {
+            if self.raised.swap(false, Ordering::AcqRel) {
+                return Poll::Ready(());
+            }
+            self.waker.register(cx.waker());
+            match self.raised.swap(false, Ordering::AcqRel) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    fn raise(&self) {
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+}
+
 /// What waits for a stream.
 #[derive(Default)]
 pub struct Outbox {
     items: Mutex<(VecDeque<Item>, usize)>,
-    notify: Notify,
+    signal: Arc<Signal>,
 }
 
 impl Outbox {
@@ -94,11 +129,6 @@ impl Outbox {
         std::mem::take(&mut items.0)
     }
 
-    /// Returns when there is, or may be, something to take or to catch up with.
-    pub async fn ready(&self) {
-        self.notify.notified().await;
-    }
-
     fn push(&self, item: Item) -> Result<(), Item> {
         let mut items = self.items.lock();
         if items.1 >= OUTBOX_EVENTS_MAX {
@@ -107,7 +137,7 @@ impl Outbox {
         items.1 += item.picks.len();
         items.0.push_back(item);
         drop(items);
-        self.notify.notify_one();
+        self.signal.raise();
         Ok(())
     }
 }
@@ -216,7 +246,7 @@ impl Hub {
         }
         for stream in inner.streams.values_mut() {
             stream.behind = stream.watchers.len();
-            stream.outbox.notify.notify_one();
+            stream.outbox.signal.raise();
         }
     }
 
@@ -335,11 +365,16 @@ fn deliver(
 pub struct WatchStream {
     hub: Arc<Hub>,
     id: u64,
-    pub outbox: Arc<Outbox>,
+    outbox: Arc<Outbox>,
     next_watch: i64,
 }
 
 impl WatchStream {
+    /// Raised when there is, or may be, something to take or to catch up with.
+    pub fn signal(&self) -> Arc<Signal> {
+        self.outbox.signal.clone()
+    }
+
     /// Adds a watcher; `start` 0 is from now on. Gives its id and the revision at which it was added; none when the
     /// wanted id is taken.
     pub fn watch(&mut self, wanted_id: i64, spec: Spec, start: i64) -> Option<(i64, i64)> {
@@ -373,7 +408,7 @@ impl WatchStream {
             inner.ranges.entry((spec.key, spec.range_end)).or_default().push(place);
         }
         if behind.is_some() {
-            self.outbox.notify.notify_one();
+            self.outbox.signal.raise();
         }
         Some((watch_id, revision))
     }

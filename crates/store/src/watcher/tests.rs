@@ -1,19 +1,11 @@
 //! Every watcher gets every change once, in order, however full its outbox and wherever it begins.
 
-use std::sync::OnceLock;
-
 use super::*;
 use crate::mvcc::Version;
 
 fn change(revision: i64, key: &'static str) -> Change {
     let version = Version { main: revision, create: revision, version: 1, ..Default::default() };
-    let event = Event {
-        key: Bytes::from_static(key.as_bytes()),
-        version,
-        value: Bytes::new(),
-        prev: None,
-        prev_value: OnceLock::new(),
-    };
+    let event = Event::new(Bytes::from_static(key.as_bytes()), version, Bytes::new(), None);
     Change { revision, events: vec![event] }
 }
 
