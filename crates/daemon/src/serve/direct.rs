@@ -142,21 +142,19 @@ impl Outgoing {
     /// Returns when there is room: a caller that is behind stops its session.
     pub async fn room(&self) {
         // Nobody has to wake this: the body polls its session whenever it is asked for more.
-        std::future::poll_fn(|_| match self.is_full() {
+        std::future::poll_fn(|_| match self.waiting.lock().len() >= WAITING_BYTES_MAX {
             true => Poll::Pending,
             false => Poll::Ready(()),
         })
         .await;
     }
 
-    pub fn is_full(&self) -> bool {
-        self.waiting.lock().len() >= WAITING_BYTES_MAX
-    }
-
-    /// Has messages written behind what waits. There may be as much as there is: whoever writes much asks for
-    /// [`Outgoing::room`] now and then.
-    pub fn write<T>(&self, write: impl FnOnce(&mut BytesMut) -> T) -> T {
-        write(&mut self.waiting.lock())
+    /// Has messages written behind what waits; whether there is room for more. Nothing is refused: whoever writes much waits
+    /// for [`Outgoing::room`] now and then.
+    pub fn write(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
+        let mut waiting = self.waiting.lock();
+        write(&mut waiting);
+        waiting.len() < WAITING_BYTES_MAX
     }
 
     fn take(&self) -> Option<Bytes> {
@@ -345,8 +343,9 @@ mod tests {
         let theirs = outgoing.clone();
         let session = async move {
             for at in 0..count {
-                theirs.write(|out| out.put_slice(&[at; 8 << 10]));
-                theirs.room().await;
+                if !theirs.write(|out| out.put_slice(&[at; 8 << 10])) {
+                    theirs.room().await;
+                }
             }
             Status::not_found("no more")
         };

@@ -6,7 +6,6 @@
 mod answer;
 mod deliver;
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +29,7 @@ use crate::ask::Credentials;
 use crate::counts::calls::{Call, Open};
 use crate::member::Member;
 use crate::refused::Refused;
-use crate::watcher::{Spec, WatchStream};
+use crate::watcher::{Item, Spec, WatchStream};
 
 /// The watch id of answers that concern the whole stream.
 const WHOLE_STREAM: i64 = -1;
@@ -92,6 +91,7 @@ pub fn begin(member: Arc<Member>, caller: Caller, requests: Requests, progress_i
     drop(tokio::spawn(async move {
         loop {
             let next = tokio::select! {
+                biased;
                 next = std::future::poll_fn(|cx| talk.poll_next(cx)) => next,
                 () = tx.closed() => return,
             };
@@ -114,9 +114,8 @@ fn undecoded(error: prost::DecodeError) -> Status {
     Status::internal(error.to_string())
 }
 
-/// What the client wants to see of a watcher's events.
+/// How the client wants to hear of a watcher's events.
 struct View {
-    prev_kv: bool,
     fragment: bool,
     progress_notify: bool,
     last_sent: Instant,
@@ -125,14 +124,15 @@ struct View {
 struct Session<R> {
     member: Arc<Member>,
     caller: Caller,
-    stream: WatchStream,
+    stream: WatchStream<View>,
+    /// What was taken from the stream's outbox; empty while the session waits.
+    items: Vec<Item>,
     requests: R,
     /// The client will ask for nothing more; its watchers go on.
     asked_all: bool,
     out: Outgoing,
-    watches: BTreeMap<i64, View>,
-    /// Whether any of them is told when it is quiet.
-    notifies: bool,
+    /// Watchers that are told when they are quiet.
+    notified: usize,
     /// The client asked where the stream stands, and some watcher was behind.
     progress_wanted: bool,
     progress_interval: Duration,
@@ -157,11 +157,11 @@ where
             stream: member.shared.hub.open(),
             member,
             caller,
+            items: Vec::new(),
             requests,
             asked_all: false,
             out,
-            watches: BTreeMap::new(),
-            notifies: false,
+            notified: 0,
             progress_wanted: false,
             progress_interval,
         }
@@ -193,14 +193,15 @@ where
                 () = &mut stopping => return Ok(()),
                 () = &mut no_leader, if self.caller.needs_leader => return Err(Refused::NoLeader.into()),
                 () = signal.raised() => self.deliver().await?,
-                _ = timer.tick(), if self.notifies => self.notify_progress().await?,
+                _ = timer.tick(), if self.notified > 0 => self.notify_progress().await,
             }
         }
     }
 
     async fn send(&self, response: etcd::WatchResponse) {
-        self.out.write(|out| direct::put(out, &response));
-        self.out.room().await;
+        if !self.out.write(|out| direct::put(out, &response)) {
+            self.out.room().await;
+        }
     }
 
     fn response(&self, watch_id: i64, revision: i64) -> etcd::WatchResponse {
@@ -230,6 +231,7 @@ where
             range_end: create.range_end.clone(),
             puts: !filtered(FilterType::Noput),
             deletes: !filtered(FilterType::Nodelete),
+            prev_kv: create.prev_kv,
         };
         let revision = self.member.shared.hub.revision();
         if spec.interval().bounds().is_none() {
@@ -246,16 +248,11 @@ where
             let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
             return self.refuse(revision, &reason).await;
         }
-        let view = View {
-            prev_kv: create.prev_kv,
-            fragment: create.fragment,
-            progress_notify: create.progress_notify,
-            last_sent: Instant::now(),
-        };
-        match self.stream.watch(create.watch_id, spec, create.start_revision) {
+        let progress_notify = create.progress_notify;
+        let view = View { fragment: create.fragment, progress_notify, last_sent: Instant::now() };
+        match self.stream.watch(create.watch_id, spec, create.start_revision, view) {
             Some((watch_id, revision)) => {
-                self.notifies |= view.progress_notify;
-                self.watches.insert(watch_id, view);
+                self.notified += usize::from(progress_notify);
                 let created = etcd::WatchResponse { created: true, ..self.response(watch_id, revision) };
                 self.send(created).await;
             }
@@ -280,16 +277,9 @@ where
     }
 
     async fn cancel(&mut self, watch_id: i64) {
-        if !self.stream.cancel(watch_id) {
-            return;
-        }
-        self.forget(watch_id);
+        let Some(view) = self.stream.cancel(watch_id) else { return };
+        self.notified -= usize::from(view.progress_notify);
         let revision = self.member.shared.hub.revision();
         self.send(etcd::WatchResponse { canceled: true, ..self.response(watch_id, revision) }).await;
-    }
-
-    fn forget(&mut self, watch_id: i64) {
-        self.watches.remove(&watch_id);
-        self.notifies = self.watches.values().any(|view| view.progress_notify);
     }
 }

@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use futures::Stream;
 use proto::etcdserverpb as etcd;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::answer::{self, Head, Part};
-use super::{Session, View, WHOLE_STREAM};
+use super::{Session, WHOLE_STREAM};
 use crate::history;
 use crate::refused::Refused;
-use crate::watcher::{Behind, Change, Fetched, Item, Picks};
+use crate::shared::Shared;
+use crate::watcher::{Behind, Change, Fetched, Item};
 
 /// Events fetched for a watcher that is behind before others get their turn.
 const FETCH_EVENTS_MAX: usize = 1000;
 /// Bytes of events in an answer before the next revisions go into another.
 const ANSWER_BYTES: usize = 64 << 10;
+/// Room in what is taken from the outbox that an idle session keeps.
+const ITEMS_KEPT: usize = 64;
 /// Room for the rest of a message when its events are cut into fragments.
 const FRAGMENT_SLACK: usize = 512 << 10;
 
@@ -27,8 +31,8 @@ where
     /// Says everything there is to say.
     pub(super) async fn deliver(&mut self) -> Result<(), Status> {
         loop {
-            let (items, behind) = self.stream.take();
-            self.tell(items.into()).await;
+            let behind = self.stream.take(&mut self.items);
+            self.tell_taken().await;
             if behind.is_empty() {
                 break;
             }
@@ -37,37 +41,46 @@ where
             }
         }
         if self.progress_wanted
-            && let Some((revision, waiting)) = self.stream.progress()
+            && let Some(revision) = self.stream.progress(&mut self.items)
         {
             self.progress_wanted = false;
-            self.tell(waiting.into()).await;
+            self.tell_taken().await;
             self.send(self.response(WHOLE_STREAM, revision)).await;
         }
         Ok(())
     }
 
+    async fn tell_taken(&mut self) {
+        let mut items = std::mem::take(&mut self.items);
+        self.tell(&mut items).await;
+        items.clear();
+        if items.capacity() <= ITEMS_KEPT {
+            self.items = items;
+        }
+    }
+
     /// Says the next piece of what a watcher has missed.
     async fn catch_up(&mut self, behind: Behind) -> Result<(), Status> {
         let upto = match self.stream.fetch(&behind, FETCH_EVENTS_MAX) {
-            Fetched::Log(items) => {
-                self.tell(items).await;
+            Fetched::Log(mut items) => {
+                self.tell(&mut items).await;
                 return Ok(());
             }
             Fetched::History { upto } => upto,
         };
         let compacted = self.member.shared.held.read().state.index.compacted();
         if behind.next < compacted {
-            self.compacted(behind.watch_id, compacted).await;
+            self.compacted(behind.group, compacted).await;
             return Ok(());
         }
         match self.read_history(&behind, upto).await {
             Ok((changes, next)) => {
                 let item = |change: Change| {
                     let picks = behind.spec.pick(&change);
-                    Item { watch_id: behind.watch_id, change: Arc::new(change), picks }
+                    Item { group: behind.group, change: Arc::new(change), picks }
                 };
-                self.stream.fetched_until(behind.watch_id, next);
-                self.tell(changes.into_iter().map(item).collect()).await;
+                self.stream.fetched_until(behind.group, next);
+                self.tell(&mut changes.into_iter().map(item).collect::<Vec<_>>()).await;
                 Ok(())
             }
             // Compacted while it was being read: the next look says so to the client.
@@ -92,80 +105,93 @@ where
         tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
     }
 
-    /// The watcher asked for what is gone: it ends, and the client is told from where it can begin again.
-    async fn compacted(&mut self, watch_id: i64, compact_revision: i64) {
-        self.stream.cancel(watch_id);
-        self.forget(watch_id);
+    /// A group asked for what is gone: its watchers end, and the client is told from where they can begin again.
+    async fn compacted(&mut self, group: u64, compact_revision: i64) {
         let revision = self.member.shared.hub.revision();
-        let canceled = etcd::WatchResponse { canceled: true, compact_revision, ..self.response(watch_id, revision) };
-        self.send(canceled).await;
+        for watcher in self.stream.cancel_group(group) {
+            self.notified -= usize::from(watcher.view.progress_notify);
+            let response = self.response(watcher.watch_id, revision);
+            self.send(etcd::WatchResponse { canceled: true, compact_revision, ..response }).await;
+        }
     }
 
-    /// Says events, of each watcher in order.
-    async fn tell(&mut self, mut items: Vec<Item>) {
+    /// Says events, to each watcher in order.
+    async fn tell(&mut self, items: &mut [Item]) {
         if items.is_empty() {
             return;
         }
-        items.sort_by_key(|item| item.watch_id);
-        let now = Instant::now();
-        for items in items.chunk_by(|one, other| one.watch_id == other.watch_id) {
-            let watch_id = items[0].watch_id;
-            let Some(view) = self.watches.get_mut(&watch_id) else { continue };
-            view.last_sent = now;
-            let mut rest = items;
-            while !rest.is_empty() {
-                rest = self.tell_some(watch_id, rest);
-                self.out.room().await;
+        if items.iter().any(|item| item.group != items[0].group) {
+            items.sort_by_key(|item| item.group);
+        }
+        for mut items in items.chunk_by(|one, other| one.group == other.group) {
+            while !items.is_empty() {
+                items = self.tell_some(items).await;
             }
         }
     }
 
-    /// Writes an answer of as many revisions as fit; gives the others back.
-    fn tell_some<'a>(&self, watch_id: i64, items: &'a [Item]) -> &'a [Item] {
-        let Some(View { prev_kv, fragment, .. }) = self.watches.get(&watch_id) else { return &[] };
-        let (mut parts, mut bytes, mut used) = (Vec::new(), 0, 0);
+    /// Says as many revisions as go into one answer to each watcher of a group; gives the others back.
+    async fn tell_some<'a>(&mut self, items: &'a [Item]) -> &'a [Item] {
+        let Some((spec, watchers)) = self.stream.group(items[0].group) else { return &[] };
+        let (mut parts, mut bytes, mut used) = (Vec::with_capacity(items.len()), 0, 0);
         while used < items.len() && bytes < ANSWER_BYTES {
-            bytes += self.parts(&items[used].change, &items[used].picks, *prev_kv, &mut parts);
+            bytes += add_parts(&self.member.shared, &items[used], spec.prev_kv, &mut parts);
             used += 1;
         }
         let Some(last) = parts.last() else { return &items[used..] };
         let head = Head::new(&self.member.header(last.revision));
-        self.member.shared.counts.events.add(parts.len() as u64);
-        let bytes_max = if *fragment { self.member.limits.request_bytes + FRAGMENT_SLACK } else { usize::MAX };
-        self.out.write(|out| answer::put_cut(out, &head, watch_id, &parts, bytes, bytes_max));
+        let fragment_max = self.member.limits.request_bytes + FRAGMENT_SLACK;
+        let now = Instant::now();
+        let mut told = 0;
+        for watcher in watchers {
+            let (mut parts, mut bytes) = (&parts[..], bytes);
+            if parts[0].revision < watcher.from {
+                parts = &parts[parts.partition_point(|part| part.revision < watcher.from)..];
+                bytes = parts.iter().map(Part::len).sum();
+            }
+            if parts.is_empty() {
+                continue;
+            }
+            told += parts.len();
+            watcher.view.last_sent = now;
+            let bytes_max = if watcher.view.fragment { fragment_max } else { usize::MAX };
+            let write = |out: &mut BytesMut| answer::put_cut(out, &head, watcher.watch_id, parts, bytes, bytes_max);
+            if !self.out.write(write) {
+                self.out.room().await;
+            }
+        }
+        self.member.shared.counts.events.add(told as u64);
         &items[used..]
     }
 
-    /// Adds what a watcher sees of a change; gives its length.
-    fn parts<'a>(&self, change: &'a Change, picks: &Picks, prev_kv: bool, parts: &mut Vec<Part<'a>>) -> usize {
-        let mut bytes = 0;
-        for at in picks {
-            let event = &change.events[*at as usize];
-            let prev = match prev_kv {
-                true => &event.prev_field(|loc| self.member.shared.value(loc))[..],
-                false => &[],
-            };
-            let part = Part::new(change.revision, event.field(), prev);
-            bytes += part.len();
-            parts.push(part);
-        }
-        bytes
-    }
-
     /// Tells quiet watchers that asked for it where they stand.
-    pub(super) async fn notify_progress(&mut self) -> Result<(), Status> {
-        let Some((revision, waiting)) = self.stream.progress() else { return Ok(()) };
-        self.tell(waiting.into()).await;
+    pub(super) async fn notify_progress(&mut self) {
+        let Some(revision) = self.stream.progress(&mut self.items) else { return };
+        self.tell_taken().await;
         let now = Instant::now();
-        let interval = self.progress_interval;
-        let quiet = |view: &View| view.progress_notify && now - view.last_sent >= interval;
-        let ids: Vec<i64> = self.watches.iter().filter(|(_, view)| quiet(view)).map(|(id, _)| *id).collect();
-        for watch_id in ids {
-            self.send(self.response(watch_id, revision)).await;
-            if let Some(view) = self.watches.get_mut(&watch_id) {
+        let mut quiet = Vec::new();
+        for watcher in self.stream.watchers() {
+            let view = &mut watcher.view;
+            if view.progress_notify && now - view.last_sent >= self.progress_interval {
                 view.last_sent = now;
+                quiet.push(watcher.watch_id);
             }
         }
-        Ok(())
+        for watch_id in quiet {
+            self.send(self.response(watch_id, revision)).await;
+        }
     }
+}
+
+/// Adds what watchers see of a change; gives its length.
+fn add_parts<'a>(shared: &Shared, item: &'a Item, prev_kv: bool, parts: &mut Vec<Part<'a>>) -> usize {
+    let mut bytes = 0;
+    for at in &item.picks {
+        let event = &item.change.events[*at as usize];
+        let prev = if prev_kv { &event.prev_field(|loc| shared.value(loc))[..] } else { &[] };
+        let part = Part::new(item.change.revision, event.field(), prev);
+        bytes += part.len();
+        parts.push(part);
+    }
+    bytes
 }
