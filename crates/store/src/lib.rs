@@ -38,6 +38,7 @@ pub mod read_index;
 pub mod reconfigure;
 pub mod refused;
 pub mod removal;
+pub mod renewal;
 pub mod reply;
 pub mod restore;
 pub mod room;

@@ -14,7 +14,6 @@ use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
 use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcdserverpb::lease_server::LeaseServer;
 use proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
@@ -46,6 +45,7 @@ use crate::removal::{self, Removal};
 use crate::room::Room;
 use crate::roster::Roster;
 use crate::serve::direct::DirectCalls;
+use crate::serve::lease::LeaseService;
 use crate::serve::watch::WatchService;
 use crate::serve::{self, kv};
 use crate::shared::Shared;
@@ -573,14 +573,15 @@ fn direct_calls(member: &Arc<Member>, config: &Config) -> DirectCalls {
     DirectCalls {
         member: member.clone(),
         kv: Arc::new(kv::KvService::new(member.clone())),
+        lease: Arc::new(LeaseService::new(member.clone())),
         watch: WatchService::new(member.clone(), config.watch_progress_notify_interval),
         message_bytes: config.max_request_bytes + MESSAGE_SLACK,
     }
 }
 
 fn client_routes(member: &Arc<Member>) -> Routes {
-    use serve::{auth, cluster, election, guard, lease, lock, maintenance};
-    // A layer counts and guards these; KV, Watch (answered directly) and Lease do it by themselves, which costs less.
+    use serve::{auth, cluster, election, guard, lock, maintenance};
+    // A layer counts and guards these; KV, Watch and Lease (answered directly) do it by themselves, which costs less.
     let layered = Routes::new(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
         .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
@@ -589,8 +590,6 @@ fn client_routes(member: &Arc<Member>) -> Routes {
     let guarding = member.clone();
     let guard = tower::layer::layer_fn(move |inner| guard::Guard::new(guarding.clone(), inner));
     let learner = serve::learner::LearnerLayer { member: member.clone() };
-    // Answers have no bound, as in etcd.
-    let routes = Routes::from(layered.into_axum_router().route_layer(guard))
-        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }));
+    let routes = Routes::from(layered.into_axum_router().route_layer(guard));
     Routes::from(routes.into_axum_router().layer(learner))
 }
