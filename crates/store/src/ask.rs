@@ -206,16 +206,20 @@ impl Asked<'_> {
         self.propose(Request::LeaseRevoke(req)).await
     }
 
-    /// Renews a lease at the leader's clock; 0 when there is none such.
-    pub async fn keep_alive(&self, lease: i64) -> Result<i64, Refused> {
-        if self.member.shared.is_guarded() {
-            self.look(|who, held| {
-                held.state.auth.check_known(who)?;
-                held.state.auth.check_lease(&held.state.lessor, who, lease)
-            })
-            .await?;
+    /// Renews leases at the leader's clock; `renewed` is told each, with its time to live: 0 when there is none such.
+    pub async fn keep_alive(&self, leases: &[i64], mut renewed: impl FnMut(i64, i64)) -> Result<(), Refused> {
+        let mut renewal = self.member.renewal().await?;
+        for lease in leases {
+            if self.member.shared.is_guarded() {
+                self.look(|who, held| {
+                    held.state.auth.check_known(who)?;
+                    held.state.auth.check_lease(&held.state.lessor, who, *lease)
+                })
+                .await?;
+            }
+            renewed(*lease, renewal.renew(*lease).await?);
         }
-        self.member.keep_alive(lease).await
+        Ok(())
     }
 
     /// A token for a user, for its password.

@@ -124,16 +124,19 @@ impl Deadlines {
 }
 
 impl Member {
+    /// As leader: renews a lease of which no note can be in the log; none for one that may have one.
+    pub fn renew_unnoted(&self, term: u64, lease: i64) -> Option<i64> {
+        let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
+        (Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL).then(|| self.renew(term, lease))
+    }
+
     /// As leader: renews a lease; the note of its time left, if there is one, is taken back first: it would end the lease
     /// early under the next leader.
     pub async fn renew_noted(&self, term: u64, lease: i64) -> Result<i64, Refused> {
-        let (ttl, left) = {
-            let held = self.shared.held.read();
-            held.state.lessor.get(lease).map_or((0, 0), |lease| (lease.ttl, lease.left))
-        };
-        if Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL {
-            return Ok(self.renew(term, lease));
+        if let Some(ttl) = self.renew_unnoted(term, lease) {
+            return Ok(ttl);
         }
+        let left = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.left);
         let _renewing = self.deadlines.noting.read().await;
         if left > 0 || self.deadlines.is_noted(term, lease) {
             let checkpoints = vec![LeaseCheckpoint { id: lease, remaining_ttl: 0 }];

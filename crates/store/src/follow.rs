@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::history;
 use crate::member::Member;
 use crate::refused::Refused;
-use crate::watcher::{Behind, Change, Fetched, Item, Picks, Spec, WatchStream};
+use crate::watcher::{Behind, Change, Fetched, Item, Picks, Signal, Spec, WatchStream};
 
 /// Events fetched from the past at once.
 const FETCH_EVENTS_MAX: usize = 1000;
@@ -14,16 +14,18 @@ const FETCH_EVENTS_MAX: usize = 1000;
 pub struct Follow {
     member: Arc<Member>,
     stream: WatchStream,
+    signal: Arc<Signal>,
     waiting: VecDeque<(Arc<Change>, Picks)>,
 }
 
 impl Follow {
     /// From revision `start` on.
     pub fn new(member: Arc<Member>, spec: Spec, start: i64) -> Self {
-        let mut stream = member.shared.hub.open();
+        let mut stream = member.shared.hub.open::<()>();
         // The first watcher of a stream has its id free.
-        let _id = stream.watch(0, spec, start);
-        Self { member, stream, waiting: VecDeque::new() }
+        let _id = stream.watch(0, spec, start, ());
+        let signal = stream.signal();
+        Self { member, stream, signal, waiting: VecDeque::new() }
     }
 
     /// The next change that has wanted events, and which they are.
@@ -32,7 +34,8 @@ impl Follow {
             if let Some(next) = self.waiting.pop_front() {
                 return Ok(next);
             }
-            let (items, behind) = self.stream.take();
+            let mut items = Vec::new();
+            let behind = self.stream.take(&mut items);
             self.take(items);
             if let Some(behind) = behind.first() {
                 self.catch_up(behind)?;
@@ -41,7 +44,7 @@ impl Follow {
             if self.waiting.is_empty() {
                 tokio::select! {
                     biased;
-                    () = self.stream.outbox.ready() => {}
+                    () = self.signal.raised() => {}
                     () = self.member.stopping.cancelled() => return Err(Refused::Stopped),
                 }
             }
@@ -66,7 +69,7 @@ impl Follow {
         }
         match history::fetch(&self.member.shared, &behind.spec, behind.next, upto, FETCH_EVENTS_MAX) {
             Ok((changes, next)) => {
-                self.stream.fetched_until(behind.watch_id, next);
+                self.stream.fetched_until(behind.group, next);
                 let picked = changes.into_iter().map(|change| (behind.spec.pick(&change), change));
                 self.waiting.extend(picked.map(|(picks, change)| (Arc::new(change), picks)));
                 Ok(())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 
@@ -42,7 +41,7 @@ pub fn fetch(shared: &Shared, spec: &Spec, from: i64, upto: i64, events_max: usi
     let mut changes: Vec<Change> = Vec::new();
     for ((main, _), (key, version, prev)) in rows {
         let value = if version.is_tombstone() { Bytes::new() } else { view.read(version.loc)? };
-        let event = Event { key, version, value, prev, prev_value: OnceLock::new() };
+        let event = Event::new(key, version, value, prev);
         match changes.last_mut() {
             Some(change) if change.revision == main => change.events.push(event),
             _ => changes.push(Change { revision: main, events: vec![event] }),

@@ -40,6 +40,7 @@ pub mod reconfigure;
 pub mod refused;
 pub mod rejoin;
 pub mod removal;
+pub mod renewal;
 pub mod reply;
 pub mod restore;
 pub mod room;

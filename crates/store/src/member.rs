@@ -306,21 +306,13 @@ impl Member {
 
     /// Renews a lease at the leader's clock; 0 when there is none such.
     pub async fn keep_alive(&self, lease: i64) -> Result<i64, Refused> {
-        let leader = self.leader(tokio::time::Instant::now() + REQUEST_TIMEOUT).await?;
-        match leader == self.owner.member_id {
-            true => self.renew_leading(lease).await,
-            false => self.transport.keep_alive(leader, lease).await,
-        }
+        self.renewal().await?.renew(lease).await
     }
 
     /// As leader: renews a lease once a quorum has confirmed that this member leads: a leader that was cut off must not
     /// tell a client that its lease lives.
     pub async fn renew_leading(&self, lease: i64) -> Result<i64, Refused> {
-        let term = self.leading_term().ok_or(Refused::NotLeader)?;
-        self.linearize().await?;
-        if self.leading_term() != Some(term) {
-            return Err(Refused::LeaderChanged);
-        }
+        let term = self.confirm_leading().await?;
         self.renew_noted(term, lease).await
     }
 

@@ -118,7 +118,7 @@ impl Line {
     /// Returns when nobody who came before is there any more.
     pub async fn wait_turn(&self, place: &Place) -> Result<(), Refused> {
         while let Some((key, revision)) = self.before(place.created).await? {
-            let spec = Spec { key, range_end: Bytes::new(), puts: false, deletes: true };
+            let spec = Spec { key, range_end: Bytes::new(), puts: false, deletes: true, prev_kv: false };
             Follow::new(self.member.clone(), spec, revision + 1).next().await?;
         }
         Ok(())
@@ -181,7 +181,7 @@ impl Line {
             Some(key) => (key.clone(), Bytes::new()),
             None => (self.prefix.clone(), after(&self.prefix)),
         };
-        Follow::new(self.member.clone(), Spec { key, range_end, puts: true, deletes: true }, start)
+        Follow::new(self.member.clone(), Spec { key, range_end, puts: true, deletes: true, prev_kv: false }, start)
     }
 }
 

@@ -14,9 +14,7 @@ use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
 use proto::etcdserverpb::auth_server::AuthServer;
 use proto::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcdserverpb::lease_server::LeaseServer;
 use proto::etcdserverpb::maintenance_server::MaintenanceServer;
-use proto::etcdserverpb::watch_server::WatchServer;
 use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::raft_server::RaftServer;
@@ -49,6 +47,8 @@ use crate::removal::{self, Removal};
 use crate::room::Room;
 use crate::roster::Roster;
 use crate::serve::direct::DirectCalls;
+use crate::serve::lease::LeaseService;
+use crate::serve::watch::WatchService;
 use crate::serve::{self, kv};
 use crate::shared::Shared;
 use crate::snapshot::SnapshotData;
@@ -601,7 +601,6 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
         let known = probed.standing().leader.is_some();
         async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
     });
-    let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
     let limits = ServeLimits {
         streams_max: config.max_concurrent_streams,
         keepalive_interval: config.grpc_keepalive_interval,
@@ -618,8 +617,8 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     );
     let clients = plain
         .clone()
-        .grpc(client_routes(member, config))
-        .direct(Arc::new(DirectCalls { kv: Arc::new(kv::KvService::new(member.clone())), message_bytes }))
+        .grpc(client_routes(member))
+        .direct(Arc::new(direct_calls(member, config)))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
     let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -659,11 +658,19 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     Ok(serving)
 }
 
-fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
-    use serve::{auth, cluster, election, guard, lease, lock, maintenance, watch};
-    let watch =
-        watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
-    // A layer counts and guards these; KV (answered directly), Watch and Lease do it by themselves, which costs less.
+fn direct_calls(member: &Arc<Member>, config: &Config) -> DirectCalls {
+    DirectCalls {
+        member: member.clone(),
+        kv: Arc::new(kv::KvService::new(member.clone())),
+        lease: Arc::new(LeaseService::new(member.clone())),
+        watch: WatchService::new(member.clone(), config.watch_progress_notify_interval),
+        message_bytes: config.max_request_bytes + MESSAGE_SLACK,
+    }
+}
+
+fn client_routes(member: &Arc<Member>) -> Routes {
+    use serve::{auth, cluster, election, guard, lock, maintenance};
+    // A layer counts and guards these; KV, Watch and Lease (answered directly) do it by themselves, which costs less.
     let layered = Routes::new(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
         .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
         .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
@@ -672,9 +679,6 @@ fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
     let guarding = member.clone();
     let guard = tower::layer::layer_fn(move |inner| guard::Guard::new(guarding.clone(), inner));
     let learner = serve::learner::LearnerLayer { member: member.clone() };
-    // Answers have no bound, as in etcd.
-    let routes = Routes::from(layered.into_axum_router().route_layer(guard))
-        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
-        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }));
+    let routes = Routes::from(layered.into_axum_router().route_layer(guard));
     Routes::from(routes.into_axum_router().layer(learner))
 }

@@ -4,13 +4,13 @@
 //! metadata and extensions); what is left out are buffers, boxes and layers for what these calls never do: compression, and
 //! streams where there is one message.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::Stream;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
@@ -24,8 +24,8 @@ use super::Body;
 
 /// Before each message: whether it is compressed, and its length.
 const PREFIX_LEN: usize = 5;
-/// Chunks of a stream that wait for a slow caller.
-const CHUNKS_MAX: usize = 16;
+/// Bytes of a stream that wait for a slow caller before its session waits, too.
+const WAITING_BYTES_MAX: usize = 64 << 10;
 
 /// An answer under way.
 pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
@@ -83,8 +83,7 @@ where
         Messages::new(body, bytes_max),
     );
     let outgoing = Outgoing::default();
-    let chunks = outgoing.chunks.clone();
-    respond(MetadataMap::new(), Talk { session: Some(Box::pin(session(request, outgoing))), chunks, end: None })
+    respond(MetadataMap::new(), Talk::new(session(request, outgoing.clone()), outgoing))
 }
 
 fn respond(
@@ -133,34 +132,65 @@ impl http_body::Body for Once {
     }
 }
 
-/// Where a session leaves what its caller is to get.
+/// Where a session leaves what its caller is to get: messages with their prefixes ([`put`]), one after the other.
 #[derive(Clone, Default)]
 pub struct Outgoing {
-    chunks: Arc<Mutex<VecDeque<Bytes>>>,
+    waiting: Arc<Mutex<BytesMut>>,
 }
 
 impl Outgoing {
-    /// Leaves messages with their prefixes ([`put`]); waits while the caller is behind.
-    pub async fn send(&self, messages: Bytes) {
-        let mut messages = Some(messages);
+    /// Returns when there is room: a caller that is behind stops its session.
+    pub async fn room(&self) {
         // Nobody has to wake this: the body polls its session whenever it is asked for more.
-        std::future::poll_fn(|_| {
-            let mut chunks = self.chunks.lock();
-            if chunks.len() >= CHUNKS_MAX {
-                return Poll::Pending;
-            }
-            chunks.extend(messages.take());
-            Poll::Ready(())
+        std::future::poll_fn(|_| match self.waiting.lock().len() >= WAITING_BYTES_MAX {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         })
         .await;
+    }
+
+    /// Has messages written behind what waits; whether there is room for more. Nothing is refused: whoever writes much waits
+    /// for [`Outgoing::room`] now and then.
+    pub fn write(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
+        let mut waiting = self.waiting.lock();
+        write(&mut waiting);
+        waiting.len() < WAITING_BYTES_MAX
+    }
+
+    fn take(&self) -> Option<Bytes> {
+        let mut waiting = self.waiting.lock();
+        (!waiting.is_empty()).then(|| std::mem::take(&mut *waiting).freeze())
     }
 }
 
 /// A stream that runs its session when it is asked for what comes next.
-struct Talk {
+pub struct Talk {
     session: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
-    chunks: Arc<Mutex<VecDeque<Bytes>>>,
+    outgoing: Outgoing,
     end: Option<Status>,
+}
+
+impl Talk {
+    /// A session that writes to `outgoing`.
+    pub fn new(session: impl Future<Output = Status> + Send + 'static, outgoing: Outgoing) -> Self {
+        Self { session: Some(Box::pin(session)), outgoing, end: None }
+    }
+
+    /// What comes next, prefixes and all, in whole messages; at the end, how it ended, once.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
+        if let Some(session) = &mut self.session
+            && let Poll::Ready(status) = session.as_mut().poll(cx)
+        {
+            (self.session, self.end) = (None, Some(status));
+        }
+        if let Some(messages) = self.outgoing.take() {
+            return Poll::Ready(Some(Ok(messages)));
+        }
+        if self.session.is_some() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.end.take().map(Err))
+    }
 }
 
 impl http_body::Body for Talk {
@@ -168,18 +198,12 @@ impl http_body::Body for Talk {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(session) = &mut self.session
-            && let Poll::Ready(status) = session.as_mut().poll(cx)
-        {
-            (self.session, self.end) = (None, Some(status));
-        }
-        if let Some(chunk) = self.chunks.lock().pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
-        }
-        if self.session.is_some() {
-            return Poll::Pending;
-        }
-        Poll::Ready(self.end.take().map(|status| Ok(Frame::trailers(trailers(status)))))
+        self.poll_next(cx).map(|next| {
+            next.map(|next| match next {
+                Ok(messages) => Ok(Frame::data(messages)),
+                Err(status) => Ok(Frame::trailers(trailers(status))),
+            })
+        })
     }
 }
 
@@ -210,15 +234,19 @@ impl<Q: Message + Default> Messages<Q> {
 
     /// The next message; none at the stream's end. Can be dropped and called again.
     pub async fn next(&mut self) -> Result<Option<Q>, Status> {
+        std::future::poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Q>, Status>> {
         loop {
             if let Some(message) = self.ready()? {
-                return Ok(Some(message));
+                return Poll::Ready(Ok(Some(message)));
             }
-            match self.body.frame().await {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => self.buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
-                Some(Err(error)) => return Err(Status::from_error(error.into())),
-                None if self.buffer.is_empty() => return Ok(None),
-                None => return Err(Status::internal("Unexpected EOF decoding stream.")),
+                Some(Err(error)) => return Poll::Ready(Err(Status::from_error(error.into()))),
+                None if self.buffer.is_empty() => return Poll::Ready(Ok(None)),
+                None => return Poll::Ready(Err(Status::internal("Unexpected EOF decoding stream."))),
             }
         }
     }
@@ -246,12 +274,20 @@ impl<Q: Message + Default> Messages<Q> {
     }
 }
 
+impl<Q: Message + Default> Stream for Messages<Q> {
+    type Item = Result<Q, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Q, Status>>> {
+        self.poll_message(cx).map(Result::transpose)
+    }
+}
+
 fn decode<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
     Q::decode(message).map_err(|error| Status::internal(error.to_string()))
 }
 
 /// Cuts the first whole message off.
-pub(crate) fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
+pub fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
     let Some(prefix) = buffer.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
     if prefix[0] != 0 {
         return Err(Status::unimplemented("compressed messages are not supported; send them as they are"));
@@ -303,17 +339,22 @@ mod tests {
         assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::Unimplemented);
     }
 
-    #[tokio::test]
-    async fn a_session_says_what_it_says_and_how_it_ended() {
-        let outgoing = Outgoing::default();
-        let chunks = outgoing.chunks.clone();
+    fn talk(count: u8, outgoing: &Outgoing) -> Talk {
+        let theirs = outgoing.clone();
         let session = async move {
-            for at in 0..50_u8 {
-                outgoing.send(Bytes::copy_from_slice(&[at])).await;
+            for at in 0..count {
+                if !theirs.write(|out| out.put_slice(&[at; 8 << 10])) {
+                    theirs.room().await;
+                }
             }
             Status::not_found("no more")
         };
-        let mut talk = Talk { session: Some(Box::pin(session)), chunks, end: None };
+        Talk::new(session, outgoing.clone())
+    }
+
+    #[tokio::test]
+    async fn a_session_says_what_it_says_and_how_it_ended() {
+        let mut talk = talk(50, &Outgoing::default());
         let mut got = Vec::new();
         while let Some(frame) = talk.frame().await {
             match frame.unwrap().into_data() {
@@ -324,6 +365,16 @@ mod tests {
                 }
             }
         }
-        assert_eq!(got, (0..50).collect::<Vec<u8>>());
+        let expect: Vec<u8> = (0..50).flat_map(|at| [at; 8 << 10]).collect();
+        assert!(got == expect, "{} bytes", got.len());
+    }
+
+    #[tokio::test]
+    async fn a_session_waits_for_a_caller_that_is_behind() {
+        let outgoing = Outgoing::default();
+        let mut talk = talk(50, &outgoing);
+        let first = talk.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(first.len(), WAITING_BYTES_MAX);
+        assert!(outgoing.take().is_none(), "it runs only when it is asked");
     }
 }

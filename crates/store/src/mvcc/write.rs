@@ -3,7 +3,6 @@
 //! Everything that can refuse a command is looked at before its first change, so a command runs wholly or not at all.
 
 use std::io;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -159,7 +158,7 @@ impl<'a, V: Values> Write<'a, V> {
     }
 
     fn event(&mut self, key: Bytes, version: Version, value: Bytes, prev: Option<Version>) {
-        self.events.push(Event { key, version, value, prev, prev_value: OnceLock::new() });
+        self.events.push(Event::new(key, version, value, prev));
     }
 
     fn read(&self, key: Bytes, version: &Version) -> io::Result<KeyValue> {

@@ -1,30 +1,62 @@
-//! The calls that are made all the time, past tonic's framework (`daemon::serve::direct`); the others go through it.
+//! The calls that are made all the time, past tonic's framework (`daemon::serve::direct`), with their services' other calls;
+//! the rest goes through it.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use daemon::serve::direct::{Answer, Direct, unary};
 use http::Request;
 use hyper::body::Incoming;
 use proto::etcdserverpb::kv_server::Kv;
+use tonic::Status;
 
 use super::kv::KvService;
+use super::lease::LeaseService;
+use super::watch::WatchService;
+use crate::member::Member;
+use crate::refused::Refused;
 
-/// The service that answers them.
+/// The services that answer them.
 pub struct DirectCalls {
+    pub member: Arc<Member>,
     pub kv: Arc<KvService>,
+    pub lease: Arc<LeaseService>,
+    pub watch: WatchService,
     /// A longer request is refused before it is read.
     pub message_bytes: usize,
 }
 
 impl Direct for DirectCalls {
     fn answer(&self, request: Request<Incoming>) -> Result<Answer, Request<Incoming>> {
-        let (kv, max) = (self.kv.clone(), self.message_bytes);
-        Ok(match request.uri().path().strip_prefix("/etcdserverpb.KV/") {
-            Some("Range") => Box::pin(async move { unary(request, max, |req| kv.range(req)).await }),
-            Some("Put") => Box::pin(async move { unary(request, max, |req| kv.put(req)).await }),
-            Some("Txn") => Box::pin(async move { unary(request, max, |req| kv.txn(req)).await }),
-            Some("DeleteRange") => Box::pin(async move { unary(request, max, |req| kv.delete_range(req)).await }),
-            Some("Compact") => Box::pin(async move { unary(request, max, |req| kv.compact(req)).await }),
+        let path = request.uri().path();
+        let needs_leader = ["/etcdserverpb.Lease/", "/etcdserverpb.Watch/"].iter().any(|name| path.starts_with(name));
+        if needs_leader && self.member.learner.load(Ordering::Relaxed) {
+            return Ok(Box::pin(ready(Status::from(Refused::NotSupportedForLearner).into_http())));
+        }
+        let (kv, lease, max) = (self.kv.clone(), self.lease.clone(), self.message_bytes);
+        Ok(match path {
+            "/etcdserverpb.KV/Range" => Box::pin(async move { unary(request, max, |req| kv.range(req)).await }),
+            "/etcdserverpb.KV/Put" => Box::pin(async move { unary(request, max, |req| kv.put(req)).await }),
+            "/etcdserverpb.KV/Txn" => Box::pin(async move { unary(request, max, |req| kv.txn(req)).await }),
+            "/etcdserverpb.KV/DeleteRange" => {
+                Box::pin(async move { unary(request, max, |req| kv.delete_range(req)).await })
+            }
+            "/etcdserverpb.KV/Compact" => Box::pin(async move { unary(request, max, |req| kv.compact(req)).await }),
+            "/etcdserverpb.Watch/Watch" => Box::pin(ready(self.watch.watch(request, max))),
+            "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(ready(lease.keep_alive(request, max))),
+            "/etcdserverpb.Lease/LeaseGrant" => {
+                Box::pin(async move { unary(request, max, |req| lease.grant(req)).await })
+            }
+            "/etcdserverpb.Lease/LeaseRevoke" => {
+                Box::pin(async move { unary(request, max, |req| lease.revoke(req)).await })
+            }
+            "/etcdserverpb.Lease/LeaseTimeToLive" => {
+                Box::pin(async move { unary(request, max, |req| lease.time_to_live(req)).await })
+            }
+            "/etcdserverpb.Lease/LeaseLeases" => {
+                Box::pin(async move { unary(request, max, |req| lease.leases(req)).await })
+            }
             _ => return Err(request),
         })
     }

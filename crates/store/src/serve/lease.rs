@@ -1,42 +1,56 @@
 //! etcdserverpb.Lease.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use daemon::serve::Body;
+use daemon::serve::direct::{self, Messages, Outgoing};
+use hyper::body::Incoming;
 use proto::etcdserverpb as etcd;
-use proto::etcdserverpb::lease_server::Lease;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status};
 
 use super::credentials::credentials;
 use super::kv::{counted, unexpected};
+use crate::ask::Credentials;
 use crate::auth::Who;
 use crate::counts::calls::{Call, Open};
 use crate::member::Member;
 use crate::reply::Answer;
 use crate::shared::Held;
 
+/// Leases of one stream that are renewed together.
+const TOGETHER_LEN_MAX: usize = 256;
+
 pub struct LeaseService {
-    pub member: Arc<Member>,
+    member: Arc<Member>,
+    calls: LeaseCalls,
+}
+
+struct LeaseCalls {
+    grant: Arc<Call>,
+    revoke: Arc<Call>,
+    keep_alive: Arc<Call>,
+    time_to_live: Arc<Call>,
+    leases: Arc<Call>,
 }
 
 impl LeaseService {
-    fn call(&self, method: &str) -> Arc<Call> {
-        self.member.shared.counts.calls.of(&format!("/etcdserverpb.Lease/{method}"))
+    pub fn new(member: Arc<Member>) -> Self {
+        let of = |method: &str| member.shared.counts.calls.of(&format!("/etcdserverpb.Lease/{method}"));
+        let calls = LeaseCalls {
+            grant: of("LeaseGrant"),
+            revoke: of("LeaseRevoke"),
+            keep_alive: of("LeaseKeepAlive"),
+            time_to_live: of("LeaseTimeToLive"),
+            leases: of("LeaseLeases"),
+        };
+        Self { member, calls }
     }
-}
 
-type KeepAlives = Pin<Box<dyn Stream<Item = Result<etcd::LeaseKeepAliveResponse, Status>> + Send>>;
-
-#[tonic::async_trait]
-impl Lease for LeaseService {
-    type LeaseKeepAliveStream = KeepAlives;
-
-    async fn lease_grant(
+    pub async fn grant(
         &self,
         req: Request<etcd::LeaseGrantRequest>,
     ) -> Result<Response<etcd::LeaseGrantResponse>, Status> {
-        counted(&self.call("LeaseGrant"), async {
+        counted(&self.calls.grant, async {
             let by = credentials(&req);
             let Answer::LeaseGrant(mut rsp) = self.member.asked(&by).grant(req.into_inner()).await? else {
                 return Err(unexpected());
@@ -47,11 +61,11 @@ impl Lease for LeaseService {
         .await
     }
 
-    async fn lease_revoke(
+    pub async fn revoke(
         &self,
         req: Request<etcd::LeaseRevokeRequest>,
     ) -> Result<Response<etcd::LeaseRevokeResponse>, Status> {
-        counted(&self.call("LeaseRevoke"), async {
+        counted(&self.calls.revoke, async {
             let by = credentials(&req);
             let Answer::LeaseRevoke(mut rsp) = self.member.asked(&by).revoke(req.into_inner()).await? else {
                 return Err(unexpected());
@@ -63,32 +77,21 @@ impl Lease for LeaseService {
         .await
     }
 
-    async fn lease_keep_alive(
-        &self,
-        req: Request<Streaming<etcd::LeaseKeepAliveRequest>>,
-    ) -> Result<Response<KeepAlives>, Status> {
-        let member = self.member.clone();
-        let by = Arc::new(credentials(&req));
-        let open = Open::new(self.call("LeaseKeepAlive"));
-        let answers = req.into_inner().then(move |req| {
-            let _open = &open;
-            let (member, by) = (member.clone(), by.clone());
-            async move {
-                let id = req?.id;
-                let ttl = member.asked(&by).keep_alive(id).await?;
-                let header = Some(member.header(member.shared.revision()));
-                Ok(etcd::LeaseKeepAliveResponse { header, id, ttl })
-            }
-        });
-        let stopping = self.member.stopping.clone();
-        Ok(Response::new(Box::pin(answers.take_until(stopping.cancelled_owned()))))
+    /// Answers a client's stream of renewals.
+    pub fn keep_alive(&self, request: http::Request<Incoming>, bytes_max: usize) -> http::Response<Body> {
+        direct::stream(request, bytes_max, |request, out| {
+            let (member, by) = (self.member.clone(), credentials(&request));
+            let open = Open::new(self.calls.keep_alive.clone());
+            let renewals = Renewals { member, by, requests: request.into_inner(), out, _open: open };
+            renewals.run()
+        })
     }
 
-    async fn lease_time_to_live(
+    pub async fn time_to_live(
         &self,
         req: Request<etcd::LeaseTimeToLiveRequest>,
     ) -> Result<Response<etcd::LeaseTimeToLiveResponse>, Status> {
-        counted(&self.call("LeaseTimeToLive"), async {
+        counted(&self.calls.time_to_live, async {
             let by = credentials(&req);
             let req = req.into_inner();
             self.member.linearize().await?;
@@ -112,11 +115,11 @@ impl Lease for LeaseService {
         .await
     }
 
-    async fn lease_leases(
+    pub async fn leases(
         &self,
         req: Request<etcd::LeaseLeasesRequest>,
     ) -> Result<Response<etcd::LeaseLeasesResponse>, Status> {
-        counted(&self.call("LeaseLeases"), async {
+        counted(&self.calls.leases, async {
             let by = credentials(&req);
             self.member.linearize().await?;
             let shown = |who: Who<'_>, held: &Held| {
@@ -131,5 +134,49 @@ impl Lease for LeaseService {
             Ok(Response::new(etcd::LeaseLeasesResponse { header, leases }))
         })
         .await
+    }
+}
+
+/// One client's stream of renewals.
+struct Renewals {
+    member: Arc<Member>,
+    by: Credentials,
+    requests: Messages<etcd::LeaseKeepAliveRequest>,
+    out: Outgoing,
+    /// Counts the call while it lasts.
+    _open: Open,
+}
+
+impl Renewals {
+    async fn run(mut self) -> Status {
+        let member = self.member.clone();
+        tokio::select! {
+            biased;
+            ended = self.renew() => ended.map_or_else(|status| status, |()| Status::ok("")),
+            // The client goes on with another member.
+            () = member.stopping.cancelled() => Status::ok(""),
+        }
+    }
+
+    /// Renews what the client names, all that it has named at once, until it names no more.
+    async fn renew(&mut self) -> Result<(), Status> {
+        let mut leases = Vec::new();
+        while let Some(first) = self.requests.next().await? {
+            leases.clear();
+            leases.push(first.id);
+            while leases.len() < TOGETHER_LEN_MAX
+                && let Some(next) = self.requests.ready()?
+            {
+                leases.push(next.id);
+            }
+            let header = Some(self.member.header(self.member.shared.revision()));
+            let renewed = |id, ttl| {
+                let response = etcd::LeaseKeepAliveResponse { header, id, ttl };
+                self.out.write(|out| direct::put(out, &response));
+            };
+            self.member.asked(&self.by).keep_alive(&leases, renewed).await?;
+            self.out.room().await;
+        }
+        Ok(())
     }
 }

@@ -1,40 +1,37 @@
-//! etcdserverpb.Watch: one task for each client stream.
+//! etcdserverpb.Watch: a session for each client stream, which runs with the stream's connection.
 //!
-//! The task sends what waits in its outbox, then brings watchers that are behind up to date, a piece at a time, then
-//! waits. A client that reads slowly stops its own task and nothing else.
+//! It says what waits in its outbox, then brings watchers that are behind up to date, a piece at a time, then waits
+//! ([`deliver`]). A client that reads slowly stops its own session and nothing else.
 
-use std::collections::{BTreeMap, VecDeque};
+mod answer;
+mod deliver;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use daemon::serve::Body;
+use daemon::serve::direct::{self, Outgoing, Talk};
 use futures::{Stream, StreamExt};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::watch_create_request::FilterType;
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::watch_server::Watch;
-use proto::mvccpb;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::Status;
 
 use super::credentials::credentials;
 use crate::ask::Credentials;
-use crate::counts::calls::Open;
+use crate::counts::calls::{Call, Open};
 use crate::env::process;
-use crate::history;
 use crate::member::Member;
-use crate::mvcc::Event;
-use crate::mvcc::range::key_value;
 use crate::refused::Refused;
-use crate::watcher::{Behind, Change, Fetched, Item, Spec, WatchStream};
+use crate::watcher::{Item, Spec, WatchStream};
 
-/// Responses that wait for a slow client.
-const RESPONSES_LEN_MAX: usize = 16;
-/// Events fetched for a watcher that is behind before others get their turn.
-const FETCH_EVENTS_MAX: usize = 1000;
 /// The watch id of answers that concern the whole stream.
 const WHOLE_STREAM: i64 = -1;
 /// etcd's name for it.
@@ -42,30 +39,32 @@ const NEEDS_LEADER: &str = "hasleader";
 /// How often a member looks whether there is a leader, and how often in a row there may be none.
 const LEADER_INTERVAL: Duration = Duration::from_secs(1);
 const LEADERLESS_LOOKS: u32 = 2;
-/// Room for the rest of a message when its events are cut into fragments.
-const FRAGMENT_SLACK: usize = 512 << 10;
+/// Answers that wait for whoever takes them as structs.
+const RESPONSES_LEN_MAX: usize = 16;
 
 pub struct WatchService {
-    pub member: Arc<Member>,
+    member: Arc<Member>,
     /// How often a quiet watcher that asked for it is told the revision.
-    pub progress_interval: Duration,
+    progress_interval: Duration,
+    call: Arc<Call>,
 }
 
-/// What a client sends.
-pub type Requests = Pin<Box<dyn Stream<Item = Result<etcd::WatchRequest, Status>> + Send + Sync>>;
-/// What it gets.
-pub type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
+impl WatchService {
+    pub fn new(member: Arc<Member>, progress_interval: Duration) -> Self {
+        let call = member.shared.counts.calls.of("/etcdserverpb.Watch/Watch");
+        Self { member, progress_interval, call }
+    }
 
-#[tonic::async_trait]
-impl Watch for WatchService {
-    type WatchStream = Responses;
-
-    async fn watch(&self, req: Request<Streaming<etcd::WatchRequest>>) -> Result<Response<Responses>, Status> {
-        let open = Open::new(self.member.shared.counts.calls.of("/etcdserverpb.Watch/Watch"));
-        let (by, needs_leader) =
-            (credentials(&req), req.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"));
-        let caller = Caller { by, needs_leader, open: Some(open) };
-        Ok(Response::new(begin(self.member.clone(), caller, Box::pin(req.into_inner()), self.progress_interval)))
+    /// Answers a client's stream.
+    pub fn watch(&self, request: Request<Incoming>, bytes_max: usize) -> Response<Body> {
+        direct::stream(request, bytes_max, |request: tonic::Request<direct::Messages<etcd::WatchRequest>>, out| {
+            let caller = Caller {
+                by: credentials(&request),
+                needs_leader: request.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"),
+                _open: Some(Open::new(self.call.clone())),
+            };
+            Session::new(self.member.clone(), caller, request.into_inner(), out, self.progress_interval).run()
+        })
     }
 }
 
@@ -75,58 +74,70 @@ pub struct Caller {
     by: Credentials,
     needs_leader: bool,
     /// Counts the call while it lasts.
-    open: Option<Open>,
+    _open: Option<Open>,
 }
 
-/// Begins a client's stream. Its task ends with it: when the client goes away, or the server closes the connection.
+/// What a client sends.
+pub type Requests = Pin<Box<dyn Stream<Item = Result<etcd::WatchRequest, Status>> + Send + Sync>>;
+/// What it gets.
+pub type Responses = Pin<Box<dyn Stream<Item = Result<etcd::WatchResponse, Status>> + Send>>;
+
+/// Begins a client's stream for those who have no connection: the session runs in a task, which ends with it, and when
+/// nobody takes its answers any more.
 pub fn begin(member: Arc<Member>, caller: Caller, requests: Requests, progress_interval: Duration) -> Responses {
     let (tx, rx) = mpsc::channel(RESPONSES_LEN_MAX);
-    let Caller { by, needs_leader, open } = caller;
-    let session = Session {
-        by,
-        stream: member.shared.hub.open(),
-        member,
-        needs_leader,
-        asked_all: false,
-        requests,
-        tx,
-        watches: BTreeMap::new(),
-        progress_wanted: false,
-        progress_interval,
-    };
+    let out = Outgoing::default();
+    let session = Session::new(member, caller, requests, out.clone(), progress_interval);
+    let mut talk = Talk::new(session.run(), out);
     drop(process::spawn(async move {
-        session.run().await;
-        drop(open);
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = std::future::poll_fn(|cx| talk.poll_next(cx)) => next,
+                () = tx.closed() => return,
+            };
+            let answers: Vec<_> = match next {
+                Some(Ok(messages)) => answer::split(messages).map(|answer| answer.map_err(undecoded)).collect(),
+                Some(Err(status)) if status.code() != tonic::Code::Ok => vec![Err(status)],
+                Some(Err(_)) | None => return,
+            };
+            for answer in answers {
+                if tx.send(answer).await.is_err() {
+                    return;
+                }
+            }
+        }
     }));
     Box::pin(ReceiverStream::new(rx))
 }
 
-/// What the client wants to see of a watcher's events.
+fn undecoded(error: prost::DecodeError) -> Status {
+    Status::internal(error.to_string())
+}
+
+/// How the client wants to hear of a watcher's events.
 struct View {
-    prev_kv: bool,
     fragment: bool,
     progress_notify: bool,
     last_sent: Instant,
 }
 
-struct Session {
+struct Session<R> {
     member: Arc<Member>,
-    by: Credentials,
-    stream: WatchStream,
+    caller: Caller,
+    stream: WatchStream<View>,
+    /// What was taken from the stream's outbox; empty while the session waits.
+    items: Vec<Item>,
+    requests: R,
     /// The client will ask for nothing more; its watchers go on.
     asked_all: bool,
-    /// The client wants no member that knows no leader (metadata `hasleader`).
-    needs_leader: bool,
-    requests: Requests,
-    tx: mpsc::Sender<Result<etcd::WatchResponse, Status>>,
-    watches: BTreeMap<i64, View>,
+    out: Outgoing,
+    /// Watchers that are told when they are quiet.
+    notified: usize,
     /// The client asked where the stream stands, and some watcher was behind.
     progress_wanted: bool,
     progress_interval: Duration,
 }
-
-/// The client is gone.
-struct Gone;
 
 /// Returns when the member has reached no leader with a quorum for a while. That some member once led is not enough.
 async fn leaderless(member: &Member) {
@@ -138,62 +149,80 @@ async fn leaderless(member: &Member) {
     }
 }
 
-impl Session {
-    async fn run(mut self) {
+impl<R> Session<R>
+where
+    R: Stream<Item = Result<etcd::WatchRequest, Status>> + Unpin,
+{
+    fn new(member: Arc<Member>, caller: Caller, requests: R, out: Outgoing, progress_interval: Duration) -> Self {
+        Self {
+            stream: member.shared.hub.open(),
+            member,
+            caller,
+            items: Vec::new(),
+            requests,
+            asked_all: false,
+            out,
+            notified: 0,
+            progress_wanted: false,
+            progress_interval,
+        }
+    }
+
+    async fn run(mut self) -> Status {
+        match self.converse().await {
+            Ok(()) => Status::ok(""),
+            Err(status) => status,
+        }
+    }
+
+    /// Until the member stops, or an error ends the stream; one whose client goes away is dropped.
+    async fn converse(&mut self) -> Result<(), Status> {
         let mut timer = tokio::time::interval(self.progress_interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (tx, member) = (self.tx.clone(), self.member.clone());
+        let member = self.member.clone();
         let mut no_leader = std::pin::pin!(leaderless(&member));
+        let mut stopping = std::pin::pin!(member.stopping.cancelled());
+        let signal = self.stream.signal();
         loop {
-            let outbox = self.stream.outbox.clone();
-            let step = tokio::select! {
+            tokio::select! {
                 biased;
                 request = self.requests.next(), if !self.asked_all => match request {
-                    Some(Ok(request)) => self.request(request).await,
-                    Some(Err(_)) => Err(Gone),
-                    None => {
-                        self.asked_all = true;
-                        Ok(())
-                    }
+                    Some(request) => self.request(request?).await?,
+                    None => self.asked_all = true,
                 },
-                () = tx.closed() => Err(Gone),
                 // The client reconnects, to another member where there is one.
-                () = self.member.stopping.cancelled() => Err(Gone),
-                () = &mut no_leader, if self.needs_leader => {
-                    // The client may be gone, too.
-                    drop(tx.send(Err(Refused::NoLeader.into())).await);
-                    Err(Gone)
-                }
-                () = outbox.ready() => self.deliver().await,
-                _ = timer.tick() => self.notify_progress().await,
-            };
-            if step.is_err() {
-                return;
+                () = &mut stopping => return Ok(()),
+                () = &mut no_leader, if self.caller.needs_leader => return Err(Refused::NoLeader.into()),
+                () = signal.raised() => self.deliver().await?,
+                _ = timer.tick(), if self.notified > 0 => self.notify_progress().await,
             }
         }
     }
 
-    async fn send(&self, response: etcd::WatchResponse) -> Result<(), Gone> {
-        self.tx.send(Ok(response)).await.map_err(|_| Gone)
+    async fn send(&self, response: etcd::WatchResponse) {
+        if !self.out.write(|out| direct::put(out, &response)) {
+            self.out.room().await;
+        }
     }
 
     fn response(&self, watch_id: i64, revision: i64) -> etcd::WatchResponse {
         etcd::WatchResponse { header: Some(self.member.header(revision)), watch_id, ..Default::default() }
     }
 
-    async fn request(&mut self, request: etcd::WatchRequest) -> Result<(), Gone> {
+    async fn request(&mut self, request: etcd::WatchRequest) -> Result<(), Status> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel.watch_id).await,
             Some(RequestUnion::ProgressRequest(_)) => {
                 self.progress_wanted = true;
-                self.deliver().await
+                return self.deliver().await;
             }
-            None => Ok(()),
+            None => {}
         }
+        Ok(())
     }
 
-    async fn create(&mut self, mut create: etcd::WatchCreateRequest) -> Result<(), Gone> {
+    async fn create(&mut self, mut create: etcd::WatchCreateRequest) {
         if create.key.is_empty() {
             create.key = Bytes::from_static(&[0]);
         }
@@ -203,6 +232,7 @@ impl Session {
             range_end: create.range_end.clone(),
             puts: !filtered(FilterType::Noput),
             deletes: !filtered(FilterType::Nodelete),
+            prev_kv: create.prev_kv,
         };
         let revision = self.member.shared.hub.revision();
         if spec.interval().bounds().is_none() {
@@ -219,17 +249,13 @@ impl Session {
             let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
             return self.refuse(revision, &reason).await;
         }
-        let view = View {
-            prev_kv: create.prev_kv,
-            fragment: create.fragment,
-            progress_notify: create.progress_notify,
-            last_sent: Instant::now(),
-        };
-        match self.stream.watch(create.watch_id, spec, create.start_revision) {
+        let progress_notify = create.progress_notify;
+        let view = View { fragment: create.fragment, progress_notify, last_sent: Instant::now() };
+        match self.stream.watch(create.watch_id, spec, create.start_revision, view) {
             Some((watch_id, revision)) => {
-                self.watches.insert(watch_id, view);
+                self.notified += usize::from(progress_notify);
                 let created = etcd::WatchResponse { created: true, ..self.response(watch_id, revision) };
-                self.send(created).await
+                self.send(created).await;
             }
             None => self.refuse(revision, "mvcc: duplicate watch ID provided on the WatchStream").await,
         }
@@ -237,167 +263,24 @@ impl Session {
 
     /// A watcher sees what it could read.
     async fn permitted(&self, create: &etcd::WatchCreateRequest) -> Result<(), Refused> {
-        let asked = self.member.asked(&self.by);
+        let asked = self.member.asked(&self.caller.by);
         asked.look(|who, held| held.state.auth.check_range(who, &create.key, &create.range_end)).await
     }
 
-    async fn refuse(&self, revision: i64, reason: &str) -> Result<(), Gone> {
+    async fn refuse(&self, revision: i64, reason: &str) {
         let refused = etcd::WatchResponse {
             created: true,
             canceled: true,
             cancel_reason: reason.to_owned(),
             ..self.response(WHOLE_STREAM, revision)
         };
-        self.send(refused).await
+        self.send(refused).await;
     }
 
-    async fn cancel(&mut self, watch_id: i64) -> Result<(), Gone> {
-        if !self.stream.cancel(watch_id) {
-            return Ok(());
-        }
-        self.watches.remove(&watch_id);
+    async fn cancel(&mut self, watch_id: i64) {
+        let Some(view) = self.stream.cancel(watch_id) else { return };
+        self.notified -= usize::from(view.progress_notify);
         let revision = self.member.shared.hub.revision();
-        self.send(etcd::WatchResponse { canceled: true, ..self.response(watch_id, revision) }).await
-    }
-
-    /// Sends everything there is to send.
-    async fn deliver(&mut self) -> Result<(), Gone> {
-        loop {
-            let (items, behind) = self.stream.take();
-            self.send_items(items).await?;
-            if behind.is_empty() {
-                break;
-            }
-            for behind in behind {
-                self.catch_up(behind).await?;
-            }
-        }
-        if self.progress_wanted
-            && let Some((revision, waiting)) = self.stream.progress()
-        {
-            self.progress_wanted = false;
-            self.send_items(waiting).await?;
-            self.send(self.response(WHOLE_STREAM, revision)).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the next piece of what a watcher has missed.
-    async fn catch_up(&mut self, behind: Behind) -> Result<(), Gone> {
-        match self.stream.fetch(&behind, FETCH_EVENTS_MAX) {
-            Fetched::Log(items) => self.send_items(items.into()).await,
-            Fetched::History { upto } => {
-                let compacted = self.member.shared.held.read().state.index.compacted();
-                if behind.next < compacted {
-                    return self.compacted(behind.watch_id, compacted).await;
-                }
-                match history::fetch(&self.member.shared, &behind.spec, behind.next, upto, FETCH_EVENTS_MAX) {
-                    Ok((changes, next)) => {
-                        let item = |change: Change| {
-                            let picks = behind.spec.pick(&change);
-                            Item { watch_id: behind.watch_id, change: Arc::new(change), picks }
-                        };
-                        self.stream.fetched_until(behind.watch_id, next);
-                        self.send_items(changes.into_iter().map(item).collect()).await
-                    }
-                    // Compacted while it was being read: the next look says so to the client.
-                    Err(error) if self.member.shared.held.read().state.index.compacted() > behind.next => {
-                        tracing::debug!(%error, "a watcher's history was compacted while it was read");
-                        Ok(())
-                    }
-                    Err(error) => {
-                        tracing::error!(error = %crate::report(&error), "a watcher's history cannot be read");
-                        drop(self.tx.send(Err(Refused::Corrupt.into())).await);
-                        Err(Gone)
-                    }
-                }
-            }
-        }
-    }
-
-    /// The watcher asked for what is gone: it ends, and the client is told from where it can begin again.
-    async fn compacted(&mut self, watch_id: i64, compact_revision: i64) -> Result<(), Gone> {
-        self.stream.cancel(watch_id);
-        self.watches.remove(&watch_id);
-        let revision = self.member.shared.hub.revision();
-        let canceled = etcd::WatchResponse { canceled: true, compact_revision, ..self.response(watch_id, revision) };
-        self.send(canceled).await
-    }
-
-    async fn send_items(&mut self, items: VecDeque<Item>) -> Result<(), Gone> {
-        for item in items {
-            let Some(view) = self.watches.get_mut(&item.watch_id) else { continue };
-            if item.picks.is_empty() {
-                continue;
-            }
-            view.last_sent = Instant::now();
-            self.member.shared.counts.events.add(item.picks.len() as u64);
-            let (prev_kv, fragment) = (view.prev_kv, view.fragment);
-            let events: Vec<mvccpb::Event> =
-                item.picks.iter().map(|at| self.event(&item.change.events[*at as usize], prev_kv)).collect();
-            self.send_events(item.watch_id, item.change.revision, events, fragment).await?;
-        }
-        Ok(())
-    }
-
-    async fn send_events(
-        &self,
-        watch_id: i64,
-        revision: i64,
-        events: Vec<mvccpb::Event>,
-        fragment: bool,
-    ) -> Result<(), Gone> {
-        let bytes_max = self.member.limits.request_bytes + FRAGMENT_SLACK;
-        let mut response = self.response(watch_id, revision);
-        if !fragment {
-            response.events = events;
-            return self.send(response).await;
-        }
-        let mut bytes = 0;
-        for event in events {
-            let len = prost::Message::encoded_len(&event);
-            if bytes + len > bytes_max && !response.events.is_empty() {
-                let rest = self.response(watch_id, revision);
-                let full = std::mem::replace(&mut response, rest);
-                self.send(etcd::WatchResponse { fragment: true, ..full }).await?;
-                bytes = 0;
-            }
-            bytes += len;
-            response.events.push(event);
-        }
-        self.send(response).await
-    }
-
-    fn event(&self, event: &Event, prev_kv: bool) -> mvccpb::Event {
-        let kind = if event.is_delete() { mvccpb::event::EventType::Delete } else { mvccpb::event::EventType::Put };
-        let mut kv = key_value(event.key.clone(), &event.version, event.value.clone());
-        if event.is_delete() {
-            kv = mvccpb::KeyValue { key: kv.key, mod_revision: kv.mod_revision, ..Default::default() };
-        }
-        let prev_kv = event.prev.as_ref().filter(|_| prev_kv).and_then(|version| {
-            let value = event.prev_value.get_or_init(|| self.member.shared.value(version.loc)).clone()?;
-            Some(key_value(event.key.clone(), version, value))
-        });
-        mvccpb::Event { r#type: kind as i32, kv: Some(kv), prev_kv }
-    }
-
-    /// Tells quiet watchers that asked for it where they stand.
-    async fn notify_progress(&mut self) -> Result<(), Gone> {
-        if !self.watches.values().any(|view| view.progress_notify) {
-            return Ok(());
-        }
-        let Some((revision, waiting)) = self.stream.progress() else { return Ok(()) };
-        self.send_items(waiting).await?;
-        let now = Instant::now();
-        let interval = self.progress_interval;
-        let quiet = |view: &View| view.progress_notify && now - view.last_sent >= interval;
-        let ids: Vec<i64> = self.watches.iter().filter(|(_, view)| quiet(view)).map(|(id, _)| *id).collect();
-        for watch_id in ids {
-            self.send(self.response(watch_id, revision)).await?;
-            if let Some(view) = self.watches.get_mut(&watch_id) {
-                view.last_sent = now;
-            }
-        }
-        Ok(())
+        self.send(etcd::WatchResponse { canceled: true, ..self.response(watch_id, revision) }).await;
     }
 }
