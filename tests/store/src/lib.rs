@@ -1,11 +1,18 @@
 //! Members of the store as processes of their own, on loopback and in folders of their own.
 //!
 //! The binary is the `keelson-store` of the folder `KEELSON_PROGRAMS`, or else the one beside the test executable
-//! (`cargo build -p store` makes it).
+//! (`cargo build -p store` makes it). [`net`] gives each member a network namespace, [`world`] puts the parts together
+//! for tests in which members are hurt under a load ([`clients`]) whose history ([`recorder`]) is judged ([`verdict`]).
 
 pub mod beside;
+pub mod clients;
+pub mod disk;
+pub mod net;
 pub mod real;
+pub mod recorder;
 pub mod traffic;
+pub mod verdict;
+pub mod world;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -76,6 +83,10 @@ pub fn free_port() -> Result<u16> {
 #[derive(Clone)]
 pub struct Spec {
     pub name: String,
+    /// Where it listens, on both ports.
+    pub host: String,
+    /// The named network namespace that it lives in; the test's own when there is none.
+    pub network: Option<String>,
     pub client: u16,
     pub peer: u16,
     pub folder: PathBuf,
@@ -99,6 +110,8 @@ impl Spec {
         Ok(Self {
             folder: folder.join(name),
             name: name.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            network: None,
             client: free_port()?,
             peer,
             cluster: String::new(),
@@ -119,8 +132,23 @@ impl Spec {
         self.data.clone().unwrap_or_else(|| self.folder.join("data"))
     }
 
+    /// Where clients reach it.
+    pub fn client_url(&self) -> String {
+        self.url(self.client)
+    }
+
     fn url(&self, port: u16) -> String {
-        format!("{}://127.0.0.1:{port}", self.scheme)
+        format!("{}://{}:{port}", self.scheme, self.host)
+    }
+
+    /// The program, in the member's namespace.
+    fn command(&self) -> Result<Command> {
+        let program = binary()?;
+        let Some(network) = &self.network else { return Ok(Command::new(program)) };
+        // It becomes the program: the process is the member's own.
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net={}", testkit::namespace::path(network).display())).arg("--").arg(program);
+        Ok(enter)
     }
 }
 
@@ -153,7 +181,8 @@ impl Member {
         std::fs::create_dir_all(&spec.folder)?;
         let log = std::fs::File::options().create(true).append(true).open(spec.folder.join("log"))?;
         let url = |port: u16| spec.url(port);
-        let child = Command::new(binary()?)
+        let child = spec
+            .command()?
             .args(["--name", &spec.name])
             .arg("--data-dir")
             .arg(spec.data_dir())
@@ -171,7 +200,7 @@ impl Member {
     }
 
     pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.spec.client)
+        format!("{}:{}", self.spec.host, self.spec.client)
     }
 
     pub fn pid(&self) -> u32 {
@@ -195,7 +224,7 @@ impl Member {
         let start = Instant::now();
         loop {
             let get = etcd::RangeRequest { key: bytes::Bytes::from_static(b"ready"), ..Default::default() };
-            let error = match connect(self.spec.client).await {
+            let error = match connect_to(&self.spec.client_url()).await {
                 Ok(channel) => match KvClient::new(channel).range(get).await {
                     Ok(_) => return Ok(()),
                     Err(status) => status.to_string(),
@@ -255,7 +284,7 @@ impl Member {
     }
 
     pub async fn status(&self) -> Result<etcd::StatusResponse> {
-        let mut client = MaintenanceClient::new(connect(self.spec.client).await?);
+        let mut client = MaintenanceClient::new(connect_to(&self.spec.client_url()).await?);
         Ok(client.status(etcd::StatusRequest {}).await?.into_inner())
     }
 }
@@ -291,7 +320,11 @@ pub async fn leader(members: &[Member]) -> Result<usize> {
 }
 
 pub async fn connect(port: u16) -> Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?;
+    connect_to(&format!("http://127.0.0.1:{port}")).await
+}
+
+pub async fn connect_to(url: &str) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?;
     Ok(endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10)).connect().await?)
 }
 
