@@ -16,7 +16,7 @@ pub mod world;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -43,19 +43,27 @@ pub fn binary() -> Result<PathBuf> {
     bail!("there is no keelson-store near {}: run `cargo build -p store` first", test.display())
 }
 
-/// keelctl, beside the store's binary.
+/// keelctl, beside the store's binary; it must succeed.
 pub fn keelctl(args: &[&str]) -> Result<String> {
-    let keelctl = binary()?.with_file_name("keelctl");
-    let output = Command::new(&keelctl)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{} does not start: run `cargo build -p keelctl` first", keelctl.display()))?;
+    let output = keelctl_run(args)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!("keelctl {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(text)
+}
+
+/// keelctl, however it ends.
+pub fn keelctl_run(args: &[&str]) -> Result<Output> {
+    let mut keelctl = keelctl_command(args)?;
+    let output = keelctl.stdin(Stdio::null()).output();
+    output.with_context(|| format!("{keelctl:?} does not start: run `cargo build -p keelctl` first"))
+}
+
+pub fn keelctl_command(args: &[&str]) -> Result<Command> {
+    let mut keelctl = Command::new(binary()?.with_file_name("keelctl"));
+    keelctl.args(args);
+    Ok(keelctl)
 }
 
 /// Debian's etcdctl, or what to install.
