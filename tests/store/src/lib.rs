@@ -7,6 +7,8 @@
 pub mod beside;
 pub mod clients;
 pub mod disk;
+pub mod dump;
+pub mod folders;
 pub mod net;
 pub mod real;
 pub mod recorder;
@@ -109,6 +111,8 @@ pub struct Spec {
     pub args: Vec<String>,
     /// The data folder, where it is not `data` in `folder`.
     pub data: Option<PathBuf>,
+    /// The program, where it is not [`binary`].
+    pub program: Option<PathBuf>,
 }
 
 impl Spec {
@@ -128,6 +132,7 @@ impl Spec {
             scheme: "http",
             args: Vec::new(),
             data: None,
+            program: None,
         })
     }
 
@@ -151,7 +156,7 @@ impl Spec {
 
     /// The program, in the member's namespace.
     fn command(&self) -> Result<Command> {
-        let program = binary()?;
+        let program = self.program.clone().map_or_else(binary, Ok)?;
         let Some(network) = &self.network else { return Ok(Command::new(program)) };
         // It becomes the program: the process is the member's own.
         let mut enter = Command::new("nsenter");
