@@ -57,7 +57,7 @@ pub fn apply(
         Some(Request::LeaseRevoke(req)) => revoke(state, writer, req.id),
         Some(Request::LeaseCheckpoint(req)) => Ok(Applied::quiet(Ok(note_left(state, writer, req)))),
         Some(Request::Authenticate(req)) => Ok(authenticate(state, req)),
-        Some(Request::Auth(command)) => Ok(administer(state, writer, command)),
+        Some(Request::Auth(command)) => administer(state, writer, command),
         Some(Request::Alarm(req)) => Ok(Applied::quiet(Ok(alarm(state, writer, req)))),
         Some(Request::MemberAttributes(attributes)) => {
             writer.effect(&Effect::Attributes(attributes.clone()));
@@ -70,8 +70,15 @@ pub fn apply(
             state.downgrade = target;
             Ok(Applied::quiet(Ok(Answer::Done)))
         }
-        None => Ok(Applied::quiet(Ok(Answer::Done))),
+        None => Err(unknown()),
     }
+}
+
+/// A member that skipped what it does not know would go on with another state than the others.
+fn unknown() -> io::Error {
+    io::Error::other(
+        "the log holds a request of a kind that this version does not know: a newer member wrote it; start this member with that newer version",
+    )
 }
 
 fn write(
@@ -139,9 +146,9 @@ fn authenticate(state: &State, req: &pb::Authenticate) -> Applied {
     }
 }
 
-fn administer(state: &mut State, writer: &mut Writer, command: &pb::AuthCommand) -> Applied {
-    let Some(request) = &command.request else { return Applied::quiet(Ok(Answer::Done)) };
-    match state.auth.plan(request) {
+fn administer(state: &mut State, writer: &mut Writer, command: &pb::AuthCommand) -> io::Result<Applied> {
+    let Some(request) = &command.request else { return Err(unknown()) };
+    Ok(match state.auth.plan(request) {
         Ok(plan) => {
             for change in plan.changes {
                 let effect = Effect::Auth(change);
@@ -151,7 +158,7 @@ fn administer(state: &mut State, writer: &mut Writer, command: &pb::AuthCommand)
             Applied { outcome: Ok(Answer::Done), events: Vec::new(), tokens: plan.tokens }
         }
         Err(refused) => Applied::quiet(Err(refused)),
-    }
+    })
 }
 
 fn alarm(state: &mut State, writer: &mut Writer, req: &etcd::AlarmRequest) -> Answer {
@@ -175,4 +182,21 @@ fn alarm(state: &mut State, writer: &mut Writer, req: &etcd::AlarmRequest) -> An
 /// Member 0 and alarm NONE stand for all.
 pub fn matches(req: &etcd::AlarmRequest, held: (u64, i32)) -> bool {
     (req.member_id == 0 || req.member_id == held.0) && (req.alarm == 0 || req.alarm == held.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_newer_version_knows_is_not_skipped() {
+        let shared = crate::backup::tests::store();
+        let unknown = [None, Some(Request::Auth(pb::AuthCommand { request: None }))];
+        for request in unknown {
+            let (mut held, mut writer) = (shared.held.write(), shared.writer.lock());
+            let applied = apply(&mut held.state, &mut writer, &Command { caller: None, request }, false);
+            let error = applied.err().expect("nobody knows what it would have changed").to_string();
+            assert!(error.contains("start this member with that newer version"), "{error}");
+        }
+    }
 }

@@ -1,15 +1,24 @@
 //! Members of the store as processes of their own, on loopback and in folders of their own.
 //!
 //! The binary is the `keelson-store` of the folder `KEELSON_PROGRAMS`, or else the one beside the test executable
-//! (`cargo build -p store` makes it).
+//! (`cargo build -p store` makes it). [`net`] gives each member a network namespace, [`world`] puts the parts together
+//! for tests in which members are hurt under a load ([`clients`]) whose history ([`recorder`]) is judged ([`verdict`]).
 
 pub mod beside;
+pub mod clients;
+pub mod disk;
+pub mod dump;
+pub mod folders;
+pub mod net;
 pub mod real;
+pub mod recorder;
 pub mod traffic;
+pub mod verdict;
+pub mod world;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,19 +45,27 @@ pub fn binary() -> Result<PathBuf> {
     bail!("there is no keelson-store near {}: run `cargo build -p store` first", test.display())
 }
 
-/// keelctl, beside the store's binary.
+/// keelctl, beside the store's binary; it must succeed.
 pub fn keelctl(args: &[&str]) -> Result<String> {
-    let keelctl = binary()?.with_file_name("keelctl");
-    let output = Command::new(&keelctl)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("{} does not start: run `cargo build -p keelctl` first", keelctl.display()))?;
+    let output = keelctl_run(args)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         bail!("keelctl {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(text)
+}
+
+/// keelctl, however it ends.
+pub fn keelctl_run(args: &[&str]) -> Result<Output> {
+    let mut keelctl = keelctl_command(args)?;
+    let output = keelctl.stdin(Stdio::null()).output();
+    output.with_context(|| format!("{keelctl:?} does not start: run `cargo build -p keelctl` first"))
+}
+
+pub fn keelctl_command(args: &[&str]) -> Result<Command> {
+    let mut keelctl = Command::new(binary()?.with_file_name("keelctl"));
+    keelctl.args(args);
+    Ok(keelctl)
 }
 
 /// Debian's etcdctl, or what to install.
@@ -76,6 +93,10 @@ pub fn free_port() -> Result<u16> {
 #[derive(Clone)]
 pub struct Spec {
     pub name: String,
+    /// Where it listens, on both ports.
+    pub host: String,
+    /// The named network namespace that it lives in; the test's own when there is none.
+    pub network: Option<String>,
     pub client: u16,
     pub peer: u16,
     pub folder: PathBuf,
@@ -90,6 +111,8 @@ pub struct Spec {
     pub args: Vec<String>,
     /// The data folder, where it is not `data` in `folder`.
     pub data: Option<PathBuf>,
+    /// The program, where it is not [`binary`].
+    pub program: Option<PathBuf>,
 }
 
 impl Spec {
@@ -99,6 +122,8 @@ impl Spec {
         Ok(Self {
             folder: folder.join(name),
             name: name.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            network: None,
             client: free_port()?,
             peer,
             cluster: String::new(),
@@ -107,6 +132,7 @@ impl Spec {
             scheme: "http",
             args: Vec::new(),
             data: None,
+            program: None,
         })
     }
 
@@ -119,8 +145,23 @@ impl Spec {
         self.data.clone().unwrap_or_else(|| self.folder.join("data"))
     }
 
+    /// Where clients reach it.
+    pub fn client_url(&self) -> String {
+        self.url(self.client)
+    }
+
     fn url(&self, port: u16) -> String {
-        format!("{}://127.0.0.1:{port}", self.scheme)
+        format!("{}://{}:{port}", self.scheme, self.host)
+    }
+
+    /// The program, in the member's namespace.
+    fn command(&self) -> Result<Command> {
+        let program = self.program.clone().map_or_else(binary, Ok)?;
+        let Some(network) = &self.network else { return Ok(Command::new(program)) };
+        // It becomes the program: the process is the member's own.
+        let mut enter = Command::new("nsenter");
+        enter.arg(format!("--net={}", testkit::namespace::path(network).display())).arg("--").arg(program);
+        Ok(enter)
     }
 }
 
@@ -153,7 +194,8 @@ impl Member {
         std::fs::create_dir_all(&spec.folder)?;
         let log = std::fs::File::options().create(true).append(true).open(spec.folder.join("log"))?;
         let url = |port: u16| spec.url(port);
-        let child = Command::new(binary()?)
+        let child = spec
+            .command()?
             .args(["--name", &spec.name])
             .arg("--data-dir")
             .arg(spec.data_dir())
@@ -171,7 +213,7 @@ impl Member {
     }
 
     pub fn endpoint(&self) -> String {
-        format!("127.0.0.1:{}", self.spec.client)
+        format!("{}:{}", self.spec.host, self.spec.client)
     }
 
     pub fn pid(&self) -> u32 {
@@ -195,7 +237,7 @@ impl Member {
         let start = Instant::now();
         loop {
             let get = etcd::RangeRequest { key: bytes::Bytes::from_static(b"ready"), ..Default::default() };
-            let error = match connect(self.spec.client).await {
+            let error = match connect_to(&self.spec.client_url()).await {
                 Ok(channel) => match KvClient::new(channel).range(get).await {
                     Ok(_) => return Ok(()),
                     Err(status) => status.to_string(),
@@ -255,7 +297,7 @@ impl Member {
     }
 
     pub async fn status(&self) -> Result<etcd::StatusResponse> {
-        let mut client = MaintenanceClient::new(connect(self.spec.client).await?);
+        let mut client = MaintenanceClient::new(connect_to(&self.spec.client_url()).await?);
         Ok(client.status(etcd::StatusRequest {}).await?.into_inner())
     }
 }
@@ -291,7 +333,11 @@ pub async fn leader(members: &[Member]) -> Result<usize> {
 }
 
 pub async fn connect(port: u16) -> Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?;
+    connect_to(&format!("http://127.0.0.1:{port}")).await
+}
+
+pub async fn connect_to(url: &str) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?;
     Ok(endpoint.connect_timeout(Duration::from_secs(2)).timeout(Duration::from_secs(10)).connect().await?)
 }
 

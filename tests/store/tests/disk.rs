@@ -3,49 +3,18 @@
 //! The data folder lies on a small file system of its own, which needs root (mount).
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::kv_client::KvClient;
+use test_store::disk::Tmpfs;
 use test_store::{Member, Spec, connect, get, put, specs};
 use tonic::transport::Channel;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a client reads, and where it learns what to do.
 const MEND: &str = "no room on the disk of --data-dir";
-
-/// A file system in memory; unmounted when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    fn mount(at: &Path, size: &str) -> Result<Self> {
-        std::fs::create_dir_all(at)?;
-        let options = format!("size={size}");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "keelson-test"]).arg(at).status()?;
-        ensure!(mounted.success(), "mounting a tmpfs failed: this test needs root");
-        Ok(Self(at.to_owned()))
-    }
-
-    /// Fills the file system up to `left` bytes; removing the file makes room again.
-    fn fill(&self, left: u64) -> Result<PathBuf> {
-        let path = self.0.join("ballast");
-        let mut file = std::fs::File::create(&path)?;
-        while file.write(&[1; 4096]).is_ok() {}
-        let size = file.metadata()?.len();
-        file.set_len(size.saturating_sub(left))?;
-        Ok(path)
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 struct World {
     member: Option<Member>,

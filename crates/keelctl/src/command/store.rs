@@ -1,5 +1,6 @@
 //! `keelctl store`: the store's members and their leader, on our store and on etcd.
 
+mod check;
 mod leader;
 mod member;
 mod remote;
@@ -49,6 +50,8 @@ pub enum Action {
     Member(member::Args),
     /// Move leadership
     Leader(leader::Args),
+    /// Check how fast the store is, and what data costs it
+    Check(check::Args),
     /// Save, look at and restore backups
     Snapshot(snapshot::Args),
     /// Make a data folder from a running etcd: --from-etcd ENDPOINT
@@ -65,6 +68,7 @@ pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         Action::Status(args) => status::run(&remote, args).await,
         Action::Member(args) => member::run(&remote, args).await,
         Action::Leader(args) => leader::run(&remote, args).await,
+        Action::Check(args) => check::run(&remote, args).await,
         Action::Snapshot(args) => snapshot::run(&remote, args).await,
         // Done already: it asks no store of ours.
         Action::Import(_) => Ok(()),

@@ -57,6 +57,14 @@ fn check(member: &Member, target: Option<pb::Target>) -> Result<(), Status> {
     Err(misdirected(to, pb::Target { cluster_id: owner.cluster_id, member_id: owner.member_id, epoch }))
 }
 
+/// What a newer member forwards may be of a later kind: in the log it would stop every member that does not know it.
+fn is_known(command: &pb::Command) -> bool {
+    match &command.request {
+        Some(pb::command::Request::Auth(command)) => command.request.is_some(),
+        request => request.is_some(),
+    }
+}
+
 fn vote_response(rsp: openraft::raft::VoteResponse<TypeConfig>) -> Response<pb::VoteResponse> {
     Response::new(pb::VoteResponse {
         vote: Some(codec::vote(&rsp.vote)),
@@ -213,7 +221,9 @@ impl Raft for RaftService {
     async fn forward(&self, req: Request<pb::ForwardRequest>) -> Result<Response<pb::ForwardResponse>, Status> {
         let req = req.into_inner();
         self.check(req.target)?;
-        let command = req.command.ok_or_else(|| malformed("a forwarded request without a command"))?;
+        let command = req.command.filter(is_known);
+        let command =
+            command.ok_or_else(|| malformed("a forwarded request of a kind that this version does not know"))?;
         if let Err(refused) = self.member.check_forwarded(&command) {
             return Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(Err(refused))) }));
         }

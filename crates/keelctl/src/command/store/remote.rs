@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use client::config::{Credentials, Data};
 use client::connect::Connector;
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, Response, Uri};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use tonic::codegen::InterceptedService;
+use tonic::codegen::{InterceptedService, Service as _};
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
 
@@ -78,9 +80,8 @@ impl Remote {
         }
     }
 
-    fn channel(&self, servers: Vec<String>) -> anyhow::Result<Channel> {
+    fn connector(&self, servers: Vec<String>) -> anyhow::Result<Connector> {
         let first = servers.first().context("--endpoints names nobody")?.clone();
-        let malformed = || format!("--endpoints: {first} is malformed, expected HOST:PORT");
         let file = |path: &String| Data::File(path.into());
         let credentials = match self.connection.cert.as_ref().zip(self.connection.key.as_ref()) {
             Some((cert, key)) => Credentials::Certificate { cert: file(cert), key: file(key) },
@@ -93,7 +94,13 @@ impl Remote {
             credentials,
             ..client::Config::plain(&first)
         };
-        let connector = Connector::new(Arc::new(config))?;
+        Ok(Connector::new(Arc::new(config))?)
+    }
+
+    fn channel(&self, servers: Vec<String>) -> anyhow::Result<Channel> {
+        let first = servers.first().context("--endpoints names nobody")?.clone();
+        let malformed = || format!("--endpoints: {first} is malformed, expected HOST:PORT");
+        let connector = self.connector(servers)?;
         // TLS is the connector's; tonic is told plain http, and the true origin for the requests' authority.
         let endpoint = Endpoint::from_shared(first.replacen("https://", "http://", 1))
             .with_context(malformed)?
@@ -104,15 +111,59 @@ impl Remote {
 
     /// Whoever answers of `servers`, called as the user of --user.
     pub async fn service(&self, servers: Vec<String>) -> anyhow::Result<Service> {
-        let named = servers.join(", ");
-        let channel = self.channel(servers)?;
-        let Some((name, password)) = self.user.clone() else {
-            return Ok(InterceptedService::new(channel, Token::default()));
+        let mut services = self.services(&servers, 1).await?;
+        services.pop().context("one service")
+    }
+
+    /// So many connections of their own, spread over `servers`; the user's token is one for all.
+    pub async fn services(&self, servers: &[String], count: usize) -> anyhow::Result<Vec<Service>> {
+        let token = self.token(servers).await?;
+        let channels = (0..count).map(|at| {
+            let mut servers = servers.to_vec();
+            let first = at % servers.len().max(1);
+            servers.rotate_left(first);
+            Ok(InterceptedService::new(self.channel(servers)?, token.clone()))
+        });
+        channels.collect()
+    }
+
+    async fn token(&self, servers: &[String]) -> anyhow::Result<Token> {
+        let Some((name, password)) = self.user.clone() else { return Ok(Token::default()) };
+        let mut auth = AuthClient::new(self.channel(servers.to_vec())?);
+        let answer = auth.authenticate(etcd::AuthenticateRequest { name, password }).await;
+        let token = answer.map_err(|status| failed(&servers.join(", "), &status))?.into_inner().token;
+        Ok(Token(Some(token.parse().context("the store gave a token that no header can hold")?)))
+    }
+
+    /// What a server answers to a plain GET. etcd takes HTTP/1.1 for it where there is no TLS, and HTTP/2 where there is.
+    pub async fn get(&self, server: &str, path: &str) -> anyhow::Result<String> {
+        let asked = async {
+            match server.starts_with("https://") {
+                true => self.get_http2(server, path).await,
+                false => self.get_http1(server, path).await,
+            }
         };
-        let answer = AuthClient::new(channel.clone()).authenticate(etcd::AuthenticateRequest { name, password }).await;
-        let token = answer.map_err(|status| failed(&named, &status))?.into_inner().token;
-        let token = token.parse().context("the store gave a token that no header can hold")?;
-        Ok(InterceptedService::new(channel, Token(Some(token))))
+        let answer = tokio::time::timeout(self.timeout, asked).await;
+        answer.context("no answer in --request-timeout").flatten().with_context(|| format!("reading {server}{path}"))
+    }
+
+    async fn get_http1(&self, server: &str, path: &str) -> anyhow::Result<String> {
+        let uri: Uri = server.parse()?;
+        let host = uri.authority().context("no host")?.to_string();
+        let io = self.connector(vec![server.to_owned()])?.call(uri).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
+        let connection = tokio::spawn(connection);
+        let request = Request::get(path).header("host", host).body(Empty::<bytes::Bytes>::new())?;
+        let answer = sender.send_request(request).await?;
+        let text = read(answer).await;
+        connection.abort();
+        text
+    }
+
+    async fn get_http2(&self, server: &str, path: &str) -> anyhow::Result<String> {
+        let mut channel = self.channel(vec![server.to_owned()])?;
+        std::future::poll_fn(|context| channel.poll_ready(context)).await?;
+        read(channel.call(Request::get(path).body(tonic::body::Body::empty())?).await?).await
     }
 
     pub async fn cluster(&self) -> anyhow::Result<ClusterClient<Service>> {
@@ -138,6 +189,18 @@ impl Remote {
         let answer = self.maintenance(server).await?.status(etcd::StatusRequest {}).await;
         Ok(answer.map_err(|status| failed(server, &status))?.into_inner())
     }
+}
+
+async fn read<B>(answer: Response<B>) -> anyhow::Result<String>
+where
+    B: hyper::body::Body,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let status = answer.status();
+    if !status.is_success() {
+        bail!("it answers {status}");
+    }
+    Ok(String::from_utf8_lossy(&answer.into_body().collect().await?.to_bytes()).into_owned())
 }
 
 pub fn failed(server: &str, status: &tonic::Status) -> anyhow::Error {
