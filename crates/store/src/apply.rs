@@ -194,7 +194,7 @@ mod tests {
         let unknown = [None, Some(Request::Auth(pb::AuthCommand { request: None }))];
         for request in unknown {
             let (mut held, mut writer) = (shared.held.write(), shared.writer.lock());
-            let applied = apply(&mut held.state, &mut writer, &Command { caller: None, request }, false);
+            let applied = apply(&mut held.state, &mut writer, 1, &Command { request, ..Default::default() }, false);
             let error = applied.err().expect("nobody knows what it would have changed").to_string();
             assert!(error.contains("start this member with that newer version"), "{error}");
         }
