@@ -80,7 +80,7 @@ fn a_member_with_a_damaged_file_gets_everything_from_the_others() {
     for (seed, wanted, at_start) in
         [(1, "wal/", true), (2, "checkpoint", true), (3, "CURRENT", true), (4, ".seg", false)]
     {
-        let report = run_story(Settings { members: 3, ..Settings::of(seed) }, async |world| {
+        let report = run_story(Settings { members: 3, reshaped: false, ..Settings::of(seed) }, async |world| {
             begin(world);
             fill_until(world, 2, wanted).await;
             down(world, 2).await;
@@ -101,7 +101,7 @@ fn a_member_with_a_damaged_file_gets_everything_from_the_others() {
 
 #[test]
 fn a_value_that_rots_while_the_member_runs_is_not_served() {
-    let report = run_story(Settings { members: 3, ..Settings::of(5) }, async |world| {
+    let report = run_story(Settings { members: 3, reshaped: false, ..Settings::of(5) }, async |world| {
         begin(world);
         fill(world, 1).await;
         agree(world).await;
@@ -120,7 +120,7 @@ fn a_value_that_rots_while_the_member_runs_is_not_served() {
 
 /// Members 1 and 2 acknowledge what 3 has never seen; 2 loses it, and stays alone with 3.
 fn after_a_loss(planted: Option<Planted>) -> Report {
-    run_story(Settings { members: 3, planted, ..Settings::of(7) }, async |world| {
+    run_story(Settings { members: 3, reshaped: false, planted, ..Settings::of(7) }, async |world| {
         begin(world);
         fill(world, 1).await;
         agree(world).await;
@@ -176,7 +176,7 @@ fn voting_before_everything_is_back_is_found() {
 
 #[test]
 fn a_member_that_comes_back_with_nothing_votes_for_nobody_until_it_has_everything() {
-    let report = run_story(Settings { members: 3, ..Settings::of(6) }, async |world| {
+    let report = run_story(Settings { members: 3, reshaped: false, ..Settings::of(6) }, async |world| {
         begin(world);
         fill(world, 1).await;
         down(world, 2).await;
