@@ -12,16 +12,9 @@ use daemon::tls::{Allowed, ClientCerts, ClientIdentity, ServerIdentity};
 use openraft::errors::{InitializeError, RaftError};
 use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
-use proto::etcdserverpb::auth_server::AuthServer;
-use proto::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcdserverpb::lease_server::LeaseServer;
-use proto::etcdserverpb::maintenance_server::MaintenanceServer;
-use proto::etcdserverpb::watch_server::WatchServer;
 use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::raft_server::RaftServer;
-use proto::v3electionpb::election_server::ElectionServer;
-use proto::v3lockpb::lock_server::LockServer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -529,7 +522,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     );
     let clients = plain
         .clone()
-        .grpc(client_routes(member, config))
+        .grpc(serve::routes::clients(member, config.watch_progress_notify_interval, message_bytes))
         .direct(Arc::new(DirectCalls { kv: Arc::new(kv::KvService::new(member.clone())), message_bytes }))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
     let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
@@ -568,24 +561,4 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
         }
     }
     Ok(serving)
-}
-
-fn client_routes(member: &Arc<Member>, config: &Config) -> Routes {
-    use serve::{auth, cluster, election, guard, lease, lock, maintenance, watch};
-    let watch =
-        watch::WatchService { member: member.clone(), progress_interval: config.watch_progress_notify_interval };
-    // A layer counts and guards these; KV (answered directly), Watch and Lease do it by themselves, which costs less.
-    let layered = Routes::new(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
-        .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
-        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
-        .add_service(LockServer::new(lock::LockService { member: member.clone() }))
-        .add_service(ElectionServer::new(election::ElectionService { member: member.clone() }));
-    let guarding = member.clone();
-    let guard = tower::layer::layer_fn(move |inner| guard::Guard::new(guarding.clone(), inner));
-    let learner = serve::learner::LearnerLayer { member: member.clone() };
-    // Answers have no bound, as in etcd.
-    let routes = Routes::from(layered.into_axum_router().route_layer(guard))
-        .add_service(WatchServer::new(watch).max_encoding_message_size(usize::MAX))
-        .add_service(LeaseServer::new(lease::LeaseService { member: member.clone() }));
-    Routes::from(routes.into_axum_router().layer(learner))
 }

@@ -8,6 +8,7 @@ use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::lease_server::Lease;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::bounds::as_grpc_go;
 use super::credentials::credentials;
 use super::kv::{counted, unexpected};
 use crate::auth::Who;
@@ -74,7 +75,7 @@ impl Lease for LeaseService {
             let _open = &open;
             let (member, by) = (member.clone(), by.clone());
             async move {
-                let id = req?.id;
+                let id = req.map_err(as_grpc_go)?.id;
                 let ttl = member.asked(&by).keep_alive(id).await?;
                 let header = Some(member.header(member.shared.revision()));
                 Ok(etcd::LeaseKeepAliveResponse { header, id, ttl })

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::bounds::as_grpc_go;
 use super::credentials::credentials;
 use crate::ask::Credentials;
 use crate::counts::calls::Open;
@@ -129,7 +130,11 @@ impl Session {
                 biased;
                 request = self.requests.next(), if !self.asked_all => match request {
                     Some(Ok(request)) => self.request(request).await,
-                    Some(Err(_)) => Err(Gone),
+                    Some(Err(status)) => {
+                        // Whoever sent what cannot be read may still listen.
+                        drop(self.tx.try_send(Err(as_grpc_go(status))));
+                        Err(Gone)
+                    }
                     None => {
                         self.asked_all = true;
                         Ok(())
