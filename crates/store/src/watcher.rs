@@ -5,7 +5,7 @@
 //! needs next, and its stream fetches from the log of recent changes, or from the store's history, when it has time.
 //! So a slow watcher costs nothing but its own cursor. Invariant: a watcher gets every change once, in order.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -227,7 +227,7 @@ impl Hub {
         inner.next_stream += 1;
         let outbox = Arc::new(Outbox::default());
         inner.streams.insert(id, Stream { outbox: outbox.clone(), watchers: BTreeMap::new(), behind: 0 });
-        WatchStream { hub: self.clone(), id, outbox, next_watch: 0 }
+        WatchStream { hub: self.clone(), id, outbox, next_watch: 0, ended: BTreeSet::new() }
     }
 }
 
@@ -337,6 +337,8 @@ pub struct WatchStream {
     id: u64,
     pub outbox: Arc<Outbox>,
     next_watch: i64,
+    /// Ids of watchers that ended by themselves: taken until they are canceled.
+    ended: BTreeSet<i64>,
 }
 
 impl WatchStream {
@@ -350,14 +352,14 @@ impl WatchStream {
         let watch_id = if wanted_id != 0 {
             wanted_id
         } else {
-            while stream.watchers.contains_key(&self.next_watch) {
+            while stream.watchers.contains_key(&self.next_watch) || self.ended.contains(&self.next_watch) {
                 self.next_watch += 1;
             }
             // An id is not given again on its own, even when its watcher is gone: answers of the old one may be on their way.
             self.next_watch += 1;
             self.next_watch - 1
         };
-        if stream.watchers.contains_key(&watch_id) {
+        if stream.watchers.contains_key(&watch_id) || self.ended.contains(&watch_id) {
             return None;
         }
         let from = if start <= 0 { revision + 1 } else { start };
@@ -379,7 +381,18 @@ impl WatchStream {
     }
 
     /// Ends a watcher; false when there is none.
-    pub fn cancel(&self, watch_id: i64) -> bool {
+    pub fn cancel(&mut self, watch_id: i64) -> bool {
+        self.forget(watch_id) || self.ended.remove(&watch_id)
+    }
+
+    /// Ends a watcher without being asked: its id stays its own until its client cancels it.
+    pub fn end(&mut self, watch_id: i64) {
+        if self.forget(watch_id) {
+            self.ended.insert(watch_id);
+        }
+    }
+
+    fn forget(&self, watch_id: i64) -> bool {
         let mut inner = self.hub.inner.lock();
         let Some(stream) = inner.streams.get_mut(&self.id) else { return false };
         let Some(place) = stream.watchers.remove(&watch_id) else { return false };

@@ -37,6 +37,8 @@ const RESPONSES_LEN_MAX: usize = 16;
 const FETCH_EVENTS_MAX: usize = 1000;
 /// The watch id of answers that concern the whole stream.
 const WHOLE_STREAM: i64 = -1;
+/// What is compacted, for events that just happened.
+const NOTHING: i64 = 0;
 /// etcd's name for it.
 const NEEDS_LEADER: &str = "hasleader";
 /// How often a member looks whether there is a leader, and how often in a row there may be none.
@@ -189,9 +191,6 @@ impl Session {
             deletes: !filtered(FilterType::Nodelete),
         };
         let revision = self.member.shared.hub.revision();
-        if spec.interval().bounds().is_none() {
-            return self.refuse(revision, "mvcc: watcher range is empty").await;
-        }
         if create.start_revision < 0 {
             return self.refuse(revision, Refused::Compacted.text()).await;
         }
@@ -203,6 +202,9 @@ impl Session {
             let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
             return self.refuse(revision, &reason).await;
         }
+        if spec.interval().bounds().is_none() {
+            return self.refuse(revision, "mvcc: watcher range is empty").await;
+        }
         let view = View {
             prev_kv: create.prev_kv,
             fragment: create.fragment,
@@ -213,7 +215,13 @@ impl Session {
             Some((watch_id, revision)) => {
                 self.watches.insert(watch_id, view);
                 let created = etcd::WatchResponse { created: true, ..self.response(watch_id, revision) };
-                self.send(created).await
+                self.send(created).await?;
+                // What is compacted may still be in memory; as in etcd, it is gone all the same.
+                let compacted = self.member.shared.held.read().state.index.compacted();
+                match create.start_revision > 0 && create.start_revision < compacted {
+                    true => self.compacted(watch_id, compacted).await,
+                    false => Ok(()),
+                }
             }
             None => self.refuse(revision, "mvcc: duplicate watch ID provided on the WatchStream").await,
         }
@@ -248,7 +256,7 @@ impl Session {
     async fn deliver(&mut self) -> Result<(), Gone> {
         loop {
             let (items, behind) = self.stream.take();
-            self.send_items(items).await?;
+            self.send_items(items, NOTHING).await?;
             if behind.is_empty() {
                 break;
             }
@@ -260,7 +268,7 @@ impl Session {
             && let Some((revision, waiting)) = self.stream.progress()
         {
             self.progress_wanted = false;
-            self.send_items(waiting).await?;
+            self.send_items(waiting, NOTHING).await?;
             self.send(self.response(WHOLE_STREAM, revision)).await?;
         }
         Ok(())
@@ -268,10 +276,10 @@ impl Session {
 
     /// Sends the next piece of what a watcher has missed.
     async fn catch_up(&mut self, behind: Behind) -> Result<(), Gone> {
+        let compacted = self.member.shared.held.read().state.index.compacted();
         match self.stream.fetch(&behind, FETCH_EVENTS_MAX) {
-            Fetched::Log(items) => self.send_items(items.into()).await,
+            Fetched::Log(items) => self.send_items(items.into(), compacted).await,
             Fetched::History { upto } => {
-                let compacted = self.member.shared.held.read().state.index.compacted();
                 if behind.next < compacted {
                     return self.compacted(behind.watch_id, compacted).await;
                 }
@@ -282,7 +290,7 @@ impl Session {
                             Item { watch_id: behind.watch_id, change: Arc::new(change), picks }
                         };
                         self.stream.fetched_until(behind.watch_id, next);
-                        self.send_items(changes.into_iter().map(item).collect()).await
+                        self.send_items(changes.into_iter().map(item).collect(), compacted).await
                     }
                     // Compacted while it was being read: the next look says so to the client.
                     Err(error) if self.member.shared.held.read().state.index.compacted() > behind.next => {
@@ -299,16 +307,17 @@ impl Session {
         }
     }
 
-    /// The watcher asked for what is gone: it ends, and the client is told from where it can begin again.
+    /// The watcher asked for what is gone: it ends, and the client is told from where it can begin again. As in etcd, the
+    /// header says no revision.
     async fn compacted(&mut self, watch_id: i64, compact_revision: i64) -> Result<(), Gone> {
-        self.stream.cancel(watch_id);
+        self.stream.end(watch_id);
         self.watches.remove(&watch_id);
-        let revision = self.member.shared.hub.revision();
-        let canceled = etcd::WatchResponse { canceled: true, compact_revision, ..self.response(watch_id, revision) };
+        let canceled = etcd::WatchResponse { canceled: true, compact_revision, ..self.response(watch_id, 0) };
         self.send(canceled).await
     }
 
-    async fn send_items(&mut self, items: VecDeque<Item>) -> Result<(), Gone> {
+    /// As in etcd, what was before an event cannot be had where all before it is `compacted`.
+    async fn send_items(&mut self, items: VecDeque<Item>, compacted: i64) -> Result<(), Gone> {
         for item in items {
             let Some(view) = self.watches.get_mut(&item.watch_id) else { continue };
             if item.picks.is_empty() {
@@ -316,7 +325,7 @@ impl Session {
             }
             view.last_sent = Instant::now();
             self.member.shared.counts.events.add(item.picks.len() as u64);
-            let (prev_kv, fragment) = (view.prev_kv, view.fragment);
+            let (prev_kv, fragment) = (view.prev_kv && item.change.revision > compacted, view.fragment);
             let events: Vec<mvccpb::Event> =
                 item.picks.iter().map(|at| self.event(&item.change.events[*at as usize], prev_kv)).collect();
             self.send_events(item.watch_id, item.change.revision, events, fragment).await?;
@@ -371,7 +380,7 @@ impl Session {
             return Ok(());
         }
         let Some((revision, waiting)) = self.stream.progress() else { return Ok(()) };
-        self.send_items(waiting).await?;
+        self.send_items(waiting, NOTHING).await?;
         let now = Instant::now();
         let interval = self.progress_interval;
         let quiet = |view: &View| view.progress_notify && now - view.last_sent >= interval;

@@ -133,3 +133,18 @@ fn a_watch_id_is_used_once_and_free_again_after_cancel() {
     assert_eq!(hub.counts(), (0, 0, 0));
     assert!(hub.inner.lock().singles.is_empty());
 }
+
+#[test]
+fn the_id_of_a_watcher_that_ended_by_itself_is_taken_until_it_is_canceled() {
+    let hub = Arc::new(Hub::new(1));
+    let mut stream = hub.open();
+    stream.watch(1, spec("a", ""), 0).expect("a watcher");
+    stream.end(1);
+    assert_eq!(hub.counts(), (1, 0, 0));
+    assert!(stream.watch(1, spec("a", ""), 0).is_none());
+    assert_eq!(stream.watch(0, spec("a", ""), 0).expect("a watcher").0, 0);
+    assert_eq!(stream.watch(0, spec("a", ""), 0).expect("a watcher").0, 2);
+    assert!(stream.cancel(1));
+    assert!(!stream.cancel(1));
+    assert!(stream.watch(1, spec("a", ""), 0).is_some());
+}
