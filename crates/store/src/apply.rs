@@ -41,10 +41,12 @@ pub fn apply(
     if command.term != 0 && command.term != term {
         return Ok(Applied::quiet(Err(Refused::LeaderChanged)));
     }
-    if let Some(request) = &command.request
-        && let Err(refused) = state.auth.check(&state.lessor, command.caller.as_ref(), request)
-    {
-        return Ok(Applied::quiet(Err(refused)));
+    if let Some(request) = &command.request {
+        let allowed = check_corrupt(state, request)
+            .and_then(|()| state.auth.check(&state.lessor, command.caller.as_ref(), request));
+        if let Err(refused) = allowed {
+            return Ok(Applied::quiet(Err(refused)));
+        }
     }
     match &command.request {
         Some(Request::Put(req)) => write(state, writer, wanted, |write| Ok(Answer::Put(write.put(req)?))),
@@ -161,32 +163,54 @@ fn administer(state: &mut State, writer: &mut Writer, command: &pb::AuthCommand)
     })
 }
 
+/// Only the very alarm that is named is changed, and no alarm is none.
 fn alarm(state: &mut State, writer: &mut Writer, req: &etcd::AlarmRequest) -> Answer {
+    let named = (req.member_id, req.alarm);
+    let raised = req.action() == AlarmAction::Activate;
+    let changes = match req.action() {
+        AlarmAction::Get => false,
+        AlarmAction::Activate => req.alarm != etcd::AlarmType::None as i32,
+        AlarmAction::Deactivate => state.alarms.contains(&named),
+    };
     let mut alarms = Vec::new();
-    if req.action() != AlarmAction::Get {
-        let raised = req.action() == AlarmAction::Activate;
-        let concerned: Vec<(u64, i32)> = if raised {
-            vec![(req.member_id, req.alarm)]
-        } else {
-            state.alarms.iter().copied().filter(|held| matches(req, *held)).collect()
-        };
-        for (member_id, alarm) in concerned {
-            writer.effect(&Effect::Alarm { member: member_id, alarm, raised });
-            state.set_alarm(member_id, alarm, raised);
-            alarms.push(etcd::AlarmMember { member_id, alarm });
-        }
+    if changes {
+        writer.effect(&Effect::Alarm { member: named.0, alarm: named.1, raised });
+        state.set_alarm(named.0, named.1, raised);
+        alarms.push(etcd::AlarmMember { member_id: named.0, alarm: named.1 });
     }
     Answer::Alarm(etcd::AlarmResponse { header: header(state.index.revision()), alarms })
 }
 
-/// Member 0 and alarm NONE stand for all.
-pub fn matches(req: &etcd::AlarmRequest, held: (u64, i32)) -> bool {
-    (req.member_id == 0 || req.member_id == held.0) && (req.alarm == 0 || req.alarm == held.1)
+/// While somebody says that the data is corrupt, nothing is written to it.
+fn check_corrupt(state: &State, request: &Request) -> Result<(), Refused> {
+    let writes = matches!(
+        request,
+        Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Txn(_)
+            | Request::Compact(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseRevoke(_)
+    );
+    if writes { state.check_corrupt() } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_written_while_the_data_is_said_to_be_corrupt() {
+        let mut state = State::default();
+        let put = Request::Put(etcd::PutRequest::default());
+        let end = Request::LeaseRevoke(etcd::LeaseRevokeRequest::default());
+        let alarm = Request::Alarm(etcd::AlarmRequest::default());
+        assert_eq!(check_corrupt(&state, &put), Ok(()));
+        state.set_alarm(0, etcd::AlarmType::Corrupt as i32, true);
+        assert_eq!(check_corrupt(&state, &put), Err(Refused::Corrupt));
+        assert_eq!(check_corrupt(&state, &end), Err(Refused::Corrupt));
+        assert_eq!(check_corrupt(&state, &alarm), Ok(()));
+    }
 
     #[test]
     fn what_only_a_newer_version_knows_is_not_skipped() {

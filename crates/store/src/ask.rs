@@ -191,10 +191,10 @@ impl Asked<'_> {
 
     /// Grants a lease; everything that is left open is chosen here, so that the log decides alone.
     pub async fn grant(&self, mut req: etcd::LeaseGrantRequest) -> Outcome {
+        self.member.check_space()?;
         if req.ttl > crate::lease::TTL_MAX {
             return Err(Refused::LeaseTtlTooLarge);
         }
-        self.member.check_space()?;
         req.ttl = req.ttl.max(self.member.limits.lease_ttl_min);
         while req.id == 0 {
             req.id = (self.member.env.random.next() >> 1) as i64;

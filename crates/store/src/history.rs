@@ -23,7 +23,7 @@ pub fn fetch(shared: &Shared, spec: &Spec, from: i64, upto: i64, events_max: usi
                 if version.main < from || version.main > upto || cut.is_some_and(|cut| version.main >= cut) {
                     continue;
                 }
-                let prev = at.checked_sub(1).map(|at| versions[at]).filter(|prev| !prev.is_tombstone());
+                let prev = before(&versions[..at], version);
                 rows.insert((version.main, version.sub), (Bytes::copy_from_slice(key), *version, prev));
                 // Only the oldest are wanted now: forget whole revisions from the end.
                 while rows.len() > 2 * events_max {
@@ -48,4 +48,10 @@ pub fn fetch(shared: &Shared, spec: &Spec, from: i64, upto: i64, events_max: usi
         }
     }
     Ok((changes, cut.unwrap_or(upto + 1)))
+}
+
+/// What the key was before the transaction that made `version`; nothing where that made it anew.
+fn before(older: &[Version], version: &Version) -> Option<Version> {
+    let prev = older.iter().rev().find(|older| older.main < version.main)?;
+    (!prev.is_tombstone() && version.version != 1).then_some(*prev)
 }

@@ -366,13 +366,15 @@ impl Member {
         self.wal.is_stalled() || self.room.is_low()
     }
 
-    /// Refuses writes over the quota or on a full disk; deletes and compactions are always let through.
+    /// Refuses writes over the quota or on a full disk; deletes and compactions are always let through. That the data is said
+    /// to be corrupt comes first, as it does in etcd.
     pub fn check_space(&self) -> Result<(), Refused> {
+        let quota = self.limits.quota_bytes;
+        let held = self.shared.held.read();
+        held.state.check_corrupt()?;
         if self.is_disk_full() {
             return Err(Refused::DiskFull);
         }
-        let quota = self.limits.quota_bytes;
-        let held = self.shared.held.read();
         if (quota > 0 && held.state.index.live_bytes() > quota) || held.state.alarms.iter().any(|held| held.1 == 1) {
             return Err(Refused::NoSpace);
         }

@@ -66,8 +66,8 @@ impl Member {
             Change::Add(req) => self.add(&cluster, req).await,
             Change::Remove(req) => self.remove(&cluster, req.id).await,
             Change::Update(req) => {
+                cluster.check_update(req.id, &req.peer_urls)?;
                 let peer_urls = membership::peer_urls(&req.peer_urls)?;
-                cluster.check_update(req.id, &peer_urls)?;
                 let known = self.standing().membership.get_node(&req.id).cloned().unwrap_or_default();
                 let peer = Peer { peer_urls, ..known };
                 self.change(ChangeMembers::SetNodes(BTreeMap::from([(req.id, peer)]))).await?;

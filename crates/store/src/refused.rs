@@ -62,7 +62,8 @@ refusals! {
     LeaseTtlTooLarge = OutOfRange, "etcdserver: too large lease TTL";
     MemberExists = FailedPrecondition, "etcdserver: member ID already exist";
     PeerUrlExists = FailedPrecondition, "etcdserver: Peer URLs already exists";
-    MemberNotEnoughStarted = FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members";
+    /// etcd maps it to an error of its client library, which gRPC gives this code.
+    MemberNotEnoughStarted = Unknown, "etcdserver: re-configuration failed due to not enough started members";
     MemberBadUrls = InvalidArgument, "etcdserver: given member URLs are invalid";
     MemberNotFound = NotFound, "etcdserver: member not found";
     MemberNotLearner = FailedPrecondition, "etcdserver: can only promote a learner member";
@@ -71,7 +72,8 @@ refusals! {
     Unhealthy = Unavailable, "etcdserver: unhealthy cluster";
     BadLeaderTransferee = FailedPrecondition, "etcdserver: bad leader transferee";
     RequestTooLarge = InvalidArgument, "etcdserver: request is too large";
-    TooManyRequests = ResourceExhausted, "etcdserver: too many requests";
+    /// As [`Refused::MemberNotEnoughStarted`].
+    TooManyRequests = Unknown, "etcdserver: too many requests";
     NoLeader = Unavailable, "etcdserver: no leader";
     NotLeader = FailedPrecondition, "etcdserver: not leader";
     LeaderChanged = Unavailable, "etcdserver: leader changed";

@@ -12,14 +12,9 @@ use daemon::tls::{Allowed, ClientCerts, ClientIdentity, ServerIdentity};
 use openraft::errors::{InitializeError, RaftError};
 use openraft::network::NetSnapshot;
 use openraft::network::RaftNetworkFactory;
-use proto::etcdserverpb::auth_server::AuthServer;
-use proto::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcdserverpb::maintenance_server::MaintenanceServer;
 use proto::keelson::raft::v1::MemberAttributes;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::raft_server::RaftServer;
-use proto::v3electionpb::election_server::ElectionServer;
-use proto::v3lockpb::lock_server::LockServer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -615,10 +610,11 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
             async move { serve::http::answer(&member, &request).await }
         },
     );
+    let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
     let clients = plain
         .clone()
-        .grpc(client_routes(member))
-        .direct(Arc::new(direct_calls(member, config)))
+        .grpc(serve::routes::clients(member, message_bytes))
+        .direct(Arc::new(direct_calls(member, config, message_bytes)))
         .reflection(proto::DESCRIPTORS, CLIENT_SERVICES);
     let raft = RaftServer::new(serve::raft::RaftService::new(member.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -658,27 +654,12 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     Ok(serving)
 }
 
-fn direct_calls(member: &Arc<Member>, config: &Config) -> DirectCalls {
+fn direct_calls(member: &Arc<Member>, config: &Config, message_bytes: usize) -> DirectCalls {
     DirectCalls {
         member: member.clone(),
         kv: Arc::new(kv::KvService::new(member.clone())),
         lease: Arc::new(LeaseService::new(member.clone())),
         watch: WatchService::new(member.clone(), config.watch_progress_notify_interval),
-        message_bytes: config.max_request_bytes + MESSAGE_SLACK,
+        message_bytes,
     }
-}
-
-fn client_routes(member: &Arc<Member>) -> Routes {
-    use serve::{auth, cluster, election, guard, lock, maintenance};
-    // A layer counts and guards these; KV, Watch and Lease (answered directly) do it by themselves, which costs less.
-    let layered = Routes::new(ClusterServer::new(cluster::ClusterService { member: member.clone() }))
-        .add_service(MaintenanceServer::new(maintenance::MaintenanceService { member: member.clone() }))
-        .add_service(AuthServer::new(auth::AuthService { member: member.clone() }))
-        .add_service(LockServer::new(lock::LockService { member: member.clone() }))
-        .add_service(ElectionServer::new(election::ElectionService { member: member.clone() }));
-    let guarding = member.clone();
-    let guard = tower::layer::layer_fn(move |inner| guard::Guard::new(guarding.clone(), inner));
-    let learner = serve::learner::LearnerLayer { member: member.clone() };
-    let routes = Routes::from(layered.into_axum_router().route_layer(guard));
-    Routes::from(routes.into_axum_router().layer(learner))
 }

@@ -1,6 +1,7 @@
 //! The store's edges: etcd's services for clients, `keelson.raft.v1` for members, HTTP for probes.
 
 pub mod auth;
+pub mod bounds;
 pub mod cluster;
 pub mod credentials;
 pub mod direct;
@@ -13,4 +14,5 @@ pub mod lease;
 pub mod lock;
 pub mod maintenance;
 pub mod raft;
+pub mod routes;
 pub mod watch;

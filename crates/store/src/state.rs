@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proto::etcdserverpb::AlarmType;
 use proto::keelson::raft::v1::{AuthChange, MemberAttributes};
 
 use crate::auth::Auth;
 use crate::lease::Lessor;
 use crate::mvcc::{Index, Version};
 use crate::raft::types::{LogId, StoredMembership};
+use crate::refused::Refused;
 
 #[derive(Clone, Default)]
 pub struct State {
@@ -89,6 +91,12 @@ impl State {
     pub fn set_membership(&mut self, membership: StoredMembership) {
         self.attributes.retain(|id, _| membership.membership().get_node(id).is_some());
         self.membership = membership;
+    }
+
+    /// Whether nobody says that the data is corrupt.
+    pub fn check_corrupt(&self) -> Result<(), Refused> {
+        let corrupt = AlarmType::Corrupt as i32;
+        if self.alarms.iter().any(|held| held.1 == corrupt) { Err(Refused::Corrupt) } else { Ok(()) }
     }
 
     pub fn set_alarm(&mut self, member: u64, alarm: i32, raised: bool) {

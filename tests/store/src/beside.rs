@@ -1,4 +1,20 @@
-//! Debian's etcd, run beside the store so that answers can be compared.
+//! etcd, run beside the store so that answers can be compared.
+//!
+//! [`run`] asks random requests ([`generate`]) of several servers and compares what they say ([`answer`]) and what their
+//! watchers get ([`watched`]); where an older etcd differs from the one that ours follows, [`excuse`] says so.
+
+pub mod answer;
+pub mod case;
+pub mod excuse;
+pub mod generate;
+mod inbox;
+pub mod random;
+pub mod run;
+pub mod server;
+pub mod tally;
+pub mod trio;
+pub mod watched;
+pub mod world;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

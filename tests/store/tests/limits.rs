@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use proto::etcdserverpb as etcd;
+use proto::etcdserverpb::auth_client::AuthClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
 use proto::etcdserverpb::request_op::Request as Op;
@@ -12,6 +13,7 @@ use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use test_store::beside::Etcd;
 use test_store::{Member, connect, get, put, specs};
+use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 fn op(request: Op) -> etcd::RequestOp {
@@ -37,10 +39,29 @@ fn told<T>(what: &str, answer: Result<Response<T>, Status>) -> String {
     }
 }
 
+fn long_user() -> etcd::AuthUserAddRequest {
+    etcd::AuthUserAddRequest { name: "x".repeat(2_200_000), password: "x".to_owned(), ..Default::default() }
+}
+
+/// What becomes of a stream that is asked for too much after it was asked for something.
+async fn long_watch(channel: &Channel) -> Result<Response<()>, Status> {
+    let create = |key: String| etcd::WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(etcd::WatchCreateRequest {
+            key: key.into(),
+            ..Default::default()
+        })),
+    };
+    let requests = tokio_stream::iter([create("a".to_owned()), create("x".repeat(2_200_000))]);
+    let mut stream = WatchClient::new(channel.clone()).watch(requests).await?.into_inner();
+    while stream.message().await?.is_some() {}
+    Ok(Response::new(()))
+}
+
 async fn refusals(port: u16) -> Result<Vec<String>> {
     let channel = connect(port).await?;
     let mut kv = KvClient::new(channel.clone()).max_decoding_message_size(64 << 20);
-    let mut lease = LeaseClient::new(channel);
+    let mut lease = LeaseClient::new(channel.clone());
+    let mut auth = AuthClient::new(channel.clone());
     let mut told_all = Vec::new();
     let mut note = |line: String| told_all.push(line);
     for value in ["1", "2", "3"] {
@@ -71,6 +92,7 @@ async fn refusals(port: u16) -> Result<Vec<String>> {
         ("put of no lease on nothing", etcd::PutRequest { ignore_lease: true, ..put("none", "1") }),
         ("put on no lease", etcd::PutRequest { lease: 99, ..put("a", "1") }),
         ("put of too much", put("a", &"x".repeat(1_600_000))),
+        ("put of more than gRPC takes", put("a", &"x".repeat(2_200_000))),
     ] {
         note(told(what, kv.put(req).await));
     }
@@ -117,6 +139,8 @@ async fn refusals(port: u16) -> Result<Vec<String>> {
         note(told(what, lease.lease_grant(etcd::LeaseGrantRequest { id, ttl }).await));
     }
     note(told("revocation of nothing", lease.lease_revoke(etcd::LeaseRevokeRequest { id: 99 }).await));
+    note(told("user of more than gRPC takes", auth.user_add(long_user()).await));
+    note(told("watch of more than gRPC takes", long_watch(&channel).await));
     let left = lease.lease_time_to_live(etcd::LeaseTimeToLiveRequest { id: 99, keys: true }).await?.into_inner();
     note(format!("time of nothing: {} {}", left.ttl, left.granted_ttl));
     let renewed = tokio_stream::iter([etcd::LeaseKeepAliveRequest { id: 99 }]);
@@ -146,6 +170,8 @@ async fn what_etcd_refuses_is_refused_in_its_words() -> Result<()> {
     }
     let refused = ours.iter().filter(|line| line.contains("etcdserver: ")).count();
     ensure!(refused >= 26, "{refused} were refused: {ours:#?}");
+    let long = ours.iter().filter(|line| line.contains("ResourceExhausted: grpc: received message larger than max ("));
+    ensure!(long.count() == 3, "more than gRPC takes: {ours:#?}");
     Ok(())
 }
 

@@ -286,6 +286,11 @@ fn decode<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
     Q::decode(message).map_err(|error| Status::internal(error.to_string()))
 }
 
+/// The refusal of a message of `len` bytes where `max` are taken, as grpc-go words it.
+pub fn too_long(len: usize, max: usize) -> Status {
+    Status::resource_exhausted(format!("grpc: received message larger than max ({len} vs. {max})"))
+}
+
 /// Cuts the first whole message off.
 pub fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, Status> {
     let Some(prefix) = buffer.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
@@ -294,9 +299,7 @@ pub fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, S
     }
     let len = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
     if len > bytes_max {
-        return Err(Status::out_of_range(format!(
-            "Error, decoded message length too large: found {len} bytes, the limit is: {bytes_max} bytes"
-        )));
+        return Err(too_long(len, bytes_max));
     }
     if buffer.len() < PREFIX_LEN + len {
         return Ok(None);
@@ -334,7 +337,7 @@ mod tests {
     #[test]
     fn lengths_are_checked_before_they_are_believed() {
         let mut buffer = BytesMut::from(&[0, 0xff, 0xff, 0xff, 0xff][..]);
-        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::OutOfRange);
+        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::ResourceExhausted);
         let mut buffer = BytesMut::from(&[1, 0, 0, 0, 1, 7][..]);
         assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::Unimplemented);
     }

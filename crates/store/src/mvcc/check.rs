@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use proto::etcdserverpb::compare::{CompareResult, CompareTarget};
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
@@ -37,7 +36,7 @@ pub fn delete_range(req: &DeleteRangeRequest) -> Result<(), Refused> {
     if req.key.is_empty() { Err(Refused::EmptyKey) } else { Ok(()) }
 }
 
-/// `ops_max` bounds compares, successes and failures each, nested transactions each for themselves.
+/// `ops_max` bounds compares, successes and failures each; what is nested has what its level leaves of it.
 pub fn txn(req: &TxnRequest, ops_max: usize) -> Result<(), Refused> {
     operands(req, ops_max)?;
     touched(&req.success)?;
@@ -46,23 +45,17 @@ pub fn txn(req: &TxnRequest, ops_max: usize) -> Result<(), Refused> {
 }
 
 fn operands(req: &TxnRequest, ops_max: usize) -> Result<(), Refused> {
-    if req.compare.len().max(req.success.len()).max(req.failure.len()) > ops_max {
-        return Err(Refused::TooManyOps);
-    }
-    for compare in &req.compare {
-        if compare.key.is_empty() {
-            return Err(Refused::EmptyKey);
-        }
-        if CompareResult::try_from(compare.result).is_err() || CompareTarget::try_from(compare.target).is_err() {
-            return Err(Refused::InvalidSortOption);
-        }
+    let widest = req.compare.len().max(req.success.len()).max(req.failure.len());
+    let left = ops_max.checked_sub(widest).ok_or(Refused::TooManyOps)?;
+    if req.compare.iter().any(|compare| compare.key.is_empty()) {
+        return Err(Refused::EmptyKey);
     }
     for op in req.success.iter().chain(&req.failure) {
         match &op.request {
             Some(Request::RequestRange(req)) => range(req)?,
             Some(Request::RequestPut(req)) => put(req)?,
             Some(Request::RequestDeleteRange(req)) => delete_range(req)?,
-            Some(Request::RequestTxn(req)) => operands(req, ops_max)?,
+            Some(Request::RequestTxn(req)) => operands(req, left)?,
             None => return Err(Refused::KeyNotFound),
         }
     }
@@ -99,26 +92,31 @@ struct Touched<'a> {
 }
 
 impl<'a> Touched<'a> {
-    fn deletes_key(&self, key: &[u8]) -> bool {
-        self.deletes.iter().any(|interval| interval.contains(key))
+    /// As in etcd, a deletion from a key on meets nothing, and what is nested only what is deleted on its level or in
+    /// nested transactions before it.
+    fn delete(&mut self, req: &'a DeleteRangeRequest) {
+        let interval = Interval::new(&req.key, &req.range_end);
+        if !interval.is_open() {
+            self.deletes.push(interval);
+        }
     }
 
-    /// Adds what runs beside `self` in one transaction: no key may be put twice, or put and deleted.
-    fn join(&mut self, other: Touched<'a>) -> Result<(), Refused> {
-        if other.puts.iter().any(|key| self.puts.contains(key) || self.deletes_key(key)) {
-            return Err(Refused::DuplicateKey);
+    fn put(&mut self, key: &'a [u8]) -> Result<(), Refused> {
+        let deleted = self.deletes.iter().any(|interval| interval.contains(key));
+        if deleted || !self.puts.insert(key) { Err(Refused::DuplicateKey) } else { Ok(()) }
+    }
+
+    /// Adds a nested transaction, of which one branch runs.
+    fn nest(&mut self, then: Touched<'a>, otherwise: Touched<'a>) -> Result<(), Refused> {
+        for key in &then.puts {
+            self.put(key)?;
         }
-        if self.puts.iter().any(|key| other.deletes_key(key)) {
-            return Err(Refused::DuplicateKey);
+        for key in otherwise.puts.difference(&then.puts) {
+            self.put(key)?;
         }
-        self.merge(other);
+        self.deletes.extend(then.deletes);
+        self.deletes.extend(otherwise.deletes);
         Ok(())
-    }
-
-    /// Adds what runs instead of `self`: the other branch of a nested transaction.
-    fn merge(&mut self, other: Touched<'a>) {
-        self.puts.extend(other.puts);
-        self.deletes.extend(other.deletes);
     }
 }
 
@@ -126,21 +124,17 @@ fn touched(ops: &[RequestOp]) -> Result<Touched<'_>, Refused> {
     let mut all = Touched::default();
     for op in ops {
         if let Some(Request::RequestDeleteRange(req)) = &op.request {
-            all.deletes.push(Interval::new(&req.key, &req.range_end));
+            all.delete(req);
         }
     }
     for op in ops {
-        match &op.request {
-            Some(Request::RequestPut(req)) => {
-                let put = Touched { puts: BTreeSet::from([&*req.key]), deletes: Vec::new() };
-                all.join(put)?;
-            }
-            Some(Request::RequestTxn(req)) => {
-                let mut either = touched(&req.success)?;
-                either.merge(touched(&req.failure)?);
-                all.join(either)?;
-            }
-            _ => {}
+        if let Some(Request::RequestTxn(req)) = &op.request {
+            all.nest(touched(&req.success)?, touched(&req.failure)?)?;
+        }
+    }
+    for op in ops {
+        if let Some(Request::RequestPut(req)) = &op.request {
+            all.put(&req.key)?;
         }
     }
     Ok(all)
@@ -190,9 +184,24 @@ mod tests {
         check(vec![txn_op(vec![put_op("a")], vec![put_op("a")])], Ok(()));
         check(vec![put_op("a"), txn_op(vec![], vec![put_op("a")])], Err(Refused::DuplicateKey));
         check(
-            vec![txn_op(vec![put_op("a")], vec![]), txn_op(vec![delete_op("a", "")], vec![])],
+            vec![txn_op(vec![delete_op("a", "")], vec![]), txn_op(vec![put_op("a")], vec![])],
             Err(Refused::DuplicateKey),
         );
+        check(vec![txn_op(vec![put_op("a")], vec![put_op("b")]), put_op("b")], Err(Refused::DuplicateKey));
+    }
+
+    #[test]
+    fn what_etcd_does_not_see_is_let_through() {
+        check(vec![delete_op("a", "\0"), put_op("b")], Ok(()));
+        check(vec![txn_op(vec![put_op("a")], vec![]), txn_op(vec![delete_op("a", "")], vec![])], Ok(()));
+    }
+
+    #[test]
+    fn what_is_nested_may_have_as_many_operations_as_its_level_leaves() {
+        let puts = |count: usize| (0..count).map(|at| put_op(&at.to_string())).collect::<Vec<_>>();
+        check(vec![txn_op(puts(127), vec![])], Ok(()));
+        check(vec![txn_op(puts(128), vec![])], Err(Refused::TooManyOps));
+        check(vec![txn_op(vec![], puts(127)), put_op("x")], Err(Refused::TooManyOps));
     }
 
     #[test]

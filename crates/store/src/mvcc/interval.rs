@@ -35,6 +35,11 @@ impl<'a> Interval<'a> {
         (self.end == End::Single).then_some(self.start)
     }
 
+    /// Everything from the start on.
+    pub fn is_open(&self) -> bool {
+        self.end == End::Open
+    }
+
     pub fn contains(&self, key: &[u8]) -> bool {
         match self.end {
             End::Single => key == self.start,

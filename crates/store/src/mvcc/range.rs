@@ -52,7 +52,7 @@ pub fn select(index: &Index, req: &RangeRequest, newest: i64) -> Result<Selectio
     }
     let limit = usize::try_from(req.limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let order = sort_order(req);
-    let take_max = if order.is_some() { usize::MAX } else { limit };
+    let take_max = take_max(req, order, limit);
     let mut matching: usize = 0;
     for (key, version) in index.scan(&interval, revision) {
         selection.count += 1;
@@ -74,6 +74,17 @@ pub fn select(index: &Index, req: &RangeRequest, newest: i64) -> Result<Selectio
         None => {}
     }
     Ok(selection)
+}
+
+/// How many are sorted. As in etcd, without an order but with a target only those are that the limit lets through by key,
+/// and one more.
+fn take_max(req: &RangeRequest, order: Option<(SortTarget, Order)>, limit: usize) -> usize {
+    let bounds = [req.min_mod_revision, req.max_mod_revision, req.min_create_revision, req.max_create_revision];
+    match order {
+        None => limit,
+        Some(_) if req.sort_order() == SortOrder::None && bounds == [0; 4] => limit.saturating_add(1),
+        Some(_) => usize::MAX,
+    }
 }
 
 /// None: keys ascending, as the index gives them.

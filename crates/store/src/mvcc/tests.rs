@@ -233,3 +233,48 @@ fn what_is_read_twice_while_replaying_changes_nothing() {
     assert_eq!(store.index.live_bytes(), live);
     assert_eq!(store.index.history(&key).expect("there").versions().len(), 1);
 }
+
+fn put_op(key: &'static str) -> etcd::RequestOp {
+    let put = etcd::PutRequest { key: key.into(), ..Default::default() };
+    etcd::RequestOp { request: Some(Request::RequestPut(put)) }
+}
+
+fn nested(success: Vec<etcd::RequestOp>) -> etcd::RequestOp {
+    let txn = etcd::TxnRequest { success, ..Default::default() };
+    etcd::RequestOp { request: Some(Request::RequestTxn(txn)) }
+}
+
+#[test]
+fn a_key_that_comes_and_goes_in_one_transaction_was_what_it_was_before() {
+    let mut store = Store::default();
+    let put = |value: &'static str| etcd::PutRequest { key: "a".into(), value: value.into(), ..Default::default() };
+    store.write(|write| write.put(&put("1"))).expect("a put");
+    let delete = etcd::DeleteRangeRequest { key: "a".into(), ..Default::default() };
+    let delete = etcd::RequestOp { request: Some(Request::RequestDeleteRange(delete)) };
+    let txn = etcd::TxnRequest { success: vec![nested(vec![put_op("a")]), nested(vec![delete])], ..Default::default() };
+    super::check::txn(&txn, 128).expect("etcd takes it");
+    let mut write = Write::new(&mut store.index, &mut store.lessor, &mut store.values, true);
+    let rsp = write.txn(&txn).expect("a transaction");
+    let before: Vec<i64> = write.into_events().iter().map(|event| event.prev.map_or(0, |prev| prev.main)).collect();
+    assert_eq!(before, [2, 2]);
+    assert_eq!(rsp.header.map(|header| header.revision), Some(3));
+    let headers = rsp.responses.iter().filter_map(|op| match &op.response {
+        Some(etcd::response_op::Response::ResponseTxn(rsp)) => rsp.header,
+        _ => None,
+    });
+    assert_eq!(headers.map(|header| header.revision).collect::<Vec<_>>(), [0, 0], "a nested one's says nothing");
+    let read = |revision| etcd::RangeRequest { key: "a".into(), revision, ..Default::default() };
+    assert_eq!(store.range(&read(2)).expect("a range").kvs.len(), 1);
+    assert_eq!(store.range(&read(3)).expect("a range").kvs.len(), 0);
+}
+
+#[test]
+fn a_comparison_that_nobody_knows_holds() {
+    let mut store = Store::default();
+    let odd = |result, target| etcd::Compare { key: "a".into(), result, target, ..Default::default() };
+    for (result, target, holds) in [(9, 0, true), (0, 9, true), (1, 9, false), (3, 9, false)] {
+        let txn = etcd::TxnRequest { compare: vec![odd(result, target)], ..Default::default() };
+        let rsp = store.write(|write| write.txn(&txn)).expect("a transaction");
+        assert_eq!(rsp.succeeded, holds, "result {result}, target {target}");
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Everything that can refuse a command is looked at before its first change, so a command runs wholly or not at all.
 
+use std::cmp::Ordering;
 use std::io;
 
 use bytes::Bytes;
@@ -33,6 +34,9 @@ pub enum WriteError {
     #[error("reading a value")]
     Read(#[from] io::Error),
 }
+
+/// As in etcd, a nested transaction's own header says no revision.
+const UNSAID: i64 = 0;
 
 /// How values are read.
 type ReadValue<'a> = &'a dyn Fn(Loc) -> io::Result<Bytes>;
@@ -66,7 +70,8 @@ impl<'a, V: Values> Write<'a, V> {
     }
 
     pub fn put(&mut self, req: &PutRequest) -> Result<PutResponse, WriteError> {
-        self.check_put(req)?;
+        self.check_lease(req)?;
+        self.check_kept(req)?;
         self.do_put(req)
     }
 
@@ -95,7 +100,8 @@ impl<'a, V: Values> Write<'a, V> {
         let mut path = Vec::new();
         decide(self.index, &|loc| self.values.read(loc), req, &mut path)?;
         self.check_ops(req, &mut path.iter().copied())?;
-        self.do_txn(req, &mut path.into_iter())
+        let rsp = self.do_txn(req, &mut path.into_iter())?;
+        Ok(TxnResponse { header: header(self.revision()), ..rsp })
     }
 
     /// Deletes every key that hangs on a lease, in order of keys.
@@ -109,14 +115,15 @@ impl<'a, V: Values> Write<'a, V> {
         Ok(())
     }
 
-    fn check_put(&self, req: &PutRequest) -> Result<(), WriteError> {
-        if req.lease != 0 && !self.lessor.contains(req.lease) {
-            return Err(Refused::LeaseNotFound.into());
-        }
-        if (req.ignore_value || req.ignore_lease) && self.index.get(&req.key).is_none() {
-            return Err(Refused::KeyNotFound.into());
-        }
-        Ok(())
+    fn check_lease(&self, req: &PutRequest) -> Result<(), Refused> {
+        let known = req.lease == 0 || self.lessor.contains(req.lease);
+        if known { Ok(()) } else { Err(Refused::LeaseNotFound) }
+    }
+
+    /// What is to be kept is there.
+    fn check_kept(&self, req: &PutRequest) -> Result<(), Refused> {
+        let keeps = req.ignore_value || req.ignore_lease;
+        if keeps && self.index.get(&req.key).is_none() { Err(Refused::KeyNotFound) } else { Ok(()) }
     }
 
     fn do_put(&mut self, req: &PutRequest) -> Result<PutResponse, WriteError> {
@@ -157,7 +164,12 @@ impl<'a, V: Values> Write<'a, V> {
         self.event(key, version, Bytes::new(), Some(prev));
     }
 
+    /// `prev`: the version just before. Watchers are told the one before the whole command.
     fn event(&mut self, key: Bytes, version: Version, value: Bytes, prev: Option<Version>) {
+        let prev = prev.and_then(|prev| match prev.main < self.main {
+            true => Some(prev),
+            false => self.index.history(&key)?.before(self.main, 0).copied().filter(|prev| !prev.is_tombstone()),
+        });
         self.events.push(Event::new(key, version, value, prev));
     }
 
@@ -176,10 +188,12 @@ impl<'a, V: Values> Write<'a, V> {
     fn check_ops(&self, req: &TxnRequest, path: &mut impl Iterator<Item = bool>) -> Result<(), WriteError> {
         for op in branch(req, path.next().unwrap_or_default()) {
             match &op.request {
-                Some(Request::RequestRange(req)) if req.revision > 0 => {
-                    self.index.check_readable(req.revision, self.index.revision())?;
+                Some(Request::RequestRange(req)) => check_range(self.index, req)?,
+                // As in etcd, in the other order than a put by itself.
+                Some(Request::RequestPut(req)) => {
+                    self.check_kept(req)?;
+                    self.check_lease(req)?;
                 }
-                Some(Request::RequestPut(req)) => self.check_put(req)?,
                 Some(Request::RequestTxn(req)) => self.check_ops(req, path)?,
                 _ => {}
             }
@@ -200,7 +214,7 @@ impl<'a, V: Values> Write<'a, V> {
             };
             responses.push(ResponseOp { response: Some(response) });
         }
-        Ok(TxnResponse { header: header(self.revision()), succeeded, responses })
+        Ok(TxnResponse { header: header(UNSAID), succeeded, responses })
     }
 }
 
@@ -225,7 +239,7 @@ fn decide(index: &Index, read: ReadValue<'_>, req: &TxnRequest, path: &mut Vec<b
 /// Holds for every key of the range; a key that is not there compares as zeros, and never by value.
 fn compares(index: &Index, read: ReadValue<'_>, compare: &Compare) -> Result<bool, WriteError> {
     let interval = Interval::new(&compare.key, &compare.range_end);
-    let by_value = compare.target() == CompareTarget::Value;
+    let by_value = compare.target == CompareTarget::Value as i32;
     let mut found = false;
     for (_, version) in index.scan(&interval, i64::MAX) {
         found = true;
@@ -241,7 +255,8 @@ fn compares(index: &Index, read: ReadValue<'_>, compare: &Compare) -> Result<boo
 pub fn read_txn(index: &Index, read: ReadValue<'_>, req: &TxnRequest) -> Result<TxnResponse, WriteError> {
     let mut path = Vec::new();
     decide(index, read, req, &mut path)?;
-    read_branch(index, read, req, &mut path.into_iter())
+    let rsp = read_branch(index, read, req, &mut path.into_iter())?;
+    Ok(TxnResponse { header: header(index.revision()), ..rsp })
 }
 
 fn read_branch(
@@ -255,6 +270,7 @@ fn read_branch(
     for op in branch(req, succeeded) {
         let response = match &op.request {
             Some(Request::RequestRange(req)) => {
+                check_range(index, req)?;
                 Response::ResponseRange(select(index, req, index.revision())?.finish(read)?)
             }
             Some(Request::RequestTxn(req)) => Response::ResponseTxn(read_branch(index, read, req, path)?),
@@ -262,31 +278,45 @@ fn read_branch(
         };
         responses.push(ResponseOp { response: Some(response) });
     }
-    Ok(TxnResponse { header: header(index.revision()), succeeded, responses })
+    Ok(TxnResponse { header: header(UNSAID), succeeded, responses })
+}
+
+/// As in etcd, a transaction does not take every revision below 0 for none, as a range by itself does: as long as nothing
+/// is compacted, only -1.
+fn check_range(index: &Index, req: &RangeRequest) -> Result<(), Refused> {
+    let first = if index.compacted() > 0 { index.compacted() } else { -1 };
+    match req.revision {
+        0 => Ok(()),
+        revision if revision < first => Err(Refused::Compacted),
+        revision => index.check_readable(revision.max(index.compacted()), index.revision()),
+    }
 }
 
 fn branch(req: &TxnRequest, succeeded: bool) -> &[RequestOp] {
     if succeeded { &req.success } else { &req.failure }
 }
 
+/// As in etcd, what is compared with a target that is not known is equal, and a result that is not known holds.
 fn holds(compare: &Compare, version: &Version, value: &[u8]) -> bool {
     let union = compare.target_union.as_ref();
-    let ordering = match (compare.target(), union) {
-        (CompareTarget::Value, Some(TargetUnion::Value(wanted))) => value.cmp(wanted),
-        (CompareTarget::Value, _) => value.cmp(b""),
-        (CompareTarget::Version, Some(TargetUnion::Version(wanted))) => version.version.cmp(wanted),
-        (CompareTarget::Version, _) => version.version.cmp(&0),
-        (CompareTarget::Create, Some(TargetUnion::CreateRevision(wanted))) => version.create.cmp(wanted),
-        (CompareTarget::Create, _) => version.create.cmp(&0),
-        (CompareTarget::Mod, Some(TargetUnion::ModRevision(wanted))) => version.main.cmp(wanted),
-        (CompareTarget::Mod, _) => version.main.cmp(&0),
-        (CompareTarget::Lease, Some(TargetUnion::Lease(wanted))) => version.lease.cmp(wanted),
-        (CompareTarget::Lease, _) => version.lease.cmp(&0),
+    let ordering = match (CompareTarget::try_from(compare.target), union) {
+        (Ok(CompareTarget::Value), Some(TargetUnion::Value(wanted))) => value.cmp(wanted),
+        (Ok(CompareTarget::Value), _) => value.cmp(b""),
+        (Ok(CompareTarget::Version), Some(TargetUnion::Version(wanted))) => version.version.cmp(wanted),
+        (Ok(CompareTarget::Version), _) => version.version.cmp(&0),
+        (Ok(CompareTarget::Create), Some(TargetUnion::CreateRevision(wanted))) => version.create.cmp(wanted),
+        (Ok(CompareTarget::Create), _) => version.create.cmp(&0),
+        (Ok(CompareTarget::Mod), Some(TargetUnion::ModRevision(wanted))) => version.main.cmp(wanted),
+        (Ok(CompareTarget::Mod), _) => version.main.cmp(&0),
+        (Ok(CompareTarget::Lease), Some(TargetUnion::Lease(wanted))) => version.lease.cmp(wanted),
+        (Ok(CompareTarget::Lease), _) => version.lease.cmp(&0),
+        (Err(_), _) => Ordering::Equal,
     };
-    match compare.result() {
-        CompareResult::Equal => ordering.is_eq(),
-        CompareResult::Greater => ordering.is_gt(),
-        CompareResult::Less => ordering.is_lt(),
-        CompareResult::NotEqual => ordering.is_ne(),
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering.is_eq(),
+        Ok(CompareResult::Greater) => ordering.is_gt(),
+        Ok(CompareResult::Less) => ordering.is_lt(),
+        Ok(CompareResult::NotEqual) => ordering.is_ne(),
+        Err(_) => true,
     }
 }

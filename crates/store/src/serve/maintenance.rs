@@ -18,7 +18,6 @@ use tonic::{Request, Response, Status};
 
 use super::credentials::credentials;
 use super::kv::unexpected;
-use crate::apply;
 use crate::backup::{self, BackupError, Moment};
 use crate::downgrade;
 use crate::member::Member;
@@ -52,7 +51,8 @@ impl Maintenance for MaintenanceService {
         let req = req.into_inner();
         let mut rsp = if req.action() == AlarmAction::Get {
             let held = self.member.shared.held.read();
-            let alarms = held.state.alarms.iter().filter(|held| apply::matches(&req, **held));
+            // As in etcd, whichever member is asked about.
+            let alarms = held.state.alarms.iter().filter(|held| req.alarm == 0 || req.alarm == held.1);
             let alarms = alarms.map(|(member_id, alarm)| etcd::AlarmMember { member_id: *member_id, alarm: *alarm });
             etcd::AlarmResponse { header: None, alarms: alarms.collect() }
         } else {
@@ -82,8 +82,7 @@ impl Maintenance for MaintenanceService {
             errors.push(Refused::DiskFull.text().to_owned());
         }
         for (member_id, alarm) in alarms {
-            let name = etcd::AlarmType::try_from(alarm).map_or("UNKNOWN", |alarm| alarm.as_str_name());
-            errors.push(format!("memberID:{member_id} alarm:{name} "));
+            errors.push(alarm_text(member_id, alarm));
         }
         Ok(Response::new(etcd::StatusResponse {
             header: Some(member.header(revision)),
@@ -105,13 +104,12 @@ impl Maintenance for MaintenanceService {
         }))
     }
 
-    /// Space goes back by itself: there is nothing to do.
+    /// Space goes back by itself: there is nothing to do. As in etcd, there is no header.
     async fn defragment(
         &self,
         _req: Request<etcd::DefragmentRequest>,
     ) -> Result<Response<etcd::DefragmentResponse>, Status> {
-        let header = Some(self.member.header(self.member.shared.revision()));
-        Ok(Response::new(etcd::DefragmentResponse { header }))
+        Ok(Response::new(etcd::DefragmentResponse { header: None }))
     }
 
     async fn hash(&self, _req: Request<etcd::HashRequest>) -> Result<Response<etcd::HashResponse>, Status> {
@@ -124,8 +122,9 @@ impl Maintenance for MaintenanceService {
     async fn hash_kv(&self, req: Request<etcd::HashKvRequest>) -> Result<Response<etcd::HashKvResponse>, Status> {
         let moment = Moment::take(&self.member.shared);
         let asked = req.into_inner().revision;
-        let revision = if asked > 0 { asked } else { moment.revision };
-        if revision < moment.compacted {
+        let revision = if asked == 0 { moment.revision } else { asked };
+        // As in etcd, nothing is what there was before the beginning.
+        if revision > 0 && revision < moment.compacted {
             return Err(Refused::Compacted.into());
         }
         if revision > moment.revision {
@@ -153,8 +152,8 @@ impl Maintenance for MaintenanceService {
         req: Request<etcd::MoveLeaderRequest>,
     ) -> Result<Response<etcd::MoveLeaderResponse>, Status> {
         self.member.move_leader(req.into_inner().target_id).await?;
-        let header = Some(self.member.header(self.member.shared.revision()));
-        Ok(Response::new(etcd::MoveLeaderResponse { header }))
+        // As in etcd, there is no header.
+        Ok(Response::new(etcd::MoveLeaderResponse { header: None }))
     }
 
     async fn downgrade(
@@ -179,6 +178,13 @@ impl Maintenance for MaintenanceService {
         let header = Some(self.member.header(self.member.shared.revision()));
         Ok(Response::new(etcd::DowngradeResponse { header, version: downgrade::cluster_version() }))
     }
+}
+
+/// As Go writes the message: what is 0 is left out.
+fn alarm_text(member_id: u64, alarm: i32) -> String {
+    let member = if member_id == 0 { String::new() } else { format!("memberID:{member_id} ") };
+    let name = etcd::AlarmType::try_from(alarm).map_or(alarm.to_string(), |alarm| alarm.as_str_name().to_owned());
+    format!("{member}alarm:{name} ")
 }
 
 /// Sends the backup of a moment, its checksum last; ends early when nobody listens any more.

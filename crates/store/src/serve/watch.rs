@@ -235,9 +235,6 @@ where
             prev_kv: create.prev_kv,
         };
         let revision = self.member.shared.hub.revision();
-        if spec.interval().bounds().is_none() {
-            return self.refuse(revision, "mvcc: watcher range is empty").await;
-        }
         if create.start_revision < 0 {
             return self.refuse(revision, Refused::Compacted.text()).await;
         }
@@ -249,6 +246,9 @@ where
             let reason = format!("rpc error: code = {:?} desc = {}", status.code(), status.message());
             return self.refuse(revision, &reason).await;
         }
+        if spec.interval().bounds().is_none() {
+            return self.refuse(revision, "mvcc: watcher range is empty").await;
+        }
         let progress_notify = create.progress_notify;
         let view = View { fragment: create.fragment, progress_notify, last_sent: Instant::now() };
         match self.stream.watch(create.watch_id, spec, create.start_revision, view) {
@@ -256,6 +256,14 @@ where
                 self.notified += usize::from(progress_notify);
                 let created = etcd::WatchResponse { created: true, ..self.response(watch_id, revision) };
                 self.send(created).await;
+                // What is compacted may still be in memory; as in etcd, it is gone all the same.
+                let compacted = self.member.shared.held.read().state.index.compacted();
+                if create.start_revision > 0
+                    && create.start_revision < compacted
+                    && let Some(view) = self.stream.end(watch_id)
+                {
+                    self.compacted(watch_id, &view, compacted).await;
+                }
             }
             None => self.refuse(revision, "mvcc: duplicate watch ID provided on the WatchStream").await,
         }
@@ -278,8 +286,11 @@ where
     }
 
     async fn cancel(&mut self, watch_id: i64) {
-        let Some(view) = self.stream.cancel(watch_id) else { return };
-        self.notified -= usize::from(view.progress_notify);
+        match self.stream.cancel(watch_id) {
+            Some(view) => self.notified -= usize::from(view.progress_notify),
+            None if self.stream.release(watch_id) => {}
+            None => return,
+        }
         let revision = self.member.shared.hub.revision();
         self.send(etcd::WatchResponse { canceled: true, ..self.response(watch_id, revision) }).await;
     }

@@ -1,6 +1,6 @@
 //! One client's watchers, and what waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::hub::{Hub, Inner, Place};
@@ -38,6 +38,8 @@ pub struct WatchStream<V = ()> {
     /// The group of each watcher.
     ids: BTreeMap<i64, u64>,
     next_watch: i64,
+    /// Ids of watchers that ended by themselves: taken until they are canceled.
+    ended: BTreeSet<i64>,
 }
 
 impl<V> WatchStream<V> {
@@ -52,6 +54,7 @@ impl<V> WatchStream<V> {
             apart: Vec::new(),
             ids: BTreeMap::new(),
             next_watch: 0,
+            ended: BTreeSet::new(),
         }
     }
 
@@ -99,14 +102,30 @@ impl<V> WatchStream<V> {
 
     fn free_id(&mut self, wanted_id: i64) -> Option<i64> {
         if wanted_id != 0 {
-            return (!self.ids.contains_key(&wanted_id)).then_some(wanted_id);
+            return (!self.is_taken(wanted_id)).then_some(wanted_id);
         }
-        while self.ids.contains_key(&self.next_watch) {
+        while self.is_taken(self.next_watch) {
             self.next_watch += 1;
         }
         // An id is not given again on its own, even when its watcher is gone: answers of the old one may be on their way.
         self.next_watch += 1;
         Some(self.next_watch - 1)
+    }
+
+    fn is_taken(&self, watch_id: i64) -> bool {
+        self.ids.contains_key(&watch_id) || self.ended.contains(&watch_id)
+    }
+
+    /// Gives the id of a watcher that ended by itself free; false when there is none such.
+    pub fn release(&mut self, watch_id: i64) -> bool {
+        self.ended.remove(&watch_id)
+    }
+
+    /// Ends a watcher without being asked: its id stays its own until its client cancels it.
+    pub fn end(&mut self, watch_id: i64) -> Option<V> {
+        let view = self.cancel(watch_id)?;
+        self.ended.insert(watch_id);
+        Some(view)
     }
 
     /// Ends a watcher; none when there is none such.
@@ -123,8 +142,14 @@ impl<V> WatchStream<V> {
         Some(watcher.view)
     }
 
-    /// Ends all watchers of a group.
-    pub fn cancel_group(&mut self, id: u64) -> Vec<Watcher<V>> {
+    /// Ends all watchers of a group without being asked.
+    pub fn end_group(&mut self, id: u64) -> Vec<Watcher<V>> {
+        let watchers = self.cancel_group(id);
+        self.ended.extend(watchers.iter().map(|watcher| watcher.watch_id));
+        watchers
+    }
+
+    fn cancel_group(&mut self, id: u64) -> Vec<Watcher<V>> {
         let Some(group) = self.groups.remove(&id) else { return Vec::new() };
         if self.joined.get(&group.spec) == Some(&id) {
             self.joined.remove(&group.spec);

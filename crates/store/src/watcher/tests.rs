@@ -276,3 +276,19 @@ proptest! {
         prop_assert_eq!(model.hub.counts(), (0, 0, 0));
     }
 }
+
+#[test]
+fn the_id_of_a_watcher_that_ended_by_itself_is_taken_until_it_is_canceled() {
+    let hub = Arc::new(Hub::new(1));
+    let mut stream = hub.open();
+    stream.watch(1, spec("a", ""), 0, ()).expect("a watcher");
+    assert!(stream.end(1).is_some());
+    assert_eq!(hub.counts(), (1, 0, 0, ()));
+    assert!(stream.watch(1, spec("a", ""), 0, ()).is_none());
+    assert_eq!(stream.watch(0, spec("a", ""), 0, ()).expect("a watcher").0, 0);
+    assert_eq!(stream.watch(0, spec("a", ""), 0, ()).expect("a watcher").0, 2);
+    assert!(stream.cancel(1).is_none());
+    assert!(stream.release(1));
+    assert!(!stream.release(1));
+    assert!(stream.watch(1, spec("a", ""), 0, ()).is_some());
+}

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::answer::{self, Head, Part};
-use super::{Session, WHOLE_STREAM};
+use super::{Session, View, WHOLE_STREAM};
 use crate::history;
 use crate::refused::Refused;
 use crate::shared::Shared;
@@ -19,6 +19,8 @@ use crate::watcher::{Behind, Change, Fetched, Item};
 const FETCH_EVENTS_MAX: usize = 1000;
 /// Bytes of events in an answer before the next revisions go into another.
 const ANSWER_BYTES: usize = 64 << 10;
+/// What is compacted, for events that just happened.
+const NOTHING: i64 = 0;
 /// Room in what is taken from the outbox that an idle session keeps.
 const ITEMS_KEPT: usize = 64;
 /// Room for the rest of a message when its events are cut into fragments.
@@ -52,7 +54,7 @@ where
 
     async fn tell_taken(&mut self) {
         let mut items = std::mem::take(&mut self.items);
-        self.tell(&mut items).await;
+        self.tell(&mut items, NOTHING).await;
         items.clear();
         if items.capacity() <= ITEMS_KEPT {
             self.items = items;
@@ -61,16 +63,18 @@ where
 
     /// Says the next piece of what a watcher has missed.
     async fn catch_up(&mut self, behind: Behind) -> Result<(), Status> {
+        let compacted = self.member.shared.held.read().state.index.compacted();
         let upto = match self.stream.fetch(&behind, FETCH_EVENTS_MAX) {
             Fetched::Log(mut items) => {
-                self.tell(&mut items).await;
+                self.tell(&mut items, compacted).await;
                 return Ok(());
             }
             Fetched::History { upto } => upto,
         };
-        let compacted = self.member.shared.held.read().state.index.compacted();
         if behind.next < compacted {
-            self.compacted(behind.group, compacted).await;
+            for watcher in self.stream.end_group(behind.group) {
+                self.compacted(watcher.watch_id, &watcher.view, compacted).await;
+            }
             return Ok(());
         }
         match self.read_history(&behind, upto).await {
@@ -80,7 +84,7 @@ where
                     Item { group: behind.group, change: Arc::new(change), picks }
                 };
                 self.stream.fetched_until(behind.group, next);
-                self.tell(&mut changes.into_iter().map(item).collect::<Vec<_>>()).await;
+                self.tell(&mut changes.into_iter().map(item).collect::<Vec<_>>(), compacted).await;
                 Ok(())
             }
             // Compacted while it was being read: the next look says so to the client.
@@ -105,18 +109,17 @@ where
         tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
     }
 
-    /// A group asked for what is gone: its watchers end, and the client is told from where they can begin again.
-    async fn compacted(&mut self, group: u64, compact_revision: i64) {
-        let revision = self.member.shared.hub.revision();
-        for watcher in self.stream.cancel_group(group) {
-            self.notified -= usize::from(watcher.view.progress_notify);
-            let response = self.response(watcher.watch_id, revision);
-            self.send(etcd::WatchResponse { canceled: true, compact_revision, ..response }).await;
-        }
+    /// A watcher that has ended asked for what is gone: the client is told from where it can begin again. As in etcd, the
+    /// header says no revision.
+    pub(super) async fn compacted(&mut self, watch_id: i64, view: &View, compact_revision: i64) {
+        self.notified -= usize::from(view.progress_notify);
+        let response = self.response(watch_id, 0);
+        self.send(etcd::WatchResponse { canceled: true, compact_revision, ..response }).await;
     }
 
-    /// Says events, to each watcher in order.
-    async fn tell(&mut self, items: &mut [Item]) {
+    /// Says events, to each watcher in order. As in etcd, what was before an event cannot be had where all before it is
+    /// `compacted`.
+    async fn tell(&mut self, items: &mut [Item], compacted: i64) {
         if items.is_empty() {
             return;
         }
@@ -125,17 +128,18 @@ where
         }
         for mut items in items.chunk_by(|one, other| one.group == other.group) {
             while !items.is_empty() {
-                items = self.tell_some(items).await;
+                items = self.tell_some(items, compacted).await;
             }
         }
     }
 
     /// Says as many revisions as go into one answer to each watcher of a group; gives the others back.
-    async fn tell_some<'a>(&mut self, items: &'a [Item]) -> &'a [Item] {
+    async fn tell_some<'a>(&mut self, items: &'a [Item], compacted: i64) -> &'a [Item] {
         let Some((spec, watchers)) = self.stream.group(items[0].group) else { return &[] };
         let (mut parts, mut bytes, mut used) = (Vec::with_capacity(items.len()), 0, 0);
         while used < items.len() && bytes < ANSWER_BYTES {
-            bytes += add_parts(&self.member.shared, &items[used], spec.prev_kv, &mut parts);
+            let prev_kv = spec.prev_kv && items[used].change.revision > compacted;
+            bytes += add_parts(&self.member.shared, &items[used], prev_kv, &mut parts);
             used += 1;
         }
         let Some(last) = parts.last() else { return &items[used..] };
