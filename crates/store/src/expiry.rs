@@ -75,6 +75,15 @@ impl Deadlines {
         Some(deadline.at.saturating_duration_since(Instant::now()).as_secs() as i64)
     }
 
+    /// Puts leases, each with the seconds that are due to it, in the order in which they end, as far as this member knows.
+    pub fn sort(&self, leases: &mut [(i64, i64)]) {
+        let now = Instant::now();
+        let deadlines = self.by_lease.lock();
+        leases.sort_by_key(|(lease, due)| {
+            deadlines.get(lease).map_or_else(|| Deadline::new(now, *due).at, |deadline| deadline.at)
+        });
+    }
+
     fn clear(&self) {
         self.by_lease.lock().clear();
     }
@@ -201,6 +210,17 @@ mod tests {
         }
         assert_eq!(noted, [(2, 700), (2, 400), (2, 100)]);
         assert_eq!(deadlines.look(&leases), [1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_first_comes_first() {
+        let deadlines = Deadlines::default();
+        deadlines.look(&BTreeMap::from([(1, 300), (2, 100), (3, 200)]));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert!(deadlines.renew(2, 1000));
+        let mut leases = [(1, 300), (2, 1000), (3, 200), (4, 200), (5, 10)];
+        deadlines.sort(&mut leases);
+        assert_eq!(leases.map(|(lease, _)| lease), [5, 3, 4, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 //! (`cargo build -p store` makes it).
 
 pub mod beside;
+pub mod etcdctl;
 pub mod real;
 pub mod traffic;
 

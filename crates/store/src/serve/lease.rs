@@ -127,7 +127,9 @@ impl Lease for LeaseService {
             };
             self.member.asked(&by).look(shown).await?;
             let held = self.member.shared.held.read();
-            let leases = held.state.lessor.iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
+            let mut leases: Vec<(i64, i64)> = held.state.lessor.iter().map(|(id, lease)| (id, lease.due())).collect();
+            self.member.deadlines.sort(&mut leases);
+            let leases = leases.into_iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
             let header = Some(self.member.header(held.state.index.revision()));
             Ok(Response::new(etcd::LeaseLeasesResponse { header, leases }))
         })
