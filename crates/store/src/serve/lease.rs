@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::lease_server::Lease;
 use tonic::{Request, Response, Status, Streaming};
@@ -11,9 +11,12 @@ use tonic::{Request, Response, Status, Streaming};
 use super::bounds::as_grpc_go;
 use super::credentials::credentials;
 use super::kv::{counted, unexpected};
+use super::leader;
+use crate::ask::Credentials;
 use crate::auth::Who;
 use crate::counts::calls::{Call, Open};
 use crate::member::Member;
+use crate::refused::Refused;
 use crate::reply::Answer;
 use crate::shared::Held;
 
@@ -25,6 +28,56 @@ impl LeaseService {
     fn call(&self, method: &str) -> Arc<Call> {
         self.member.shared.counts.calls.of(&format!("/etcdserverpb.Lease/{method}"))
     }
+}
+
+/// Ready when a stream ends whether or not its caller has more to ask, with the reason, if the caller is to know it.
+type Ends = Pin<Box<dyn Future<Output = Option<Refused>> + Send>>;
+
+/// When the member stops; and, for callers that want a leader, when there has been none for a while.
+fn ends(member: Arc<Member>, needs_leader: bool) -> Ends {
+    Box::pin(async move {
+        tokio::select! {
+            () = member.stopping.cancelled() => None,
+            () = leader::leaderless(&member), if needs_leader => Some(Refused::NoLeader),
+        }
+    })
+}
+
+/// One stream of renewals; an error is the last that it gives.
+struct Renewals {
+    member: Arc<Member>,
+    by: Credentials,
+    requests: Streaming<etcd::LeaseKeepAliveRequest>,
+    /// None once it has ended.
+    ends: Option<Ends>,
+    _open: Open,
+}
+
+impl Renewals {
+    async fn next(&mut self) -> Option<Result<etcd::LeaseKeepAliveResponse, Status>> {
+        tokio::select! {
+            biased;
+            reason = self.ends.as_mut()? => {
+                self.ends = None;
+                reason.map(|refused| Err(refused.into()))
+            }
+            answer = renew(&self.member, &self.by, &mut self.requests) => answer,
+        }
+    }
+}
+
+async fn renew(
+    member: &Member,
+    by: &Credentials,
+    requests: &mut Streaming<etcd::LeaseKeepAliveRequest>,
+) -> Option<Result<etcd::LeaseKeepAliveResponse, Status>> {
+    let id = match requests.next().await? {
+        Ok(request) => request.id,
+        Err(status) => return Some(Err(as_grpc_go(status))),
+    };
+    let renewed = member.asked(by).keep_alive(id).await;
+    let header = Some(member.header(member.shared.revision()));
+    Some(renewed.map(|ttl| etcd::LeaseKeepAliveResponse { header, id, ttl }).map_err(Status::from))
 }
 
 type KeepAlives = Pin<Box<dyn Stream<Item = Result<etcd::LeaseKeepAliveResponse, Status>> + Send>>;
@@ -68,21 +121,18 @@ impl Lease for LeaseService {
         &self,
         req: Request<Streaming<etcd::LeaseKeepAliveRequest>>,
     ) -> Result<Response<KeepAlives>, Status> {
-        let member = self.member.clone();
-        let by = Arc::new(credentials(&req));
-        let open = Open::new(self.call("LeaseKeepAlive"));
-        let answers = req.into_inner().then(move |req| {
-            let _open = &open;
-            let (member, by) = (member.clone(), by.clone());
-            async move {
-                let id = req.map_err(as_grpc_go)?.id;
-                let ttl = member.asked(&by).keep_alive(id).await?;
-                let header = Some(member.header(member.shared.revision()));
-                Ok(etcd::LeaseKeepAliveResponse { header, id, ttl })
-            }
+        let renewals = Renewals {
+            member: self.member.clone(),
+            by: credentials(&req),
+            ends: Some(ends(self.member.clone(), leader::is_needed(req.metadata().as_ref()))),
+            requests: req.into_inner(),
+            _open: Open::new(self.call("LeaseKeepAlive")),
+        };
+        let answers = stream::unfold(renewals, |mut renewals| async move {
+            let answer = renewals.next().await?;
+            Some((answer, renewals))
         });
-        let stopping = self.member.stopping.clone();
-        Ok(Response::new(Box::pin(answers.take_until(stopping.cancelled_owned()))))
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn lease_time_to_live(

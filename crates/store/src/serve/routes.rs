@@ -14,6 +14,7 @@ use tonic::service::Routes;
 
 use super::bounds::Bounds;
 use super::guard::Guard;
+use super::leader::LeaderLayer;
 use super::learner::LearnerLayer;
 use super::{auth, cluster, election, lease, lock, maintenance, watch};
 use crate::member::Member;
@@ -39,6 +40,6 @@ pub fn clients(member: &Arc<Member>, progress_interval: Duration, bytes_max: usi
     let routes = Routes::from(guarded.into_axum_router().route_layer(guard))
         .add_service(watch.max_decoding_message_size(bytes_max).max_encoding_message_size(usize::MAX))
         .add_service(lease.max_decoding_message_size(bytes_max));
-    let learner = LearnerLayer { member: own() };
-    Routes::from(routes.into_axum_router().layer(learner).layer(Bounds))
+    let (leader, learner) = (LeaderLayer { member: own() }, LearnerLayer { member: own() });
+    Routes::from(routes.into_axum_router().layer(leader).layer(learner).layer(Bounds))
 }

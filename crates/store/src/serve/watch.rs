@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::bounds::as_grpc_go;
 use super::credentials::credentials;
+use super::leader;
 use crate::ask::Credentials;
 use crate::counts::calls::Open;
 use crate::history;
@@ -39,11 +40,6 @@ const FETCH_EVENTS_MAX: usize = 1000;
 const WHOLE_STREAM: i64 = -1;
 /// What is compacted, for events that just happened.
 const NOTHING: i64 = 0;
-/// etcd's name for it.
-const NEEDS_LEADER: &str = "hasleader";
-/// How often a member looks whether there is a leader, and how often in a row there may be none.
-const LEADER_INTERVAL: Duration = Duration::from_secs(1);
-const LEADERLESS_LOOKS: u32 = 2;
 /// Room for the rest of a message when its events are cut into fragments.
 const FRAGMENT_SLACK: usize = 512 << 10;
 
@@ -66,7 +62,7 @@ impl Watch for WatchService {
             member: self.member.clone(),
             by: credentials(&req),
             stream: self.member.shared.hub.open(),
-            needs_leader: req.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"),
+            needs_leader: leader::is_needed(req.metadata().as_ref()),
             asked_all: false,
             requests: req.into_inner(),
             tx,
@@ -110,22 +106,12 @@ struct Session {
 /// The client is gone.
 struct Gone;
 
-/// Returns when the member has reached no leader with a quorum for a while. That some member once led is not enough.
-async fn leaderless(member: &Member) {
-    let mut looks = 0;
-    while looks < LEADERLESS_LOOKS {
-        tokio::time::sleep(LEADER_INTERVAL).await;
-        let confirmed = tokio::time::timeout(LEADER_INTERVAL, member.reads.linearize()).await;
-        looks = if matches!(confirmed, Ok(Ok(()))) { 0 } else { looks + 1 };
-    }
-}
-
 impl Session {
     async fn run(mut self) {
         let mut timer = tokio::time::interval(self.progress_interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (tx, member) = (self.tx.clone(), self.member.clone());
-        let mut no_leader = std::pin::pin!(leaderless(&member));
+        let mut no_leader = std::pin::pin!(leader::leaderless(&member));
         loop {
             let outbox = self.stream.outbox.clone();
             let step = tokio::select! {
