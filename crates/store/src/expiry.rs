@@ -89,6 +89,15 @@ impl Deadlines {
         Some(deadline.at.saturating_duration_since(Instant::now()).as_secs() as i64)
     }
 
+    /// Puts leases, each with the seconds that are due to it, in the order in which they end, as far as this member knows.
+    pub fn sort(&self, leases: &mut [(i64, i64)]) {
+        let now = Instant::now();
+        let held = self.held.lock();
+        leases.sort_by_key(|(lease, due)| {
+            held.by_lease.get(lease).map_or_else(|| Deadline::new(now, *due).at, |deadline| deadline.at)
+        });
+    }
+
     /// Gives leases without a deadline the time that is due to them, forgets those that are gone, names those that ran out.
     fn look(&self, term: u64, leases: &BTreeMap<i64, i64>) -> Vec<i64> {
         let now = Instant::now();
@@ -208,6 +217,17 @@ mod tests {
         }
         assert_eq!(noted, [(2, 700), (2, 400), (2, 100)]);
         assert_eq!(deadlines.look(1, &leases), [1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_first_comes_first() {
+        let deadlines = Deadlines::default();
+        deadlines.look(1, &BTreeMap::from([(1, 300), (2, 100), (3, 200)]));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert!(deadlines.renew(1, 2, 1000));
+        let mut leases = [(1, 300), (2, 1000), (3, 200), (4, 200), (5, 10)];
+        deadlines.sort(&mut leases);
+        assert_eq!(leases.map(|(lease, _)| lease), [5, 3, 4, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::raft::{VoteRequest, VoteResponse};
-use openraft::rt::WatchReceiver;
+use openraft::rt::{Instant as _, WatchReceiver};
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::{Caller, Command};
@@ -93,6 +93,7 @@ pub struct Member {
 /// Where this member stands in the cluster.
 pub struct Standing {
     pub term: u64,
+    /// Who leads, as far as it is reached ([`Member::reached_leader`]).
     pub leader: Option<u64>,
     pub committed_index: u64,
     pub applied_index: u64,
@@ -101,16 +102,39 @@ pub struct Standing {
 
 impl Member {
     pub fn standing(&self) -> Standing {
+        let leader = self.reached_leader();
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let applied_index = self.shared.applied().map_or(0, |id| id.index);
         Standing {
             term: metrics.current_term,
-            leader: metrics.current_leader,
+            leader,
             committed_index: metrics.last_log_index.unwrap_or(0).max(applied_index),
             applied_index,
             membership: metrics.membership_config.membership().clone(),
         }
+    }
+
+    /// Notes that a leader has called.
+    pub fn hear(&self) {
+        *self.heard.lock() = tokio::time::Instant::now();
+    }
+
+    /// The leader, as long as it is heard of; this member leads only while a quorum hears of it. One that hears of a leader
+    /// that has lost its quorum does not know of that.
+    pub fn reached_leader(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let lately = |silence: Duration| silence < self.rules.answer_within;
+        let reached = match leader == self.owner.member_id {
+            true => {
+                let alone = metrics.membership_config.membership().voter_ids().eq([leader]);
+                alone || metrics.last_quorum_acked.is_some_and(|acked| lately(acked.into_inner().elapsed()))
+            }
+            false => lately(self.heard.lock().elapsed()),
+        };
+        reached.then_some(leader)
     }
 
     /// Which restore the cluster's data came from (0: none); nothing while this member has no data.

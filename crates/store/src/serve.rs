@@ -9,6 +9,7 @@ pub mod election;
 pub mod guard;
 pub mod http;
 pub mod kv;
+pub mod leader;
 pub mod learner;
 pub mod lease;
 pub mod lock;

@@ -93,7 +93,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach().await?.raft.append_entries(rpc).await.map_err(failed)
+        let member = self.reach().await?;
+        member.hear();
+        member.raft.append_entries(rpc).await.map_err(failed)
     }
 
     async fn vote(

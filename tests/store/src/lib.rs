@@ -8,6 +8,7 @@ pub mod beside;
 pub mod clients;
 pub mod disk;
 pub mod dump;
+pub mod etcdctl;
 pub mod folders;
 pub mod net;
 pub mod real;

@@ -51,6 +51,13 @@ impl Release {
         }
     }
 
+    /// Its etcdctl, for etcd's third API.
+    pub fn etcdctl(&self) -> Command {
+        let mut command = self.program("etcdctl");
+        command.env("ETCDCTL_API", "3");
+        command
+    }
+
     /// `snapshot` of etcdutl, where the release has one, or of etcdctl.
     pub fn snapshot(&self, args: &[&str]) -> Result<String> {
         let name = if self.folder.is_some() { "etcdutl" } else { "etcdctl" };

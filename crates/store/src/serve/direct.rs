@@ -12,6 +12,7 @@ use proto::etcdserverpb::kv_server::Kv;
 use tonic::Status;
 
 use super::kv::KvService;
+use super::leader;
 use super::lease::LeaseService;
 use super::watch::WatchService;
 use crate::member::Member;
@@ -30,9 +31,16 @@ pub struct DirectCalls {
 impl Direct for DirectCalls {
     fn answer(&self, request: Request<Incoming>) -> Result<Answer, Request<Incoming>> {
         let path = request.uri().path();
-        let needs_leader = ["/etcdserverpb.Lease/", "/etcdserverpb.Watch/"].iter().any(|name| path.starts_with(name));
-        if needs_leader && self.member.learner.load(Ordering::Relaxed) {
-            return Ok(Box::pin(ready(Status::from(Refused::NotSupportedForLearner).into_http())));
+        let Some((service, _)) = path.strip_prefix("/etcdserverpb.").and_then(|path| path.split_once('/')) else {
+            return Err(request);
+        };
+        let refused = match service {
+            "Lease" | "Watch" if self.member.learner.load(Ordering::Relaxed) => Err(Refused::NotSupportedForLearner),
+            "KV" | "Lease" | "Watch" => leader::check(&self.member, request.headers()),
+            _ => return Err(request),
+        };
+        if let Err(refused) = refused {
+            return Ok(Box::pin(ready(Status::from(refused).into_http())));
         }
         let (kv, lease, max) = (self.kv.clone(), self.lease.clone(), self.message_bytes);
         Ok(match path {

@@ -10,10 +10,12 @@ use tonic::{Request, Response, Status};
 
 use super::credentials::credentials;
 use super::kv::{counted, unexpected};
+use super::leader;
 use crate::ask::Credentials;
 use crate::auth::Who;
 use crate::counts::calls::{Call, Open};
 use crate::member::Member;
+use crate::refused::Refused;
 use crate::reply::Answer;
 use crate::shared::Held;
 
@@ -82,7 +84,8 @@ impl LeaseService {
         direct::stream(request, bytes_max, |request, out| {
             let (member, by) = (self.member.clone(), credentials(&request));
             let open = Open::new(self.calls.keep_alive.clone());
-            let renewals = Renewals { member, by, requests: request.into_inner(), out, _open: open };
+            let needs_leader = leader::is_needed(request.metadata().as_ref());
+            let renewals = Renewals { member, by, needs_leader, requests: request.into_inner(), out, _open: open };
             renewals.run()
         })
     }
@@ -129,7 +132,9 @@ impl LeaseService {
             };
             self.member.asked(&by).look(shown).await?;
             let held = self.member.shared.held.read();
-            let leases = held.state.lessor.iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
+            let mut leases: Vec<(i64, i64)> = held.state.lessor.iter().map(|(id, lease)| (id, lease.due())).collect();
+            self.member.deadlines.sort(&mut leases);
+            let leases = leases.into_iter().map(|(id, _)| etcd::LeaseStatus { id }).collect();
             let header = Some(self.member.header(held.state.index.revision()));
             Ok(Response::new(etcd::LeaseLeasesResponse { header, leases }))
         })
@@ -141,6 +146,7 @@ impl LeaseService {
 struct Renewals {
     member: Arc<Member>,
     by: Credentials,
+    needs_leader: bool,
     requests: Messages<etcd::LeaseKeepAliveRequest>,
     out: Outgoing,
     /// Counts the call while it lasts.
@@ -149,9 +155,10 @@ struct Renewals {
 
 impl Renewals {
     async fn run(mut self) -> Status {
-        let member = self.member.clone();
+        let (member, needs_leader) = (self.member.clone(), self.needs_leader);
         tokio::select! {
             biased;
+            () = leader::leaderless(&member), if needs_leader => Refused::NoLeader.into(),
             ended = self.renew() => ended.map_or_else(|status| status, |()| Status::ok("")),
             // The client goes on with another member.
             () = member.stopping.cancelled() => Status::ok(""),

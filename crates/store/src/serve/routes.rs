@@ -11,6 +11,7 @@ use tonic::service::Routes;
 
 use super::bounds::Bounds;
 use super::guard::Guard;
+use super::leader::LeaderLayer;
 use super::learner::LearnerLayer;
 use super::{auth, cluster, election, lock, maintenance};
 use crate::member::Member;
@@ -32,6 +33,6 @@ pub fn clients(member: &Arc<Member>, bytes_max: usize) -> Routes {
     let guarding = own();
     let guard = tower::layer::layer_fn(move |inner| Guard::new(guarding.clone(), inner));
     let routes = Routes::from(guarded.into_axum_router().route_layer(guard));
-    let learner = LearnerLayer { member: own() };
-    Routes::from(routes.into_axum_router().layer(learner).layer(Bounds))
+    let (leader, learner) = (LeaderLayer { member: own() }, LearnerLayer { member: own() });
+    Routes::from(routes.into_axum_router().layer(leader).layer(learner).layer(Bounds))
 }

@@ -25,6 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::credentials::credentials;
+use super::leader;
 use crate::ask::Credentials;
 use crate::counts::calls::{Call, Open};
 use crate::env::process;
@@ -34,11 +35,6 @@ use crate::watcher::{Item, Spec, WatchStream};
 
 /// The watch id of answers that concern the whole stream.
 const WHOLE_STREAM: i64 = -1;
-/// etcd's name for it.
-const NEEDS_LEADER: &str = "hasleader";
-/// How often a member looks whether there is a leader, and how often in a row there may be none.
-const LEADER_INTERVAL: Duration = Duration::from_secs(1);
-const LEADERLESS_LOOKS: u32 = 2;
 /// Answers that wait for whoever takes them as structs.
 const RESPONSES_LEN_MAX: usize = 16;
 
@@ -60,7 +56,7 @@ impl WatchService {
         direct::stream(request, bytes_max, |request: tonic::Request<direct::Messages<etcd::WatchRequest>>, out| {
             let caller = Caller {
                 by: credentials(&request),
-                needs_leader: request.metadata().get(NEEDS_LEADER).is_some_and(|value| value == "true"),
+                needs_leader: leader::is_needed(request.metadata().as_ref()),
                 _open: Some(Open::new(self.call.clone())),
             };
             Session::new(self.member.clone(), caller, request.into_inner(), out, self.progress_interval).run()
@@ -139,16 +135,6 @@ struct Session<R> {
     progress_interval: Duration,
 }
 
-/// Returns when the member has reached no leader with a quorum for a while. That some member once led is not enough.
-async fn leaderless(member: &Member) {
-    let mut looks = 0;
-    while looks < LEADERLESS_LOOKS {
-        tokio::time::sleep(LEADER_INTERVAL).await;
-        let confirmed = tokio::time::timeout(LEADER_INTERVAL, member.reads.linearize()).await;
-        looks = if matches!(confirmed, Ok(Ok(()))) { 0 } else { looks + 1 };
-    }
-}
-
 impl<R> Session<R>
 where
     R: Stream<Item = Result<etcd::WatchRequest, Status>> + Unpin,
@@ -180,7 +166,7 @@ where
         let mut timer = tokio::time::interval(self.progress_interval);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let member = self.member.clone();
-        let mut no_leader = std::pin::pin!(leaderless(&member));
+        let mut no_leader = std::pin::pin!(leader::leaderless(&member));
         let mut stopping = std::pin::pin!(member.stopping.cancelled());
         let signal = self.stream.signal();
         loop {

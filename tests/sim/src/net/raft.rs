@@ -95,7 +95,10 @@ impl RaftNetworkV2<TypeConfig> for Link {
         }
         let run = |live: Live| {
             let rpc = rpc.clone();
-            async move { live.member.raft.append_entries(rpc).await }
+            async move {
+                live.member.hear();
+                live.member.raft.append_entries(rpc).await
+            }
         };
         self.call(&option, run).await?.map_err(failed)
     }

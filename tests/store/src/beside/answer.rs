@@ -148,6 +148,10 @@ impl Answer {
                 identity.name_all(&mut rsp.members);
                 Answer::MemberRemove(rsp)
             }
+            // etcd makes a member's id of its URLs and the second: in the same second the id is there, too.
+            Answer::Refused { code, text } if text == "etcdserver: member ID already exist" => {
+                Answer::refused(code, "etcdserver: Peer URLs already exists")
+            }
             Answer::Several(answers) => {
                 Answer::Several(answers.into_iter().map(|answer| answer.without(identity)).collect())
             }
