@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use daemon::health::{Health, Scope};
@@ -26,9 +25,6 @@ use crate::server::Server;
 use crate::storage::Store;
 use crate::storage::endpoint::EndpointConfig;
 use crate::watch_cache::feed::Feed;
-
-/// How often every store endpoint is asked for its version.
-const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Runs until shutdown.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
@@ -169,11 +165,11 @@ async fn keep_probing(server: Arc<Server>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = server.store.probe_versions() => {}
+            () = server.store.probe() => {}
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(PROBE_INTERVAL) => {}
+            () = tokio::time::sleep(server.store.probe_interval()) => {}
         }
     }
 }
@@ -193,6 +189,8 @@ fn advertise(bound: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]

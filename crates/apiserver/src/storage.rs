@@ -32,6 +32,8 @@ const PAGE_LEN: i64 = 500;
 /// Where paging aims to keep one answer.
 const PAGE_BYTES: usize = 2 << 20;
 const PAGE_LEN_MAX: i64 = 10_000;
+/// What a write is in errors.
+const OPERATION: &str = "a transaction";
 
 /// Access to the store.
 #[derive(Debug)]
@@ -157,9 +159,14 @@ impl Store {
         }
     }
 
-    /// Writes a key that must not exist.
+    /// Writes a key that must not exist. Nobody else writes these bytes there: they hold the uid of a new object.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<Written, StorageError> {
-        self.write_if(key, vec![compare_version(key, 0)], Some(value)).await
+        self.write_if(key, vec![compare_version(key, 0)], Some(value), true).await
+    }
+
+    /// As [`Self::create`], with bytes that others may write alike.
+    pub async fn create_common(&self, key: &str, value: Bytes) -> Result<Written, StorageError> {
+        self.write_if(key, vec![compare_version(key, 0)], Some(value), false).await
     }
 
     /// Writes a key that must not exist, while `guard` is at revision `rev`. A conflict without a record says that
@@ -170,27 +177,42 @@ impl Store {
         value: Bytes,
         (guard, rev): (&str, i64),
     ) -> Result<Written, StorageError> {
-        self.write_if(key, vec![compare_version(key, 0), compare_rev(guard, rev)], Some(value)).await
+        self.write_if(key, vec![compare_version(key, 0), compare_rev(guard, rev)], Some(value), true).await
     }
 
     /// Replaces a key that must be at revision `rev`.
     pub async fn replace(&self, key: &str, rev: i64, value: Bytes) -> Result<Written, StorageError> {
-        self.write_if(key, vec![compare_rev(key, rev)], Some(value)).await
+        self.write_if(key, vec![compare_rev(key, rev)], Some(value), false).await
     }
 
     /// Deletes a key that must be at revision `rev`.
     pub async fn remove(&self, key: &str, rev: i64) -> Result<Written, StorageError> {
-        self.write_if(key, vec![compare_rev(key, rev)], None).await
+        self.write_if(key, vec![compare_rev(key, rev)], None, false).await
     }
 
-    async fn write_if(&self, key: &str, when: Vec<Compare>, value: Option<Bytes>) -> Result<Written, StorageError> {
+    /// `unique`: nobody else writes this value.
+    async fn write_if(
+        &self,
+        key: &str,
+        when: Vec<Compare>,
+        value: Option<Bytes>,
+        unique: bool,
+    ) -> Result<Written, StorageError> {
         let bytes = value.as_ref().map_or(0, Bytes::len);
-        let write = match value {
+        let write = match value.clone() {
             Some(value) => put(key, value),
             None => delete(key),
         };
         let txn = TxnRequest { compare: when, success: vec![write], failure: vec![read(key)] };
-        let answer = self.txn(txn, bytes).await?;
+        // Its condition no longer holds once it is done: it can be sent again when an answer is lost.
+        let answered = self
+            .endpoints
+            .write_once(OPERATION, bytes, |channel| {
+                let txn = txn.clone();
+                async move { Ok(kv(channel).txn(txn).await?.into_inner()) }
+            })
+            .await?;
+        let answer = answered.answer;
         if answer.succeeded {
             return Ok(Written::Done(answer.header.map_or(0, |header| header.revision)));
         }
@@ -198,12 +220,23 @@ impl Store {
             Some(response_op::Response::ResponseRange(range)) => range.kvs.into_iter().next(),
             _ => None,
         });
-        Ok(Written::Conflict(found.map(record)))
+        let found = found.map(record);
+        if !answered.uncertain {
+            return Ok(Written::Conflict(found));
+        }
+        // The attempt that was lost may be what is in the way now.
+        match found {
+            Some(found) if unique && value.as_ref() == Some(&found.value) => Ok(Written::Done(found.rev)),
+            _ => {
+                let source = Box::new(tonic::Status::unavailable("the object has changed since"));
+                Err(StorageError::Unknown { operation: OPERATION, source })
+            }
+        }
     }
 
     async fn txn(&self, txn: TxnRequest, bytes: usize) -> Result<TxnResponse, StorageError> {
         self.endpoints
-            .write("a transaction", bytes, |channel| {
+            .write(OPERATION, bytes, |channel| {
                 let txn = txn.clone();
                 async move { Ok(kv(channel).txn(txn).await?.into_inner()) }
             })

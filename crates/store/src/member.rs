@@ -21,7 +21,7 @@ use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::propose::{Proposer, Unproposed};
 use crate::raft::types::{Membership, Raft, TypeConfig};
-use crate::read_index::Reads;
+use crate::read_index::{self, Reads};
 use crate::refused::Refused;
 use crate::rejoin::Rejoin;
 use crate::reply::Outcome;
@@ -31,6 +31,9 @@ use crate::wal::{Owner, Wal};
 
 /// How long a request waits, for a leader, for its turn and for a quorum, before it is refused.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// For so long a leader that was deposed may still answer what it was asked before.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A read that is confirmed later counts as slow.
 const SLOW_READ: Duration = Duration::from_millis(500);
@@ -229,7 +232,12 @@ impl Member {
                     Err(_) => return Err(Refused::Timeout),
                 }
             } else {
-                self.transport.forward(leader, command.clone()).await
+                tokio::select! {
+                    biased;
+                    result = self.transport.forward(leader, command.clone()) => result,
+                    // It stands still, or is cut off: what it did with the command stays unknown.
+                    () = self.deposed(leader) => Err(Unproposed::Lost),
+                }
             };
             match result {
                 Ok(outcome) => return outcome,
@@ -240,6 +248,12 @@ impl Member {
                 Err(Unproposed::NotLeader) => return Err(Refused::NoLeader),
             }
         }
+    }
+
+    /// Returns when another member leads and the old leader had its time to answer.
+    async fn deposed(&self, leader: u64) {
+        read_index::succeeded(&self.raft, leader).await;
+        tokio::time::sleep(LAST_WORDS).await;
     }
 
     /// The leader, waited for.

@@ -91,13 +91,29 @@ impl Rounds {
             }
             Err(Refused::NotLeader) => {
                 let leader = self.raft.current_leader().await.ok_or(Refused::NoLeader)?;
-                self.transport.read_index(leader).await?
+                tokio::select! {
+                    biased;
+                    index = self.transport.read_index(leader) => index?,
+                    // A leader that stands still holds up nobody longer than the others need to elect another one.
+                    () = succeeded(&self.raft, leader) => return Err(Refused::LeaderChanged),
+                }
             }
             Err(refused) => return Err(refused),
         };
         match index {
             Some(index) if !self.shared.wait_applied(index).await => Err(Refused::Stopped),
             _ => Ok(()),
+        }
+    }
+}
+
+/// Returns when this member knows that another one than `leader` leads.
+pub async fn succeeded(raft: &Raft, leader: u64) {
+    let mut metrics = raft.metrics();
+    while metrics.borrow_watched().current_leader.is_none_or(|known| known == leader) {
+        if metrics.changed().await.is_err() {
+            // The member stops: whoever waits here has other ends.
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -1,7 +1,10 @@
 //! An etcd as its own process; an apiserver, schedulers and controller-managers in this one, each over TLS with its own
 //! identity. There is no kubelet: pods that have no node are gone as soon as they are deleted.
+//! [`process`] is an apiserver as a process, on any stores.
 
 #![allow(clippy::unwrap_used)] // test support
+
+pub mod process;
 
 use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
@@ -54,21 +57,9 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("etcd: {error}; install Debian's etcd-server"));
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let file = |path: PathBuf| path.display().to_string();
-        let ca = file(pki.authority(Authority::Cluster));
-        let config = apiserver::config::Config::try_parse_from([
-            "keelson-apiserver".to_owned(),
-            format!("--etcd-servers={url}"),
-            format!("--secure-port={}", address.port()),
-            "--advertise-address=127.0.0.1".to_owned(),
-            format!("--tls-cert-file={}", file(pki.certificate("server"))),
-            format!("--tls-private-key-file={}", file(pki.key("server"))),
-            format!("--client-ca-file={ca}"),
-            format!("--service-account-signing-key-file={}", file(pki.token_key())),
-            format!("--kubelet-certificate-authority={ca}"),
-            format!("--kubelet-client-certificate={}", file(pki.certificate("admin"))),
-            format!("--kubelet-client-key={}", file(pki.key("admin"))),
-        ]);
+        let flags = apiserver_flags(&pki, &url, address.port());
+        let config =
+            apiserver::config::Config::try_parse_from(std::iter::once("keelson-apiserver".to_owned()).chain(flags));
         let (config, shutdown) = (config.unwrap(), Shutdown::default());
         eventually("the store listens", async || {
             tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, client)).await.ok().map(drop)
@@ -90,19 +81,7 @@ impl Cluster {
 
     /// How to reach an address; nobody: without a certificate.
     pub fn config(&self, who: Option<&str>, address: SocketAddr) -> Config {
-        let certificate = |who: &str| Credentials::Certificate {
-            cert: Data::File(self.pki.certificate(who)),
-            key: Data::File(self.pki.key(who)),
-        };
-        Config {
-            servers: vec![format!("https://{address}")],
-            ca: Some(Data::File(self.pki.authority(Authority::Cluster))),
-            server_name: None,
-            insecure: false,
-            credentials: who.map_or(Credentials::Anonymous, certificate),
-            namespace: "default".into(),
-            user_agent: "test".into(),
-        }
+        client_config(&self.pki, who, address)
     }
 
     fn kubeconfig(&self, who: &str) -> String {
@@ -170,6 +149,38 @@ impl Running {
     pub async fn die(self) {
         self.task.abort();
         let _aborted = self.task.await;
+    }
+}
+
+/// What an apiserver is started with, on these stores.
+fn apiserver_flags(pki: &Pki, stores: &str, port: u16) -> Vec<String> {
+    let file = |path: PathBuf| path.display().to_string();
+    let ca = file(pki.authority(Authority::Cluster));
+    vec![
+        format!("--etcd-servers={stores}"),
+        format!("--secure-port={port}"),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--tls-cert-file={}", file(pki.certificate("server"))),
+        format!("--tls-private-key-file={}", file(pki.key("server"))),
+        format!("--client-ca-file={ca}"),
+        format!("--service-account-signing-key-file={}", file(pki.token_key())),
+        format!("--kubelet-certificate-authority={ca}"),
+        format!("--kubelet-client-certificate={}", file(pki.certificate("admin"))),
+        format!("--kubelet-client-key={}", file(pki.key("admin"))),
+    ]
+}
+
+fn client_config(pki: &Pki, who: Option<&str>, address: SocketAddr) -> Config {
+    let certificate =
+        |who: &str| Credentials::Certificate { cert: Data::File(pki.certificate(who)), key: Data::File(pki.key(who)) };
+    Config {
+        servers: vec![format!("https://{address}")],
+        ca: Some(Data::File(pki.authority(Authority::Cluster))),
+        server_name: None,
+        insecure: false,
+        credentials: who.map_or(Credentials::Anonymous, certificate),
+        namespace: "default".into(),
+        user_agent: "test".into(),
     }
 }
 

@@ -8,7 +8,7 @@ use proto::etcdserverpb::kv_client::KvClient;
 use test_store::clients::Load;
 use test_store::recorder::Recorder;
 use test_store::traffic::{self, Traffic, total};
-use test_store::{Member, Spec, connect, leader, put, specs, verdict};
+use test_store::{Member, Spec, connect, get, leader, put, specs, verdict};
 
 async fn three(folder: &std::path::Path) -> Result<(Vec<Spec>, Vec<Member>)> {
     let specs = specs(folder, 3)?;
@@ -153,5 +153,40 @@ async fn a_frozen_member_that_comes_back_deposes_nobody() -> Result<()> {
             before.raft_term
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_leader_holds_up_no_client_of_the_others() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (_, members) = three(folder.path()).await?;
+    let led = leader(&members).await?;
+    members[led].signal("STOP")?;
+    let start = Instant::now();
+    let mut asked = tokio::task::JoinSet::new();
+    for follower in [(led + 1) % 3, (led + 2) % 3] {
+        let (port, key) = (members[follower].spec.client, format!("at/{follower}"));
+        asked.spawn(async move {
+            let mut kv = KvClient::new(traffic::channel(port)?);
+            // What the frozen one was asked is lost; a client tries again.
+            while kv.put(put(&key, "1")).await.is_err() {
+                ensure!(start.elapsed() < Duration::from_secs(60), "no write at a follower");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(start.elapsed())
+        });
+        asked.spawn(async move {
+            connect(port).await.map(KvClient::new)?.range(get("at")).await?;
+            Ok(start.elapsed())
+        });
+    }
+    let mut took = Vec::new();
+    while let Some(answered) = asked.join_next().await {
+        took.push(answered??);
+    }
+    members[led].signal("CONT")?;
+    println!("answered by the others after the leader was frozen: {took:?}");
+    // A call between members may take 5 s.
+    ensure!(took.iter().all(|took| *took < Duration::from_secs(4)), "answered after {took:?}");
     Ok(())
 }

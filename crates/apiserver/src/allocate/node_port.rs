@@ -143,7 +143,7 @@ async fn change(
         let value = write(range, &map);
         let written = match &record {
             Some(record) => server.store.replace(KEY, record.rev, value).await?,
-            None => server.store.create(KEY, value).await?,
+            None => server.store.create_common(KEY, value).await?,
         };
         match written {
             Written::Done(_) => return Ok(()),

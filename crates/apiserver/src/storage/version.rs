@@ -1,14 +1,16 @@
-//! Which version each store endpoint is, and whether its progress notifications can be trusted.
+//! How each store endpoint is: whether it serves, and whether its progress notifications can be trusted.
 //!
 //! etcd before 3.4.31 and 3.5.13 may send a progress notification ahead of the events it covers; where any
 //! endpoint is that old, consistent lists are read from the store.
 
 use std::sync::atomic::Ordering;
-
-use proto::etcdserverpb::StatusRequest;
-use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use std::time::Duration;
 
 use super::Store;
+
+/// How often endpoints are looked at: one alone for its version, several for a member that does not serve.
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+const PROBE_INTERVAL_OF_SEVERAL: Duration = Duration::from_secs(5);
 
 /// A version as etcd writes it: `3.5.13`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,30 +34,21 @@ impl Version {
 }
 
 impl Store {
-    /// Asks every endpoint for its version: progress notifications are trusted where all that answer send them in
-    /// order, and at least one answers; an endpoint that does not answer counts once it does, by the next probe.
-    pub async fn probe_versions(&self) {
-        let mut answered = false;
-        let mut ordered = true;
-        for (server, channel) in self.endpoints.all() {
-            match MaintenanceClient::new(channel).status(StatusRequest::default()).await {
-                Ok(answer) => {
-                    answered = true;
-                    let text = answer.into_inner().version;
-                    let trusted = Version::parse(&text).is_some_and(Version::progress_is_ordered);
-                    if !trusted {
-                        tracing::debug!(
-                            server,
-                            version = text,
-                            "store has no ordered progress: consistent lists read it"
-                        );
-                    }
-                    ordered &= trusted;
-                }
-                Err(status) => tracing::warn!(server, %status, "store endpoint does not tell its version"),
-            }
+    /// Looks at every endpoint: one that does not serve while another does is given up. Progress notifications are trusted
+    /// where all that answer send them in order, and at least one answers; an endpoint that does not answer counts once
+    /// it does, by the next probe.
+    pub async fn probe(&self) {
+        let versions: Vec<String> = self.endpoints.look().await.into_iter().filter_map(|seen| seen.version).collect();
+        let old = versions.iter().find(|text| !Version::parse(text).is_some_and(Version::progress_is_ordered));
+        if let Some(version) = old {
+            tracing::debug!(version, "store has no ordered progress: consistent lists read it");
         }
-        self.trust_progress(answered && ordered);
+        self.trust_progress(!versions.is_empty() && old.is_none());
+    }
+
+    /// How long to wait between two probes. A member that stands still is noticed by them where nobody calls it.
+    pub fn probe_interval(&self) -> Duration {
+        if self.endpoints.count() == 1 { PROBE_INTERVAL } else { PROBE_INTERVAL_OF_SEVERAL }
     }
 
     /// Says whether progress notifications are trusted.

@@ -6,9 +6,11 @@ use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use proto::mvccpb::event::EventType;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
 use super::{StorageError, Store, prefix_end};
 
@@ -41,11 +43,38 @@ pub struct StoreWatch {
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
     from: i64,
+    /// Changes when the member that is watched is given up.
+    given_up: watch::Receiver<Option<Instant>>,
 }
 
 impl Store {
-    /// Watches `prefix` from revision `from` on, inclusive.
+    /// Watches `prefix` from revision `from` on, inclusive, at the first endpoint that takes the watch.
     pub async fn watch(&self, prefix: &str, from: i64) -> Result<StoreWatch, StorageError> {
+        let mut attempt = 1;
+        loop {
+            let (at, channel) = self.endpoints.current();
+            let given_up = self.endpoints.given_up(at);
+            let (requests, answers) = self.open_watch(channel, prefix, from);
+            match self.endpoints.attempt(at, answers).await {
+                Ok(answers) => return Ok(StoreWatch { requests, answers, from, given_up }),
+                Err(status) => {
+                    self.endpoints.failed(at);
+                    if attempt == self.endpoints.count() || !super::error::try_another(&status) {
+                        return Err(super::error::refused("watch", from, 0, status));
+                    }
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
+    /// The requests' end of a watch, and the call that opens it.
+    fn open_watch(
+        &self,
+        channel: Channel,
+        prefix: &str,
+        from: i64,
+    ) -> (mpsc::Sender<WatchRequest>, impl Future<Output = Result<Streaming<WatchResponse>, Status>> + use<>) {
         let (requests, receiver) = mpsc::channel(REQUESTS_LEN_MAX);
         let create = WatchCreateRequest {
             key: Bytes::copy_from_slice(prefix.as_bytes()),
@@ -56,15 +85,9 @@ impl Store {
         };
         let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
         requests.try_send(create).expect("the queue is new and empty");
-        let (at, channel) = self.endpoints.current();
         let mut client = WatchClient::new(channel).max_decoding_message_size(super::MESSAGE_BYTES_MAX);
-        match client.watch(ReceiverStream::new(receiver)).await {
-            Ok(answers) => Ok(StoreWatch { requests, answers: answers.into_inner(), from }),
-            Err(status) => {
-                self.endpoints.failed(at);
-                Err(super::error::refused("watch", from, 0, status))
-            }
-        }
+        let answers = async move { Ok(client.watch(ReceiverStream::new(receiver)).await?.into_inner()) };
+        (requests, answers)
     }
 }
 
@@ -82,11 +105,15 @@ impl StoreWatch {
     /// The next news, or why there is no more.
     pub async fn next(&mut self) -> Result<Fed, StorageError> {
         loop {
-            let answer = match self.answers.next().await {
+            let answer = tokio::select! {
+                answer = self.answers.next() => answer,
+                Ok(()) = self.given_up.changed() => Some(Err(Status::unavailable("the member does not serve"))),
+            };
+            let answer = match answer {
                 Some(Ok(answer)) => answer,
                 Some(Err(status)) => return Err(super::error::refused("watch", self.from, 0, status)),
                 None => {
-                    let source = Box::new(tonic::Status::unavailable("the store closed the watch"));
+                    let source = Box::new(Status::unavailable("the store closed the watch"));
                     return Err(StorageError::Refused { operation: "watch", source });
                 }
             };
@@ -94,7 +121,7 @@ impl StoreWatch {
                 return Err(StorageError::Compacted { requested: self.from, compacted: answer.compact_revision });
             }
             if answer.canceled {
-                let source = Box::new(tonic::Status::unavailable(answer.cancel_reason));
+                let source = Box::new(Status::unavailable(answer.cancel_reason));
                 return Err(StorageError::Refused { operation: "watch", source });
             }
             if answer.created {

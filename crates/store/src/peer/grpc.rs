@@ -123,6 +123,18 @@ pub fn dial(url: &str, identity: Option<&Arc<ClientIdentity>>) -> Result<Channel
     }
 }
 
+/// Whether there was no connection to send it on.
+fn never_sent(status: &tonic::Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 pub fn client(channel: Channel) -> RaftClient<Channel> {
     RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
@@ -146,6 +158,8 @@ impl Transport for GrpcTransport {
             Ok(Ok(rsp)) => Ok(reply::from_wire(rsp.into_inner().reply)),
             // The member says so itself: it did not log the command.
             Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => Err(Unproposed::NotLeader),
+            // A dead leader: another one is waited for.
+            Ok(Err(status)) if never_sent(&status) => Err(Unproposed::NotLeader),
             _ => Err(Unproposed::Lost),
         }
     }

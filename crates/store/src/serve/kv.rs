@@ -29,10 +29,6 @@ struct KvCalls {
 }
 
 impl KvService {
-    pub fn member(&self) -> &Member {
-        &self.member
-    }
-
     /// A learner reads only what it has; these calls do not pass by the layer that refuses the others.
     fn check_learner(&self) -> Result<(), Refused> {
         match self.member.learner.load(Ordering::Relaxed) {
