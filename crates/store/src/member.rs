@@ -99,7 +99,7 @@ pub struct Member {
 /// Where this member stands in the cluster.
 pub struct Standing {
     pub term: u64,
-    /// Who leads, as far as it is reached ([`Member::reached_leader`]).
+    /// Who is known to lead; whether that still holds, [`Member::reached_leader`] says.
     pub leader: Option<u64>,
     pub committed_index: u64,
     pub applied_index: u64,
@@ -108,13 +108,12 @@ pub struct Standing {
 
 impl Member {
     pub fn standing(&self) -> Standing {
-        let leader = self.reached_leader();
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let applied_index = self.shared.applied().map_or(0, |id| id.index);
         Standing {
             term: metrics.current_term,
-            leader,
+            leader: metrics.current_leader,
             committed_index: metrics.last_log_index.unwrap_or(0).max(applied_index),
             applied_index,
             membership: metrics.membership_config.membership().clone(),

@@ -115,7 +115,11 @@ impl MemberMetrics {
         let member = &self.member;
         let (standing, counts) = (member.standing(), &member.shared.counts);
         let learner = !standing.membership.voter_ids().any(|id| id == member.owner.member_id);
-        page.gauge("etcd_server_has_leader", "Whether a leader is known", f64::from(standing.leader.is_some()))?;
+        page.gauge(
+            "etcd_server_has_leader",
+            "Whether a leader is known",
+            f64::from(member.reached_leader().is_some()),
+        )?;
         page.gauge("etcd_server_is_leader", "Whether this member leads", f64::from(member.is_leader()))?;
         page.gauge("etcd_server_is_learner", "Whether this member has no vote", f64::from(learner))?;
         page.told("etcd_server_id", "This member", "server_id", format!("{:x}", member.owner.member_id))?;

@@ -595,7 +595,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
     let health = Health::new();
     let probed = member.clone();
     health.add("leader", Scope::Ready, move || {
-        let known = probed.standing().leader.is_some();
+        let known = probed.reached_leader().is_some();
         async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
     });
     let limits = ServeLimits {

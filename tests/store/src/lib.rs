@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use proto::etcdserverpb as etcd;
+use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use tonic::transport::{Channel, Endpoint};
@@ -330,6 +331,24 @@ pub async fn leader(members: &[Member]) -> Result<usize> {
             bail!("no leader that all know: {seen:x?}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The only member of a cluster, and the cluster's id, once the member has told its client URLs.
+pub async fn introduced(port: u16) -> Result<(u64, etcd::Member)> {
+    let mut cluster = ClusterClient::new(connect(port).await?);
+    let start = Instant::now();
+    loop {
+        let listed = cluster.member_list(etcd::MemberListRequest { linearizable: false }).await?.into_inner();
+        if let [member] = &listed.members[..]
+            && !member.client_urls.is_empty()
+        {
+            return Ok((listed.header.context("a header")?.cluster_id, member.clone()));
+        }
+        if start.elapsed() > READY_TIMEOUT {
+            bail!("no member that has told its client URLs: {listed:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use proto::etcdserverpb as etcd;
-use proto::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcdserverpb::kv_client::KvClient;
 use test_store::beside::trio;
 use test_store::etcdctl::play::{Own, Player};
 use test_store::etcdctl::script::{self, Step};
 use test_store::real::{Real, Release};
-use test_store::{Member, Spec, connect, put};
+use test_store::{Member, Spec, connect, introduced, put};
 use tonic::transport::Channel;
 
 const SCRIPT: &str = include_str!("../testdata/etcdctl.txt");
@@ -41,14 +40,12 @@ fn kept() -> &'static Path {
 }
 
 async fn player(release: &Release, port: u16, folder: &Path) -> Result<Player> {
-    let mut cluster = ClusterClient::new(connect(port).await?);
-    let listed = cluster.member_list(etcd::MemberListRequest { linearizable: true }).await?.into_inner();
-    let member = listed.members.first().context("a member")?;
+    let (cluster, member) = introduced(port).await?;
     let own = Own {
         endpoint: &format!("127.0.0.1:{port}"),
         peer_url: member.peer_urls.first().context("a peer URL")?,
         member: member.id,
-        cluster: listed.header.context("a header")?.cluster_id,
+        cluster,
         folder,
     };
     std::fs::create_dir_all(folder)?;

@@ -67,7 +67,7 @@ impl Maintenance for MaintenanceService {
 
     async fn status(&self, _req: Request<etcd::StatusRequest>) -> Result<Response<etcd::StatusResponse>, Status> {
         let member = &self.member;
-        let standing = member.standing();
+        let (standing, leader) = (member.standing(), member.reached_leader());
         let (revision, engine, live, alarms, downgrade) = {
             let held = member.shared.held.read();
             let index = &held.state.index;
@@ -75,7 +75,7 @@ impl Maintenance for MaintenanceService {
             (index.revision(), held.engine.bytes(), index.live_bytes(), state.alarms.clone(), state.downgrade.clone())
         };
         let mut errors: Vec<String> = Vec::new();
-        if standing.leader.is_none() {
+        if leader.is_none() {
             errors.push(Refused::NoLeader.text().to_owned());
         }
         if member.is_disk_full() {
@@ -88,7 +88,7 @@ impl Maintenance for MaintenanceService {
             header: Some(member.header(revision)),
             version: ETCD_VERSION.to_owned(),
             db_size: engine as i64,
-            leader: standing.leader.unwrap_or(0),
+            leader: leader.unwrap_or(0),
             raft_index: standing.committed_index,
             raft_term: standing.term,
             raft_applied_index: standing.applied_index,

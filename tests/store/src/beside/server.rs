@@ -47,9 +47,7 @@ async fn channel(port: u16) -> Result<Channel> {
 impl Server {
     pub async fn connect(name: &'static str, port: u16, streams: usize) -> Result<Self> {
         let requests = channel(port).await?;
-        let mut cluster = ClusterClient::new(requests.clone());
-        let listed = cluster.member_list(etcd::MemberListRequest { linearizable: false }).await?.into_inner();
-        let member = listed.members.first().context("a member")?;
+        let (_, member) = crate::introduced(port).await?;
         let identity = Identity {
             member: member.id,
             peer_url: member.peer_urls.first().context("a peer URL")?.clone(),
@@ -66,7 +64,7 @@ impl Server {
             identity,
             kv: KvClient::new(requests.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(requests.clone()),
-            cluster,
+            cluster: ClusterClient::new(requests.clone()),
             maintenance: MaintenanceClient::new(requests.clone()),
             auth: AuthClient::new(requests),
             renewing: None,
