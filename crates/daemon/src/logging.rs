@@ -46,7 +46,7 @@ fn filter(v: u8, explicit: Option<&str>) -> EnvFilter {
 
 fn directives(v: u8) -> &'static str {
     match v {
-        0..=3 => "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,rustls=warn,openraft=warn",
+        0..=3 => "info,h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,rustls=warn,openraft=error",
         4..=5 => "debug,h2=warn,hyper=warn,hyper_util=warn,tonic=info,tower=warn,rustls=warn,openraft=info",
         6..=7 => "trace,h2=warn,hyper=info,hyper_util=info,tonic=debug,tower=warn,rustls=info,openraft=debug",
         _ => "trace",

@@ -85,6 +85,24 @@ impl Keepsake {
         self.save(|held| Held { vote, ..held })
     }
 
+    /// Takes the file away where it cannot be written: an old vote in it would be worse than none. The next vote, or start,
+    /// writes it anew; if the log is damaged before, the member cannot come back by itself.
+    pub fn forget(&self, vote: Option<Vote>) -> io::Result<()> {
+        let mut held = self.held.lock();
+        for name in [TEMPORARY, NAME] {
+            match self.disk.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        self.disk.sync_dir("")?;
+        *held = (Held { vote, ..held.0 }, false);
+        tracing::warn!(
+            "MEMBER, the second copy of this member's vote, is gone until there is room on the disk of --data-dir"
+        );
+        Ok(())
+    }
+
     pub fn save_voters(&self, voters: u64) -> io::Result<()> {
         self.save(|held| Held { voters, ..held })
     }
@@ -152,5 +170,18 @@ mod tests {
             assert!(!Keepsake::open(&env(&disk), OWNER).expect("read").is_whole(), "byte {offset}");
             disk.flip(NAME, offset);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_gone_rather_than_old() {
+        let disk = SimDisk::default();
+        let kept = Keepsake::open(&env(&disk), OWNER).expect("none yet");
+        kept.save_both(Some(Vote::new(5, 2)), 3).expect("a write");
+        kept.forget(Some(Vote::new(6, 2))).expect("removed");
+        assert!(!Keepsake::open(&env(&disk), OWNER).expect("read").is_whole());
+        kept.save_voters(3).expect("a write");
+        let again = Keepsake::open(&env(&disk), OWNER).expect("one");
+        assert!(again.is_whole());
+        assert_eq!((again.vote(), again.voters()), (Some(Vote::new(6, 2)), 3));
     }
 }

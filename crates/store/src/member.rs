@@ -19,6 +19,7 @@ use crate::expiry::Deadlines;
 use crate::lease::Lease;
 use crate::mvcc::check;
 use crate::peer::Transport;
+use crate::peer::notices::Notices;
 use crate::propose::{Proposer, Unproposed};
 use crate::raft::types::{Membership, Raft, TypeConfig};
 use crate::read_index::{self, Reads};
@@ -86,6 +87,8 @@ pub struct Member {
     pub fence: AtomicU64,
     /// When a leader last called.
     pub heard: parking_lot::Mutex<tokio::time::Instant>,
+    /// What was said of calls that are not for this member.
+    pub strangers: Notices,
     /// How callers are known, once the flags have said it.
     pub login: OnceLock<Login>,
     pub rejoin: Rejoin,

@@ -1,6 +1,7 @@
 //! The other members, as this one reaches them.
 
 pub mod grpc;
+pub mod notices;
 pub mod traffic;
 
 use async_trait::async_trait;

@@ -32,6 +32,7 @@ use crate::keepsake::{self, Keepsake};
 use crate::member::{Limits, Member, Rules, UNFENCED};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
+use crate::peer::notices::Notices;
 use crate::propose::{Batching, Proposer};
 use crate::quota;
 use crate::raft::machine::Machine;
@@ -209,6 +210,7 @@ where
         learner: AtomicBool::new(false),
         fence: AtomicU64::new(fence),
         heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
+        strangers: Notices::default(),
         login: OnceLock::new(),
         rejoin: Rejoin::new(rejoins),
         stopping: CancellationToken::new(),

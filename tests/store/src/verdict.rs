@@ -44,7 +44,7 @@ pub async fn give(members: &[&Member], recorder: &Recorder) -> Result<String> {
 }
 
 /// All members have the same history up to the last revision.
-async fn agree(members: &[&Member]) -> Result<i64> {
+pub async fn agree(members: &[&Member]) -> Result<i64> {
     let start = Instant::now();
     loop {
         let mut told = Vec::new();

@@ -79,8 +79,9 @@ async fn a_broken_transfer_goes_on_where_it_stopped_while_the_leader_works() -> 
     let list = test_store::cluster(&specs);
     for spec in &mut specs {
         spec.cluster = list.clone();
-        // The log is cut soon, so that a member that was away needs a snapshot.
-        spec.args.push("--snapshot-count=20".to_owned());
+        // The log is cut soon after all values are there, so that a member that was away needs a snapshot with all of them.
+        spec.args.push(format!("--snapshot-count={}", VALUES + 40));
+        spec.args.push("--snapshot-catchup-entries=20".to_owned());
     }
     let mut members: Vec<Member> = specs.iter().map(Member::start).collect::<Result<_>>()?;
     for member in &members {
@@ -101,6 +102,9 @@ async fn a_broken_transfer_goes_on_where_it_stopped_while_the_leader_works() -> 
         let mut req = put(&format!("big{count:03}"), "");
         req.value = value.into();
         kv.put(req).await?;
+    }
+    for count in 0..2 * VALUES {
+        kv.put(put("small", &count.to_string())).await?;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
 

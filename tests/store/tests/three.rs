@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::lease_client::LeaseClient;
@@ -74,5 +74,41 @@ async fn three_members_survive_the_death_of_their_leader() -> Result<()> {
     members.push(back);
     let listed = test_store::etcdctl(&members[0].endpoint(), &["member", "list"])?;
     ensure!(listed.matches("started").count() == 3, "{listed}");
+    Ok(())
+}
+
+/// The leader rests between its attempts to reach it, and says so once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_member_costs_its_leader_little() -> Result<()> {
+    const WATCHED: Duration = Duration::from_secs(5);
+    let folder = tempfile::tempdir()?;
+    let specs: Vec<Spec> = specs(folder.path(), 3)?;
+    let mut members: Vec<Member> = specs.iter().map(Member::start).collect::<Result<_>>()?;
+    for member in &members {
+        member.ready().await?;
+    }
+    let led = leader(&members).await?;
+    let dead = members.remove((led + 1) % 3).kill()?;
+    let led = leader(&members).await?;
+    let pid = i32::try_from(members[led].pid())?;
+    let ticks = || testkit::process::stat(pid).map(|stat| stat.cpu_ticks).context("it runs");
+    let before = ticks()?;
+    tokio::time::sleep(WATCHED).await;
+    let used = ticks()? - before;
+    let log = members[led].log();
+    let said = log.lines().filter(|line| line.contains("does not answer")).count();
+    println!("{used} ticks of CPU in {WATCHED:?}, {} lines of log", log.lines().count());
+    // A hundred ticks are a second of one core.
+    ensure!(used < 200.0, "the leader used {used} ticks in {WATCHED:?}");
+    ensure!((1..5).contains(&said) && log.lines().count() < 50, "it is said, and not for ever:\n{log}");
+
+    let back = Member::start(&dead)?;
+    back.ready().await?;
+    let start = Instant::now();
+    while !members[led].log().contains("answers again") {
+        ensure!(start.elapsed() < Duration::from_secs(60), "{}", members[led].log());
+        write(&members, "after", "it came back").await?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;
-use super::traffic::{Asked, Traffic};
+use super::traffic::{self, Asked, Traffic};
 use crate::member::REQUEST_TIMEOUT;
 use crate::propose::Unproposed;
 use crate::raft::codec;
@@ -244,28 +244,68 @@ fn failed(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(error))
 }
 
+fn rpc_error(status: &tonic::Status) -> RPCError<TypeConfig> {
+    match status.code() {
+        tonic::Code::Unavailable | tonic::Code::DeadlineExceeded => unreachable(status),
+        _ => failed(status),
+    }
+}
+
+/// Says why a member does not answer as it should.
+fn unheard(peer: &traffic::Peer, member: u64, status: &tonic::Status) {
+    if !peer.notices.is_due(status.code() as i32) {
+        return;
+    }
+    let mut reason = status.message().to_owned();
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        reason = format!("{}: {cause}", status.message());
+        source = cause.source();
+    }
+    tracing::warn!(member = format!("{member:x}"), reason, "a member of the cluster does not answer");
+}
+
+fn heard(peer: &traffic::Peer, member: u64) {
+    if peer.notices.is_over() {
+        tracing::info!(member = format!("{member:x}"), "a member of the cluster answers again");
+    }
+}
+
 impl Network {
     fn client(&self) -> Rpc<RaftClient<Channel>> {
         self.transport.connect_known(self.target, &self.urls).map(client).map_err(|error| unreachable(&error))
     }
 
-    /// A call with openraft's time limit; a member that cannot be reached is told apart, for the back-off.
+    /// A call with openraft's time limit, whose answer shows that the member is there and takes calls.
     async fn call<T>(
         &self,
         option: &RPCOption,
         call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     ) -> Rpc<T> {
+        let answer = self.begin(option, call).await?;
+        heard(&self.transport.inner.traffic.of(self.target), self.target);
+        Ok(answer)
+    }
+
+    /// As [`Self::call`], of a stream, which may still be refused; a member that cannot be reached is told apart, for the
+    /// back-off.
+    async fn begin<T>(
+        &self,
+        option: &RPCOption,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Rpc<T> {
         let (peer, asked) = (self.transport.inner.traffic.of(self.target), Instant::now());
-        let result = tokio::time::timeout(option.soft_ttl(), call).await;
-        match &result {
-            Ok(Ok(_)) => peer.answered(asked),
-            _ => peer.failed(),
-        }
-        match result {
-            Ok(Ok(rsp)) => Ok(rsp.into_inner()),
-            Ok(Err(status)) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
-            Ok(Err(status)) => Err(failed(&status)),
-            Err(elapsed) => Err(unreachable(&elapsed)),
+        let elapsed = |_| tonic::Status::deadline_exceeded("no answer in time");
+        match tokio::time::timeout(option.soft_ttl(), call).await.map_err(elapsed).flatten() {
+            Ok(rsp) => {
+                peer.answered(asked);
+                Ok(rsp.into_inner())
+            }
+            Err(status) => {
+                peer.failed();
+                unheard(&peer, self.target, &status);
+                Err(rpc_error(&status))
+            }
         }
     }
 
@@ -343,8 +383,13 @@ impl RaftNetworkV2<TypeConfig> for Network {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
     {
         Box::pin(async move {
+            // openraft rests between attempts where it makes the next request: nobody is called before there is one.
+            let mut input = input;
+            let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
+            let input = stream::iter([first]).chain(input);
             let mut client = self.client()?;
             let target = self.transport.target(self.target);
+            let member = self.target;
             let peer = self.transport.inner.traffic.of(self.target);
             let asked = Arc::new(Asked::default());
             let (sending, to) = (asked.clone(), peer.clone());
@@ -354,21 +399,21 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 sending.sent();
                 request
             });
-            let answers = self.call(&option, client.append(requests)).await?;
+            let answers = self.begin(&option, client.append(requests)).await?;
             let answers = answers.map(move |answer| {
                 match (&answer, asked.answered()) {
                     (Ok(rsp), Some(sent)) => {
                         peer.received_bytes.add(prost::Message::encoded_len(rsp) as u64);
                         peer.answered(sent);
+                        heard(&peer, member);
                     }
                     (Ok(_), None) => {}
-                    (Err(_), _) => peer.failed(),
+                    (Err(status), _) => {
+                        peer.failed();
+                        unheard(&peer, member, status);
+                    }
                 }
-                match answer {
-                    Ok(rsp) => append_result(rsp),
-                    Err(status) if status.code() == tonic::Code::Unavailable => Err(unreachable(&status)),
-                    Err(status) => Err(failed(&status)),
-                }
+                answer.map_err(|status| rpc_error(&status)).and_then(append_result)
             });
             Ok(Box::pin(answers) as BoxStream<'s, _>)
         })

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::notices::Notices;
 use crate::counts::{Count, Times};
 
 /// One other member.
@@ -18,6 +19,7 @@ pub struct Peer {
     pub round_trips: Times,
     /// Whether the last call was answered.
     reached: AtomicBool,
+    pub notices: Notices,
 }
 
 impl Peer {

@@ -54,7 +54,11 @@ fn check(member: &Member, target: Option<pb::Target>) -> Result<(), Status> {
     if (to.cluster_id, to.member_id, to.epoch) == (owner.cluster_id, owner.member_id, epoch) {
         return Ok(());
     }
-    Err(misdirected(to, pb::Target { cluster_id: owner.cluster_id, member_id: owner.member_id, epoch }))
+    let refused = misdirected(to, pb::Target { cluster_id: owner.cluster_id, member_id: owner.member_id, epoch });
+    if member.strangers.is_due(0) {
+        tracing::warn!(reason = refused.message(), "a call of another member is refused");
+    }
+    Err(refused)
 }
 
 /// What a newer member forwards may be of a later kind: in the log it would stop every member that does not know it.

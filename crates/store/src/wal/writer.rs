@@ -269,7 +269,11 @@ impl Writer {
             return Ok(());
         }
         let vote = self.memory.lock().vote;
-        self.insist(|writer| writer.keepsake.save_vote(vote))
+        match self.keepsake.save_vote(vote) {
+            // The log holds the vote, in room that it reserved; reads must go on.
+            Err(error) if is_full(&error) && self.patient => self.keepsake.forget(vote),
+            result => result,
+        }
     }
 
     /// Removes the oldest segments that hold nothing after `upto`; their purge is durable first.
