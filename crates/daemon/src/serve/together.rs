@@ -8,14 +8,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::task::{ArcWake, AtomicWaker, waker_ref};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 
 /// Bytes that wait before they are written without waiting for more.
 const HELD_BYTES_MAX: usize = 64 << 10;
@@ -47,6 +49,45 @@ where
 pub struct Running {
     calls: Calls,
     running: FuturesUnordered<Call>,
+    connection_wakes: Arc<Wakes>,
+    call_wakes: Arc<Wakes>,
+}
+
+/// Takes what wakes a connection, or its calls, while they are polled: they go round once more instead of through the
+/// scheduler, where another thread would be woken for it.
+#[derive(Default)]
+struct Wakes {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+const WAITING: u8 = 0;
+const POLLED: u8 = 1;
+const WOKEN: u8 = 2;
+
+impl ArcWake for Wakes {
+    fn wake_by_ref(wakes: &Arc<Self>) {
+        if wakes.state.swap(WOKEN, Ordering::AcqRel) == WAITING {
+            wakes.task.wake();
+        }
+    }
+}
+
+impl Wakes {
+    /// What is woken from here on is noted only.
+    fn begin(&self) {
+        self.state.swap(POLLED, Ordering::AcqRel);
+    }
+
+    /// Whether anything was woken.
+    fn any(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WOKEN
+    }
+
+    /// From here on the task is woken; false when something was woken already.
+    fn wait(&self) -> bool {
+        self.state.compare_exchange(POLLED, WAITING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }
 
 impl Running {
@@ -54,22 +95,26 @@ impl Running {
         self.calls.clone()
     }
 
-    /// Takes the calls that were accepted; whether there were any.
-    fn absorb(&mut self) -> bool {
+    /// Takes the calls that were accepted.
+    fn absorb(&mut self) {
         let accepted = std::mem::take(&mut *self.calls.accepted.lock());
-        let any = !accepted.is_empty();
         self.running.extend(accepted);
-        any
     }
 
-    /// Polls what is ready; whether anything ended or came.
-    fn advance(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = self.absorb();
-        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
-            progress = true;
+    /// Polls what is ready, and what becomes ready by that: all that they say leaves together then.
+    fn advance(&mut self) {
+        let wakes = self.call_wakes.clone();
+        let waker = waker_ref(&wakes);
+        for _ in 0..ROUNDS_MAX {
+            wakes.begin();
             self.absorb();
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(&mut Context::from_waker(&waker)) {
+                self.absorb();
+            }
+            if !wakes.any() {
+                return;
+            }
         }
-        progress
     }
 
     /// Polls a connection and its calls until nothing moves and nothing is held back; after [`ROUNDS_MAX`] others get their
@@ -80,14 +125,23 @@ impl Running {
         held: &Held,
         cx: &mut Context<'_>,
     ) -> Poll<C::Output> {
+        let wakes = self.connection_wakes.clone();
+        let waker = waker_ref(&wakes);
+        wakes.task.register(cx.waker());
+        self.call_wakes.task.register(cx.waker());
         for _ in 0..ROUNDS_MAX {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            wakes.begin();
+            // A connection that is polled writes what was held when it begins to read.
+            if let Poll::Ready(ended) = connection.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Poll::Ready(ended);
             }
-            let progress = self.advance(cx);
-            // A connection that is polled writes what was held when it begins to read.
-            if !progress && !held.wants_writing() {
+            self.advance();
+            let waits = [wakes.wait(), self.call_wakes.wait()];
+            if waits == [true; 2] && !held.wants_writing() {
                 return Poll::Pending;
+            }
+            if !has_budget_remaining() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -147,6 +201,12 @@ impl<S: AsyncWrite + Unpin> Holding<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Writes what waits, and much more behind it without copying that.
+    fn write_past(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.drain(cx))?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
     fn hold(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
         self.held.bytes.store(true, Ordering::Relaxed);
@@ -176,13 +236,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Holding<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len >= HELD_BYTES_MAX {
+            return self.write_past(cx, parts);
+        }
         if self.waiting.len() >= HELD_BYTES_MAX {
             std::task::ready!(self.drain(cx))?;
         }
         for part in parts {
             self.hold(part);
         }
-        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+        Poll::Ready(Ok(len))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -242,6 +306,25 @@ mod tests {
         writer.await.unwrap();
         let expect: Vec<u8> = (0..3000_u32).flat_map(|at| at.to_be_bytes().repeat(16)).collect();
         assert!(got == expect, "{} bytes", got.len());
+    }
+
+    #[tokio::test]
+    async fn much_is_written_behind_what_waits() {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let mut holding = Holding::new(far);
+        holding.write_all(b"first").await.unwrap();
+        let (one, two) = (vec![1; HELD_BYTES_MAX], vec![2; 10]);
+        let parts = [io::IoSlice::new(&one), io::IoSlice::new(&two)];
+        let mut written = holding.write_vectored(&parts).await.unwrap();
+        assert!(!holding.held().wants_writing(), "nothing is held back");
+        if written == one.len() {
+            written += holding.write(&two).await.unwrap();
+        }
+        holding.shutdown().await.unwrap();
+        let mut got = Vec::new();
+        near.read_to_end(&mut got).await.unwrap();
+        assert_eq!(written, one.len() + two.len());
+        assert!(got == [&b"first"[..], &one, &two].concat());
     }
 
     #[tokio::test]

@@ -18,6 +18,60 @@ pub async fn serve(listener: TcpListener, answer: Vec<u8>, stays: bool) -> Resul
     }
 }
 
+/// As [`serve`], for calls that are told things without asking: each call gets `answer` again and again, as fast as it reads.
+pub async fn push(listener: TcpListener, answer: Vec<u8>) -> Result<()> {
+    loop {
+        let (socket, _) = listener.accept().await?;
+        tokio::spawn(tell(socket, answer.clone()));
+    }
+}
+
+async fn tell(mut socket: TcpStream, answer: Vec<u8>) -> Result<()> {
+    socket.set_nodelay(true)?;
+    let mut preface = vec![0; frame::PREFACE.len()];
+    socket.read_exact(&mut preface).await?;
+    let mut out = Vec::new();
+    frame::write_settings(&mut out);
+    let mut bytes = vec![0; READ_BYTES];
+    let (mut filled, mut calls) = (0, Vec::new());
+    loop {
+        socket.write_all(&out).await?;
+        out.clear();
+        let read = match calls.is_empty() {
+            true => socket.read(&mut bytes[filled..]).await?,
+            false => match socket.try_read(&mut bytes[filled..]) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    calls.iter().for_each(|call| frame::write_message(&mut out, *call, &answer, false));
+                    // Others want their turn, too: the client among them.
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                read => read?,
+            },
+        };
+        if read == 0 {
+            return Ok(());
+        }
+        filled += read;
+        let mut used = 0;
+        while let Some((frame, len)) = frame::split(&bytes[used..filled]) {
+            used += len;
+            match frame.kind {
+                kind::SETTINGS if frame.flags & frame::ACK == 0 => {
+                    frame::write(&mut out, kind::SETTINGS, frame::ACK, 0, &[]);
+                }
+                kind::HEADERS => {
+                    frame::write_answer_head(&mut out, frame.stream);
+                    calls.push(frame.stream);
+                }
+                _ => {}
+            }
+        }
+        bytes.copy_within(used..filled, 0);
+        filled -= used;
+    }
+}
+
 async fn converse(mut socket: TcpStream, answer: Vec<u8>, stays: bool) -> Result<()> {
     socket.set_nodelay(true)?;
     let mut preface = vec![0; frame::PREFACE.len()];

@@ -23,8 +23,9 @@ const VALUE_BYTES: usize = 1024;
 const LAID_AT_ONCE: u64 = 64;
 /// Streams of the loads of watchers.
 const WATCH_STREAMS: usize = 100;
-/// Clients that write what watchers see.
+/// Clients that write what watchers see, and bytes of each value.
 const WRITERS: usize = 16;
+const WATCHED_BYTES: usize = 128;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -180,11 +181,10 @@ async fn measure(cluster: &Cluster, row: &Row, span: Duration) -> Result<Result1
     };
     let figures = match row.kind {
         Kind::Watch { watchers, prefix } => {
-            let each = watchers / WATCH_STREAMS;
-            let watch = |_| -> Box<dyn Load> { Box::new(loads::Watch { each, prefix }) };
-            let put = |seed| -> Box<dyn Load> { Box::new(loads::Put::new(seed, 128)) };
+            let watch = watchers_of(watchers, prefix);
+            let put = |seed| -> Box<dyn Load> { Box::new(loads::Put::new(seed, WATCHED_BYTES)) };
             let (seen, _) = tokio::try_join!(
-                drive(&ports, WATCH_STREAMS, span, &watch, || begin(&mut before)),
+                drive(&ports, WATCH_STREAMS, span, &*watch, || begin(&mut before)),
                 drive(&ports, WRITERS, span, &put, || Ok(())),
             )?;
             seen
@@ -199,6 +199,10 @@ async fn measure(cluster: &Cluster, row: &Row, span: Duration) -> Result<Result1
         }
     };
     Ok(Result1 { figures, seconds: span.as_secs_f64(), cpu_us: cluster.cpu_us()? - before })
+}
+
+fn watchers_of(watchers: usize, prefix: bool) -> Box<dyn Fn(u64) -> Box<dyn Load> + Sync> {
+    Box::new(move |_| Box::new(loads::Watch { each: watchers / WATCH_STREAMS, prefix }))
 }
 
 fn maker(kind: Kind, leases: Vec<i64>) -> Box<dyn Fn(u64) -> Box<dyn Load> + Sync> {
@@ -222,16 +226,19 @@ async fn grant(port: u16, count: usize) -> Result<Vec<i64>> {
     Ok(leases)
 }
 
-/// What the generator reaches against a server that does nothing; watchers' answers are not asked for, so they have none.
+/// What the generator reaches against a server that does nothing. Watchers get all writers' events in each answer.
 async fn ceiling(row: &Row, span: Duration) -> Result<f64> {
-    if matches!(row.kind, Kind::Watch { .. }) {
-        return Ok(f64::NAN);
-    }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    let stays = row.kind == Kind::KeepAlive;
-    let server = tokio::spawn(null::serve(listener, answer(row.kind), stays));
-    let make = maker(row.kind, (0..row.clients as i64).collect());
+    let answer = answer(row.kind);
+    let server = match row.kind {
+        Kind::Watch { .. } => tokio::spawn(null::push(listener, answer)),
+        _ => tokio::spawn(null::serve(listener, answer, row.kind == Kind::KeepAlive)),
+    };
+    let make = match row.kind {
+        Kind::Watch { watchers, prefix } => watchers_of(watchers, prefix),
+        _ => maker(row.kind, (0..row.clients as i64).collect()),
+    };
     let make: Make<'_> = &*make;
     let figures = drive(&[port], row.clients, span.min(Duration::from_secs(2)), make, || Ok(())).await?;
     server.abort();
@@ -260,6 +267,11 @@ fn answer(kind: Kind) -> Vec<u8> {
         Kind::Range(keys) => range(keys),
         Kind::Update => etcd::TxnResponse { header, succeeded: true, ..Default::default() }.encode_to_vec(),
         Kind::KeepAlive => etcd::LeaseKeepAliveResponse { header, id: 1 << 60, ttl: 600 }.encode_to_vec(),
-        Kind::Watch { .. } => Vec::new(),
+        Kind::Watch { .. } => {
+            let kv = |number| proto::mvccpb::KeyValue { value: loads::value(WATCHED_BYTES), ..kv(number) };
+            let event = |number| proto::mvccpb::Event { kv: Some(kv(number)), ..Default::default() };
+            let events = (0..WRITERS as u64).map(event).collect();
+            etcd::WatchResponse { header, watch_id: 1, events, ..Default::default() }.encode_to_vec()
+        }
     }
 }
