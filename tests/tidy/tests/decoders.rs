@@ -109,6 +109,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("store/src/mvcc/check.rs", Target(STORE, "requests_of_etcds_clients_are_taken_or_refused")),
     ("store/src/raft/types.rs", Target(STORE, "raft_messages_of_any_bytes_end")),
     ("store/src/restore/load.rs", Target(STORE, "backups_of_any_content_are_read_or_refused")),
+    ("store/src/serve/watch/answer.rs", Own("simulated clients read the session's own bytes back")),
     ("store/src/snapshot.rs", Target(STORE, "a_snapshot_of_any_bytes_is_refused_and_the_old_state_stays")),
     ("store/src/wal.rs", Target(CRASH, "a_flipped_bit_loses_nothing_in_silence")),
     ("store/src/wal/open.rs", Target(CRASH, "a_flipped_bit_loses_nothing_in_silence")),
