@@ -225,6 +225,8 @@ fn kubelet(settings: &Settings, layout: &Layout, node: &Node) -> Result<Vec<Stri
         path("tls-cert-file", pki.certificate(&process)),
         path("tls-private-key-file", pki.key(&process)),
         path("client-ca-file", pki.authority(Authority::Cluster)),
+        // A developer's disk is full of other things; a node that shares it starts pods as long as there is room at all.
+        flag("eviction-hard", "memory.available<100Mi"),
     ])
 }
 
