@@ -1,23 +1,86 @@
-//! The REST front door. Health and version are the daemon shell's; everything else is answered that it is not here yet.
+//! The REST front door: Kubernetes' own HTTP API, translated to `verbs`.
+//!
+//! [`path`] and [`query`] say what is asked, [`negotiate`] in which form to answer, [`objects`] runs the verb, [`list`] and
+//! [`watch`] write the long answers. Health and version are the daemon shell's.
+
+mod body;
+mod encode;
+mod list;
+mod negotiate;
+mod objects;
+mod path;
+mod query;
+mod respond;
+mod table;
+mod watch;
+mod yaml;
+
+use std::sync::Arc;
 
 use daemon::serve::Body;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use daemon::tls::Peer;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
 
-use crate::status::Failure;
+use crate::authenticate::{User, authenticate};
+use crate::server::Server;
+use crate::status::Result;
+use path::ResourcePath;
 
-/// Answers any request.
-pub fn answer(method: &http::Method, path: &str) -> Response<Body> {
-    let message = format!("{method} {path}: REST is not served yet; use gRPC (keelson.api.v1) or keelctl");
-    respond(&api::status::not_implemented(message).into())
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// The door.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    server: Arc<Server>,
 }
 
-/// A failure as REST carries it.
-fn respond(failure: &Failure) -> Response<Body> {
-    let code = u16::try_from(failure.code()).ok().and_then(|code| StatusCode::from_u16(code).ok());
-    let mut response = Response::new(Body::new(Full::new(bytes::Bytes::from(proto::json::to_vec(failure.0.as_ref())))));
-    *response.status_mut() = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+impl Rest {
+    /// A door to this server.
+    pub fn new(server: Arc<Server>) -> Self {
+        Self { server }
+    }
+
+    /// Answers any request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let audit_id = audit_id(request.headers());
+        let format = negotiate::of_failure(request.headers());
+        let is_head = request.method() == http::Method::HEAD;
+        let mut response = match self.run(request).await {
+            Ok(response) => response,
+            Err(failure) => respond::failure(&failure, format),
+        };
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
+        response
+    }
+
+    async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
+        let user = self.user(&request).await?;
+        match path::parse(request.uri().path()) {
+            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            _ => Ok(respond::page_not_found()),
+        }
+    }
+
+    async fn user(&self, request: &Request<Incoming>) -> Result<User> {
+        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        authenticate(&self.server, request.extensions().get::<Peer>(), authorization).await
+    }
+
+    fn knows_group(&self, path: &ResourcePath) -> bool {
+        api::resource::all().iter().any(|row| row.group == path.group)
+    }
+}
+
+/// The id under which a request is spoken of: the client's, or a new one.
+fn audit_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(AUDIT_ID).filter(|value| value.len() <= 64).cloned();
+    given.unwrap_or_else(|| {
+        let made = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string());
+        made.unwrap_or_else(|_| HeaderValue::from_static(""))
+    })
 }

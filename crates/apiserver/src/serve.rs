@@ -9,7 +9,7 @@ use daemon::tls::{ClientCerts, ServerIdentity};
 
 use crate::config::Config;
 use crate::grpc::{self, Grpc};
-use crate::rest;
+use crate::rest::Rest;
 use crate::server::Server;
 
 /// The certificate of this server, and whose clients it knows.
@@ -28,11 +28,15 @@ pub fn server(
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
+    let rest = Rest::new(Arc::clone(server));
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))
         .reflection(proto::DESCRIPTORS, grpc::SERVICES)
-        .fallback_fn(|request| async move { rest::answer(request.method(), request.uri().path()) })
+        .fallback_fn(move |request| {
+            let rest = rest.clone();
+            async move { rest.answer(request).await }
+        })
 }
 
 /// Ready: the store answers and every cache is filled.

@@ -100,6 +100,11 @@ impl Failure {
         status::expired(message).into()
     }
 
+    /// A watch cannot go on: what it would tell next is gone.
+    pub fn lost_history() -> Self {
+        Self::expired("too old resource version: the store's history was compacted; list again")
+    }
+
     /// The caller is nobody.
     pub fn unauthorized() -> Self {
         status::unauthorized().into()

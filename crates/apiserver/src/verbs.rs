@@ -15,6 +15,7 @@ pub mod options;
 pub mod page_token;
 pub mod patch;
 pub mod scale;
+pub mod tell;
 pub mod token;
 pub mod update;
 pub mod watch;

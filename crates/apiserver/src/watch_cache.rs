@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, mpsc, watch};
 
-pub use entry::{Change, Entry};
+pub use entry::{Change, Entry, RestForm};
 pub use filter::Filter;
 pub use subscription::{End, Item, Subscription};
 

@@ -152,8 +152,9 @@ impl Resources for Grpc {
             let asked = request.into_inner();
             let (labels, fields) = selectors(asked.selectors);
             let options = delete_options(asked.options)?;
-            let count = delete_collection::delete_collection(&self.server, &target, &labels, &fields, &options).await?;
-            Ok(DeleteCollectionResponse { count })
+            let selection = ListOptions { labels, fields, ..Default::default() };
+            let deleted = delete_collection::delete_collection(&self.server, &target, &selection, &options).await?;
+            Ok(DeleteCollectionResponse { count: deleted.entries.len() as i64 })
         };
         respond(seen.end(run.await))
     }

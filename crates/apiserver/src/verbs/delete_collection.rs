@@ -6,7 +6,7 @@ use futures::StreamExt;
 
 use super::Target;
 use super::delete::delete;
-use super::list::{ListOptions, list};
+use super::list::{ListOptions, Listed, list};
 use super::options::DeleteOptions;
 use crate::server::Server;
 use crate::status::Result;
@@ -15,44 +15,44 @@ use crate::watch_cache::Entry;
 /// Deletions under way at once.
 const CONCURRENT_MAX: usize = 32;
 
-/// Deletes what matches; says how many. The first refusal ends it.
+/// Deletes what matches, and tells what that was, as it was before. The first refusal ends it.
 pub async fn delete_collection(
     server: &Server,
     target: &Target,
-    labels: &str,
-    fields: &str,
+    selection: &ListOptions,
     options: &DeleteOptions,
-) -> Result<i64> {
-    let selection = ListOptions { labels: labels.to_owned(), fields: fields.to_owned(), ..Default::default() };
-    let mut listed = list(server, target, &selection).await?;
-    let mut count = delete_all(server, target, options, std::mem::take(&mut listed.entries)).await?;
-    let mut rest = listed.rest;
+) -> Result<Listed> {
+    let mut listed = list(server, target, selection).await?;
+    let mut rest = listed.rest.take();
+    let mut deleted = delete_all(server, target, options, std::mem::take(&mut listed.entries)).await?;
     while let Some(more) = rest {
         let (entries, further) = more.page().await?;
-        count += delete_all(server, target, options, entries).await?;
+        deleted.extend(delete_all(server, target, options, entries).await?);
         rest = further;
     }
-    Ok(count)
+    deleted.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(Listed { entries: deleted, ..listed })
 }
 
+/// Those that were there to be deleted.
 async fn delete_all(
     server: &Server,
     target: &Target,
     options: &DeleteOptions,
     entries: Vec<Arc<Entry>>,
-) -> Result<i64> {
+) -> Result<Vec<Arc<Entry>>> {
     let mut deletions = futures::stream::iter(entries)
         .map(|entry| async move {
             let target = target.named(entry.namespace(), entry.name());
             match delete(server, &target, options).await {
-                Err(failure) if failure.is_not_found() => Ok(0),
-                outcome => outcome.map(|_| 1),
+                Err(failure) if failure.is_not_found() => Ok(None),
+                outcome => outcome.map(|_| Some(entry)),
             }
         })
         .buffer_unordered(CONCURRENT_MAX);
-    let mut count = 0;
+    let mut deleted = Vec::new();
     while let Some(done) = deletions.next().await {
-        count += done?;
+        deleted.extend(done?);
     }
-    Ok(count)
+    Ok(deleted)
 }

@@ -65,14 +65,26 @@ pub struct Change {
     pub old: Option<Arc<Entry>>,
     /// The object after it.
     pub new: Option<Arc<Entry>>,
-    /// The encoded event, made by the first watcher that needs it: ADDED, MODIFIED, DELETED.
-    encoded: [OnceLock<Bytes>; 3],
+    /// The encoded event of gRPC, made by the first watcher that needs it: ADDED, MODIFIED, DELETED.
+    encoded: Encoded,
+    /// The same of REST, made only where somebody watches there.
+    rest: [OnceLock<Box<Encoded>>; 2],
+}
+
+/// An event as it is written, for each type that it may have.
+type Encoded = [OnceLock<Bytes>; 3];
+
+/// How REST writes the events of whole objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestForm {
+    Json,
+    Protobuf,
 }
 
 impl Change {
     /// A change of an object.
     pub fn new(rev: i64, old: Option<Arc<Entry>>, new: Option<Arc<Entry>>) -> Self {
-        Self { rev, old, new, encoded: Default::default() }
+        Self { rev, old, new, encoded: Encoded::default(), rest: Default::default() }
     }
 
     /// What a watcher sees that wants objects that `wants` accepts: an object that leaves the selection is DELETED.
@@ -95,13 +107,22 @@ impl Change {
 
     /// The encoded event of this type; made once.
     pub fn encoded(&self, kind: Type, encode: impl FnOnce(&Entry, i64) -> Bytes) -> Bytes {
+        self.once(&self.encoded, kind, encode)
+    }
+
+    /// The event of this type as REST writes it; made once for each form.
+    pub fn encoded_for_rest(&self, form: RestForm, kind: Type, encode: impl FnOnce(&Entry, i64) -> Bytes) -> Bytes {
+        self.once(self.rest[form as usize].get_or_init(Box::default), kind, encode)
+    }
+
+    fn once(&self, slots: &Encoded, kind: Type, encode: impl FnOnce(&Entry, i64) -> Bytes) -> Bytes {
         let Some(object) = self.object(kind) else { return Bytes::new() };
         let slot = match kind {
             Type::Added => 0,
             Type::Modified => 1,
             _ => 2,
         };
-        self.encoded[slot].get_or_init(|| encode(object, self.rev)).clone()
+        slots[slot].get_or_init(|| encode(object, self.rev)).clone()
     }
 }
 

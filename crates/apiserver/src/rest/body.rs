@@ -1,0 +1,87 @@
+//! What a client sent: its bytes, bounded, and the object in them.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::negotiate::Format;
+use crate::status::{Failure, Result};
+use crate::verbs::decode::Body;
+
+/// Reads a request's body; more than `max` bytes are refused.
+pub async fn read(body: Incoming, max: usize) -> Result<Bytes> {
+    match Limited::new(body, max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let message =
+                format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
+            Err(Failure::too_large(&message))
+        }
+        Err(error) => Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+    }
+}
+
+/// The media type of a body, without parameters; JSON where nothing is said.
+pub fn media_type(headers: &HeaderMap) -> &str {
+    let header = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match header.split(';').next().unwrap_or_default().trim() {
+        "" => "application/json",
+        named => named,
+    }
+}
+
+/// An object as it came, in a form that verbs take.
+#[derive(Debug)]
+pub enum Sent {
+    Json(Bytes),
+    Message(&'static str, Bytes),
+}
+
+impl Sent {
+    /// As verbs take it.
+    pub fn body(&self) -> Body<'_> {
+        match self {
+            Self::Json(bytes) => Body::Json(bytes),
+            Self::Message(name, bytes) => Body::Message(name, bytes),
+        }
+    }
+}
+
+/// Reads the outer form of an object of `kind`.
+pub fn object(headers: &HeaderMap, bytes: Bytes, kind: &str) -> Result<Sent> {
+    let Some(format) = Format::of_media_type(media_type(headers)) else { return Err(unknown_media_type()) };
+    let unrecognized = |why: String| {
+        Failure::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why}"))
+    };
+    match format {
+        Format::Json if bytes.is_empty() => Err(unrecognized(
+            "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)".to_owned(),
+        )),
+        Format::Json => Ok(Sent::Json(bytes)),
+        Format::Yaml => super::yaml::to_json(&bytes).map(|json| Sent::Json(json.into())).map_err(unrecognized),
+        Format::Protobuf => message(&bytes, kind, unrecognized),
+    }
+}
+
+fn message(bytes: &Bytes, kind: &str, unrecognized: impl Fn(String) -> Failure) -> Result<Sent> {
+    let unknown = proto::envelope::decode(bytes).map_err(|error| unrecognized(error.to_string()))?;
+    if unknown.content_type == "application/json" {
+        return Ok(Sent::Json(unknown.raw.into()));
+    }
+    let (api_version, named) = (&unknown.type_meta.api_version, &unknown.type_meta.kind);
+    let found = proto::dynamic::kind_by_api_version(api_version, named).ok_or_else(|| {
+        Failure::bad_request(format!(
+            "no kind \"{named}\" is registered for version \"{api_version}\" (must be of type {kind})"
+        ))
+    })?;
+    Ok(Sent::Message(found.full_name, unknown.raw.into()))
+}
+
+/// The refusal of a media type that nothing here reads.
+pub fn unknown_media_type() -> Failure {
+    let message = "the body of the request was in an unknown format - accepted media types include: application/json, \
+                   application/yaml, application/vnd.kubernetes.protobuf";
+    Failure::new(415, "UnsupportedMediaType", message)
+}

@@ -1,0 +1,402 @@
+//! Requests about objects: who may, which verb, and its answer.
+
+use std::sync::Arc;
+
+use daemon::serve::Body;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use proto::keelson::api::v1::ResourceRef;
+use proto::meta::v1::{DeleteOptions as WireDeleteOptions, Status, StatusDetails};
+
+use super::body::{self, Sent};
+use super::list::Style;
+use super::negotiate::{self, Accepted, Format, Offer};
+use super::path::ResourcePath;
+use super::query::{self, Query};
+use super::table::Include;
+use super::{Rest, encode, list as lists, respond, watch as watches};
+use crate::authenticate::User;
+use crate::authorize::{self, Attributes};
+use crate::registry::Versioned;
+use crate::status::{Failure, Result};
+use crate::verbs::options::DeleteOptions;
+use crate::verbs::patch::PatchType;
+use crate::verbs::write::Outcome;
+use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, update, watch};
+
+/// Resources whose deletion is answered with the object itself, also where it is gone at once; others answer a Status.
+const SHOWN_WHEN_DELETED: [&str; 7] = [
+    "pods",
+    "podtemplates",
+    "services",
+    "serviceaccounts",
+    "resourcequotas",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+];
+
+/// What a request wants done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
+        let named = !path.name.is_empty();
+        Some(match *method {
+            Method::GET if path.watch || (!named && query.flag("watch")) => Self::Watch,
+            Method::GET if named => Self::Get,
+            Method::GET => Self::List,
+            Method::POST => Self::Create,
+            Method::PUT => Self::Update,
+            Method::PATCH => Self::Patch,
+            Method::DELETE if named => Self::Delete,
+            Method::DELETE => Self::DeleteCollection,
+            _ => return None,
+        })
+    }
+
+    /// As rules name it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+
+    /// As metrics name it.
+    fn counted(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::List => "LIST",
+            Self::Watch => "WATCH",
+            Self::Create => "POST",
+            Self::Update => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::DeleteCollection => "DELETECOLLECTION",
+        }
+    }
+
+    /// Whether a path with or without a name can mean it. Things below an object are created under its name.
+    fn fits(self, path: &ResourcePath) -> bool {
+        let named = !path.name.is_empty();
+        match self {
+            Self::Create => named != path.subresource.is_empty(),
+            Self::List | Self::DeleteCollection => !named,
+            Self::Watch => true,
+            Self::Get | Self::Update | Self::Patch | Self::Delete => named,
+        }
+    }
+}
+
+/// A request on its way: what every verb needs.
+struct Asked<'a> {
+    rest: &'a Rest,
+    user: User,
+    target: Target,
+    head: &'a Parts,
+    query: Query<'a>,
+}
+
+impl Rest {
+    /// Answers a request about a resource.
+    pub(super) async fn resource(
+        &self,
+        user: User,
+        path: ResourcePath,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>> {
+        let (head, body) = request.into_parts();
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
+        let named = ResourceRef {
+            group: path.group.clone(),
+            version: path.version.clone(),
+            resource: path.resource.clone(),
+            namespace: path.namespace.clone(),
+            name: path.name.clone(),
+            subresource: path.subresource.clone(),
+        };
+        let seen = self.server.metrics.begin(
+            &self.server.registry,
+            verb.counted(),
+            Some(&named),
+            query.all("dryRun").any(|value| value == "All"),
+        );
+        let outcome = async {
+            authorize(&user, verb, &path, &query)?;
+            let target = self.target(verb, &path)?;
+            let asked = Asked { rest: self, user, target, head: &head, query };
+            match verb {
+                Verb::Get => asked.get().await,
+                Verb::List => asked.list().await,
+                Verb::Watch => asked.watch(&seen).await,
+                Verb::Create => asked.create(body).await,
+                Verb::Update => asked.update(body).await,
+                Verb::Patch => asked.patch(body).await,
+                Verb::Delete => asked.delete(body).await,
+                Verb::DeleteCollection => asked.delete_collection(body).await,
+            }
+        }
+        .await;
+        seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
+        outcome
+    }
+
+    /// What the path names, where the verb is there.
+    fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
+        let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
+        let is_placed = row.namespaced == !path.namespace.is_empty();
+        // All namespaces at once can be listed and watched only.
+        let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
+        if !is_placed && !over_all {
+            let known = row.namespaced && path.name.is_empty();
+            return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
+        }
+        let allows = match path.subresource.as_str() {
+            "" => row.allows(verb.name()),
+            subresource => row.subresource(subresource).ok_or_else(Failure::no_resource)?.verbs.contains(&verb.name()),
+        };
+        if !allows || !verb.fits(path) {
+            return Err(Failure::method_not_allowed());
+        }
+        let row = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
+        Target::resolve(&self.server.registry, row, &path.namespace, &path.name, &path.subresource)
+    }
+}
+
+/// Refuses who may not.
+fn authorize(user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
+    // As upstream: a namespace is in itself, and a selection of one name is that name.
+    let is_namespace = path.group.is_empty() && path.resource == "namespaces";
+    let selected = match verb {
+        Verb::List | Verb::Watch | Verb::DeleteCollection => selected_name(query.text("fieldSelector")),
+        _ => None,
+    };
+    authorize::check(
+        user,
+        &Attributes {
+            verb: verb.name(),
+            group: &path.group,
+            resource: &path.resource,
+            subresource: &path.subresource,
+            namespace: if is_namespace { &path.name } else { &path.namespace },
+            name: selected.unwrap_or(&path.name),
+        },
+    )
+}
+
+fn selected_name(selector: &str) -> Option<&str> {
+    selector.split(',').find_map(|part| part.strip_prefix("metadata.name=")).map(|name| name.trim_start_matches('='))
+}
+
+impl Asked<'_> {
+    fn accepted(&self, offer: Offer) -> Result<Accepted> {
+        negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
+    }
+
+    fn include(&self) -> Result<Include> {
+        Include::parse(self.query.text("includeObject"))
+    }
+
+    async fn get(self) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let object = get::get(&self.rest.server, &self.target, self.query.text("resourceVersion")).await?;
+        self.object(StatusCode::OK, &object, accepted, &[])
+    }
+
+    fn object(
+        &self,
+        code: StatusCode,
+        object: &Versioned,
+        accepted: Accepted,
+        warnings: &[String],
+    ) -> Result<Response<Body>> {
+        let bytes = encode::object(&self.target.resource, object, accepted, self.include()?)?;
+        let mut response = respond::whole(code, accepted.format, bytes);
+        respond::warn(response.headers_mut(), warnings);
+        Ok(response)
+    }
+
+    async fn list(self) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let options = self.query.list_options()?;
+        let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let listed = list::list(&self.rest.server, &self.target, &options).await?;
+        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, listed).await?))
+    }
+
+    async fn watch(self, seen: &crate::metrics::Request) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Events)?;
+        let options = self.query.watch_options()?;
+        let style = watches::style(&self.target.resource, accepted, self.include()?);
+        let body = match watch::watch(&self.rest.server, &self.target, &options).await {
+            Ok(watching) => watches::body(style, watching, seen.runs()),
+            // As upstream: that history is gone is told as an event.
+            Err(failure) if failure.code() == 410 => watches::refusal(&failure, accepted.format),
+            Err(failure) => return Err(failure),
+        };
+        Ok(respond::typed(StatusCode::OK, watches::content_type(accepted.format), body))
+    }
+
+    async fn create(self, sent: Incoming) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let options = self.query.write_options("CreateOptions")?;
+        let sent = self.sent(sent).await?;
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
+        let object = create::create(&rest.server, user, target, sent.body(), &options, &mut warnings).await?;
+        if matches!(target.subresource.as_str(), "binding" | "eviction") {
+            let mut response = respond::whole(StatusCode::CREATED, accepted.format, success(None, accepted));
+            respond::warn(response.headers_mut(), &warnings);
+            return Ok(response);
+        }
+        self.object(StatusCode::CREATED, &object, accepted, &warnings)
+    }
+
+    async fn update(self, sent: Incoming) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let options = self.query.write_options("UpdateOptions")?;
+        let sent = self.sent(sent).await?;
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
+        let object = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await?;
+        self.object(StatusCode::OK, &object, accepted, &warnings)
+    }
+
+    async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
+        let kind = match body::media_type(&self.head.headers) {
+            "application/json-patch+json" => PatchType::Json,
+            "application/merge-patch+json" => PatchType::Merge,
+            "application/strategic-merge-patch+json" => PatchType::StrategicMerge,
+            _ => {
+                let failure = Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+                return Err(failure.because(Vec::new()));
+            }
+        };
+        let accepted = self.accepted(Offer::Objects)?;
+        let options = self.query.write_options("PatchOptions")?;
+        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
+        let mut warnings = Vec::new();
+        let object = patch::patch(&self.rest.server, &self.target, kind, &bytes, &options, &mut warnings).await?;
+        self.object(StatusCode::OK, &object, accepted, &warnings)
+    }
+
+    async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let (options, orphan) = self.delete_options(sent).await?;
+        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.target, &options).await?;
+        let row = self.target.resource.row;
+        let shown = row.group.is_empty() && SHOWN_WHEN_DELETED.contains(&row.plural);
+        if removed && !shown {
+            let details = StatusDetails {
+                name: self.target.name.clone(),
+                group: row.group.to_owned(),
+                kind: row.plural.to_owned(),
+                uid: encode::metadata(0, &object.bytes)?.metadata.uid,
+                ..StatusDetails::default()
+            };
+            return Ok(respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted)));
+        }
+        // As upstream: accepted is what will be done later, where the client asked in the old way for dependents to go.
+        let later = !removed && orphan == Some(false);
+        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
+    }
+
+    async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
+        let accepted = self.accepted(Offer::Objects)?;
+        let selection = self.query.list_options()?;
+        let (options, _) = self.delete_options(sent).await?;
+        let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let deleted =
+            delete_collection::delete_collection(&self.rest.server, &self.target, &selection, &options).await?;
+        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, deleted).await?))
+    }
+
+    /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
+    /// that dependents stay.
+    async fn delete_options(&self, sent: Incoming) -> Result<(DeleteOptions, Option<bool>)> {
+        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
+        if bytes.is_empty() {
+            return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
+        }
+        let wire: WireDeleteOptions = match body::object(&self.head.headers, bytes, "DeleteOptions")? {
+            Sent::Json(json) => proto::json::from_slice(&json)
+                .map_err(|error| Failure::bad_request(format!("DeleteOptions cannot be read: {error}")))?,
+            Sent::Message(name, _) => {
+                return Err(Failure::bad_request(format!("the body is a {name}; DeleteOptions are expected")));
+            }
+        };
+        from_wire(wire)
+    }
+
+    async fn sent(&self, sent: Incoming) -> Result<Sent> {
+        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
+        let kind = match self.target.subresource.as_str() {
+            "" => self.target.resource.row.kind,
+            name => self.target.resource.row.subresource(name).map_or("", |row| row.kind),
+        };
+        body::object(&self.head.headers, bytes, kind)
+    }
+}
+
+#[expect(deprecated, reason = "clients still say orphanDependents")]
+fn from_wire(wire: WireDeleteOptions) -> Result<(DeleteOptions, Option<bool>)> {
+    let preconditions = wire.preconditions.unwrap_or_default();
+    let options = DeleteOptions {
+        grace_period_s: wire.grace_period_seconds,
+        propagation: query::propagation(wire.propagation_policy.as_deref(), wire.orphan_dependents)?,
+        uid: preconditions.uid.unwrap_or_default(),
+        resource_version: preconditions.resource_version.unwrap_or_default(),
+        dry_run: query::dry_run(wire.dry_run.iter().map(String::as_str), "DeleteOptions")?,
+    };
+    Ok((options, wire.orphan_dependents))
+}
+
+/// A Status that says that it is done.
+fn success(details: Option<StatusDetails>, accepted: Accepted) -> Vec<u8> {
+    let code = if details.is_none() { 201 } else { 0 };
+    let status = Status { status: "Success".to_owned(), details, code, ..Status::default() };
+    encode::status(&status, accepted.format, accepted.pretty && accepted.format == Format::Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_mean_verbs() {
+        let pods = super::super::path::parse("/api/v1/namespaces/a/pods").unwrap();
+        let pod = super::super::path::parse("/api/v1/namespaces/a/pods/p").unwrap();
+        let of = |method: Method, path: &ResourcePath, query: &str| Verb::of(&method, path, &Query::parse(query));
+        assert_eq!(of(Method::GET, &pods, ""), Some(Verb::List));
+        assert_eq!(of(Method::GET, &pods, "watch=1"), Some(Verb::Watch));
+        assert_eq!(of(Method::GET, &pod, "watch=1"), Some(Verb::Get));
+        assert_eq!(of(Method::DELETE, &pods, ""), Some(Verb::DeleteCollection));
+        assert_eq!(of(Method::HEAD, &pods, ""), None);
+        assert!(!Verb::Create.fits(&pod) && Verb::Create.fits(&pods) && !Verb::Update.fits(&pods));
+    }
+
+    #[test]
+    fn a_selection_of_one_name_is_that_name() {
+        assert_eq!(selected_name("metadata.name=a"), Some("a"));
+        assert_eq!(selected_name("spec.x=1,metadata.name==a"), Some("a"));
+        assert_eq!(selected_name("metadata.name!=a"), None);
+    }
+}

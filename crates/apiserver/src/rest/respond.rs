@@ -1,0 +1,87 @@
+//! Answers with their headers.
+
+use bytes::Bytes;
+use daemon::serve::Body;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WARNING};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use super::encode;
+use super::negotiate::Format;
+use crate::status::Failure;
+
+/// An answer of this content type.
+pub fn typed(code: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// An answer that is there as a whole.
+pub fn whole(code: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
+    typed(code, format.content_type(), Body::new(Full::new(Bytes::from(bytes))))
+}
+
+/// A refusal.
+pub fn failure(failure: &Failure, format: Format) -> Response<Body> {
+    let code = u16::try_from(failure.code()).ok().and_then(|code| StatusCode::from_u16(code).ok());
+    let bytes = encode::status(&failure.0, format, false);
+    let mut response = whole(code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), format, bytes);
+    let seconds = failure.0.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if seconds > 0 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// What is answered where nothing is.
+pub fn page_not_found() -> Response<Body> {
+    let mut response = typed(
+        StatusCode::NOT_FOUND,
+        "text/plain; charset=utf-8",
+        Body::new(Full::new(Bytes::from_static(b"404 page not found\n"))),
+    );
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Says what a client should know, as upstream: `299 - "text"`.
+pub fn warn(headers: &mut HeaderMap, warnings: &[String]) {
+    for text in warnings {
+        let mut quoted = String::with_capacity(text.len() + 10);
+        quoted.push_str("299 - \"");
+        for letter in text.chars() {
+            match letter {
+                '"' | '\\' => quoted.extend(['\\', letter]),
+                letter if letter.is_control() => quoted.push(' '),
+                letter => quoted.push(letter),
+            }
+        }
+        quoted.push('"');
+        if let Ok(value) = HeaderValue::from_bytes(quoted.as_bytes()) {
+            headers.append(WARNING, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_quoted() {
+        let mut headers = HeaderMap::new();
+        warn(&mut headers, &["unknown field \"a\\b\"".to_owned(), "two\nlines".to_owned()]);
+        let all: Vec<_> = headers.get_all(WARNING).iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(all, [r#"299 - "unknown field \"a\\b\"""#, r#"299 - "two lines""#]);
+    }
+
+    #[test]
+    fn a_client_is_told_when_to_come_again() {
+        let response = failure(&Failure::unavailable("not now"), Format::Json);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+    }
+}

@@ -1,0 +1,150 @@
+//! Sequences of lists and watches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use test_goldens::{cases, json};
+
+use crate::Tally;
+use crate::compare::difference;
+use crate::door::{Answer, Door};
+use crate::harness::{Cluster, Engine};
+
+/// Fewer would mean that something that worked does not.
+const SEQUENCES_MIN: usize = 0;
+
+/// What the placeholders of a file stand for here: `<rv1>`, `<continue1>`.
+type Names = BTreeMap<String, String>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_and_watches_go_as_recorded() {
+    let mut tally = Tally::default();
+    for name in cases("watch-list", ".json") {
+        let case = json(&format!("watch-list/{name}.json"));
+        if case["steps"].is_null() {
+            continue;
+        }
+        let cluster = Cluster::start(Engine::Keelson);
+        let server = cluster.apiserver().await;
+        let door = Door::new(&cluster, &server);
+        tally.add(&name, run(&door, &case).await);
+        server.stop().await;
+    }
+    tally.report("watch-list", SEQUENCES_MIN);
+}
+
+async fn run(door: &Door, case: &Value) -> Option<String> {
+    let mut names = Names::new();
+    for (index, step) in case["steps"].as_array().into_iter().flatten().enumerate() {
+        if step["note"].as_str().is_some_and(|note| note.contains("compacted")) {
+            // The store's history cannot be cut from here; crates/apiserver/tests/api/watches.rs does that.
+            return None;
+        }
+        let request = named(&step["request"], &names);
+        let path = request["path"].as_str().unwrap_or_default();
+        if let Some(space) = path.split("/namespaces/").nth(1).and_then(|rest| rest.split(['/', '?']).next()) {
+            door.namespace(space).await;
+        }
+        let writes = step["writes_during_watch"].as_array().cloned().unwrap_or_default();
+        let answer = match step.get("writes_during_watch") {
+            None => door.send(&request).await,
+            Some(_) => {
+                let watching = door.send(&request);
+                let writing = async {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                    for write in &writes {
+                        let known = names.clone();
+                        let answer = door.send(&named(&write["request"], &known)).await;
+                        learn(&write["response"]["body"], &answer.json(), &mut names);
+                    }
+                };
+                tokio::join!(watching, writing).0
+            }
+        };
+        if let Some(found) = compared(&step["response"], &answer, &mut names) {
+            return Some(format!("step {index}: {path}: {found}"));
+        }
+    }
+    None
+}
+
+fn compared(expected: &Value, answer: &Answer, names: &mut Names) -> Option<String> {
+    if expected["code"].as_i64() != Some(answer.code) {
+        return Some(format!("expected {}, found {} {}", expected["code"], answer.code, answer.text()));
+    }
+    let Some(events) = expected["events"].as_array() else {
+        let found = answer.json();
+        learn(&expected["body"], &found, names);
+        return difference("", &known(&expected["body"], names), &without_fields(found));
+    };
+    if events.iter().any(|event| event.get("raw").is_some()) {
+        return None;
+    }
+    let found: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect();
+    let (wanted, found) = (Value::from(events.clone()), without_fields(Value::from(found)));
+    learn(&wanted, &found, names);
+    difference("events", &known(&wanted, names), &found)
+}
+
+/// A request with what is known written in.
+fn named(request: &Value, names: &Names) -> Value {
+    let text = names.iter().fold(request.to_string(), |text, (name, value)| text.replace(name, value));
+    serde_json::from_str(&text).expect("replaced within strings")
+}
+
+/// What is expected, with what is known written in; ages differ.
+fn known(expected: &Value, names: &Names) -> Value {
+    let mut value = named(expected, names);
+    walk(&mut value, &mut |map| {
+        map.remove("description");
+        if let Some(cells) = map.get_mut("cells").and_then(Value::as_array_mut) {
+            for cell in cells.iter_mut().filter(|cell| is_age(cell)) {
+                *cell = Value::from("<age>");
+            }
+        }
+    });
+    value
+}
+
+fn is_age(cell: &Value) -> bool {
+    cell.as_str()
+        .is_some_and(|text| text.len() < 8 && text.ends_with('s') && text.starts_with(|at: char| at.is_ascii_digit()))
+}
+
+fn without_fields(mut value: Value) -> Value {
+    walk(&mut value, &mut |map| {
+        map.remove("managedFields");
+        map.remove("description");
+    });
+    value
+}
+
+fn walk(value: &mut Value, change: &mut impl FnMut(&mut serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(map) => {
+            change(map);
+            map.values_mut().for_each(|value| walk(value, change));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| walk(value, change)),
+        _ => {}
+    }
+}
+
+/// Learns what placeholders stand for where they are seen first.
+fn learn(expected: &Value, found: &Value, names: &mut Names) {
+    match (expected, found) {
+        (Value::String(name), Value::String(value)) if name.starts_with("<rv") || name.starts_with("<continue") => {
+            names.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        (Value::Object(expected), Value::Object(found)) => {
+            for (key, value) in expected {
+                learn(value, found.get(key).unwrap_or(&Value::Null), names);
+            }
+        }
+        (Value::Array(expected), Value::Array(found)) => {
+            expected.iter().zip(found).for_each(|(expected, found)| learn(expected, found, names));
+        }
+        _ => {}
+    }
+}
