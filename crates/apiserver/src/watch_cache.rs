@@ -167,7 +167,7 @@ impl WatchCache {
         // A watch of the future must not be told of what happens before.
         let after = if let Start::After(rev) = start { rev.max(state.revision) } else { state.revision };
         state.watchers.push(Watcher { filter, after, bookmarks, sender, end: Arc::clone(&end) });
-        Ok(Subscription { initial, backlog, revision: state.revision, receiver, end })
+        Ok(Subscription { initial, backlog, revision: after, receiver, end })
     }
 
     /// How many watchers there are.

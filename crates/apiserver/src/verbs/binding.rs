@@ -82,7 +82,6 @@ fn mark_scheduled(pod: &mut Pod, now: Time) {
     let scheduled = PodCondition {
         r#type: "PodScheduled".to_owned(),
         status: "True".to_owned(),
-        observed_generation: pod.metadata.generation,
         last_transition_time: now,
         ..Default::default()
     };

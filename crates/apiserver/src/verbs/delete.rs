@@ -19,10 +19,25 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
 /// Deletes the object, or marks it as being deleted.
+///
+/// As upstream: an object of a kind with grace periods is marked first also where its period is zero, so that watchers see
+/// that it is being deleted, and is removed next.
 pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
     admit::on_delete(target)?;
-    let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now: server.now() };
-    change(server, target, options.dry_run, &mut deletion).await
+    let now = server.now();
+    let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now, marked: false };
+    let marked = change(server, target, options.dry_run, &mut deletion).await?;
+    if !deletion.marked || marked.removed || options.dry_run {
+        return Ok(marked);
+    }
+    // The version that the options name was the one before the mark.
+    let options = DeleteOptions { resource_version: String::new(), ..options.clone() };
+    let mut removal = Deletion { options: &options, marked: false, ..deletion };
+    match change(server, target, false, &mut removal).await {
+        // Somebody else removed it meanwhile.
+        Err(failure) if failure.is_not_found() => Ok(Outcome { removed: true, ..marked }),
+        outcome => outcome,
+    }
 }
 
 struct Deletion<'a> {
@@ -30,13 +45,23 @@ struct Deletion<'a> {
     name: &'a str,
     options: &'a DeleteOptions,
     now: Time,
+    /// Whether the object was marked, and nothing holds it any more.
+    marked: bool,
 }
 
 impl Mutation for Deletion<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         check_preconditions(self.resource, self.name, self.options, current.metadata(), rev)?;
-        Ok(decide(self.resource, self.options, current, self.now))
+        let decision = decide(self.resource, self.options, current, self.now);
+        self.marked = matches!(&decision, Decision::Write(object) if is_over(self.resource, object.as_ref()));
+        Ok(decision)
     }
+}
+
+/// Whether nothing is left to wait for.
+fn is_over(resource: &Resource, object: &dyn DynObject) -> bool {
+    let meta = object.metadata();
+    meta.deletion_grace_period_seconds == Some(0) && meta.finalizers.is_empty() && !resource.strategy.is_held(object)
 }
 
 /// Refuses an object that is not the one, or not the version, that the options name.
@@ -78,7 +103,7 @@ fn decide(resource: &Resource, options: &DeleteOptions, object: Box<dyn DynObjec
 
     match grace {
         Some(_) if !first => return again(object, options, unfinished, refinalized),
-        Some(0) | None if !unfinished => return Decision::Remove(object),
+        None if !unfinished => return Decision::Remove(object),
         Some(grace) => mark(object.metadata_mut(), now, grace),
         None if first => mark(object.metadata_mut(), now, 0),
         None => {}
@@ -112,7 +137,7 @@ fn again(mut object: Box<dyn DynObject>, options: &DeleteOptions, unfinished: bo
         *at = Time::from_unix(at.seconds - running.unwrap_or(0) + shorter);
     }
     meta.deletion_grace_period_seconds = Some(shorter);
-    if shorter == 0 && !unfinished { Decision::Remove(object) } else { Decision::Write(object) }
+    Decision::Write(object)
 }
 
 fn mark(meta: &mut ObjectMeta, now: Time, grace: i64) {
@@ -160,7 +185,15 @@ mod tests {
     #[test]
     fn an_object_that_nothing_holds_is_removed() {
         assert!(matches!(run("configmaps", ConfigMap::default(), &DeleteOptions::default()), Decision::Remove(_)));
-        assert!(matches!(run("pods", Pod::default(), &DeleteOptions::default()), Decision::Remove(_)));
+    }
+
+    #[test]
+    fn a_pod_that_nothing_holds_is_marked_and_then_removed() {
+        let Decision::Write(pod) = run("pods", Pod::default(), &DeleteOptions::default()) else { panic!("marked") };
+        assert_eq!(pod.metadata().deletion_grace_period_seconds, Some(0));
+        assert!(is_over(Registry::new().core("pods").expect("a core resource"), pod.as_ref()));
+        let pod = pod.downcast_ref::<Pod>().expect("a pod").clone();
+        assert!(matches!(run("pods", pod, &DeleteOptions::default()), Decision::Remove(_)));
     }
 
     #[test]
@@ -173,7 +206,10 @@ mod tests {
         let pod = pod.downcast_ref::<Pod>().expect("a pod").clone();
         assert!(matches!(run("pods", pod.clone(), &DeleteOptions::default()), Decision::Keep));
         let now = DeleteOptions { grace_period_s: Some(0), ..Default::default() };
-        assert!(matches!(run("pods", pod.clone(), &now), Decision::Remove(_)));
+        let Decision::Write(marked) = run("pods", pod.clone(), &now) else { panic!("marked") };
+        assert_eq!(marked.metadata().deletion_grace_period_seconds, Some(0));
+        let marked = marked.downcast_ref::<Pod>().expect("a pod").clone();
+        assert!(matches!(run("pods", marked, &now), Decision::Remove(_)));
         let sooner = DeleteOptions { grace_period_s: Some(5), ..Default::default() };
         let Decision::Write(pod) = run("pods", pod, &sooner) else { panic!("shortened") };
         assert_eq!(pod.metadata().deletion_timestamp.map(|at| at.seconds), Some(1005));

@@ -108,8 +108,9 @@ enum Source {
 pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Result<Listed> {
     let resource = &target.resource;
     let wanted = filter(resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
-    // As upstream: a limit below zero is none.
-    let limit = options.limit.max(0);
+    // As upstream: a limit below zero is none, and who goes on at any version at all gets all that is left.
+    let any = !options.token.is_empty() && options.resource_version == "0";
+    let limit = if any { 0 } else { options.limit.max(0) };
     match source(options)? {
         Source::Consistent if server.make_fresh(resource).await? => Ok(from_cache(target, &wanted, limit)),
         Source::Consistent => from_store(server, target, &wanted, limit, 0, String::new()).await,

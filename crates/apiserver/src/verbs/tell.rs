@@ -2,6 +2,7 @@
 //! written is the front door's matter.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::vec;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use crate::watch_cache::{Change, End, Entry, Item, Subscription};
 /// Events in one piece, in bytes; one larger event is a piece of its own.
 const PIECE_BYTES_MAX: usize = 1 << 20;
 const PIECE_LEN_MAX: usize = 1000;
+/// The last bookmark comes so long before the end, as upstream.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
 
 /// How events are written.
 pub trait Form {
@@ -57,19 +60,30 @@ pub struct Teller<F> {
     /// The bookmark that closes the beginning, where one is wanted.
     initial_end: Option<i64>,
     subscription: Subscription,
+    /// The revision that the watch began at.
+    began: i64,
+    /// The revision up to which everything has been told.
+    told: i64,
+    /// When a last bookmark is due, so that the next watch goes on from there; `None` where none is wanted.
+    last_bookmark: Option<Instant>,
     deadline: Instant,
 }
 
 impl<F: Form> Teller<F> {
     /// Begins.
     pub fn new(form: F, mut watching: Watching) -> Self {
+        let deadline = Instant::now() + watching.timeout;
+        let last_bookmark = watching.bookmarks.then(|| deadline.checked_sub(BOOKMARK_BEFORE_END)).flatten();
         Self {
             form,
             state: State::Beginning,
             initial: std::mem::take(&mut watching.subscription.initial).into_iter(),
             backlog: std::mem::take(&mut watching.subscription.backlog).into_iter(),
             initial_end: watching.mark_initial_end.then_some(watching.subscription.revision),
-            deadline: Instant::now() + watching.timeout,
+            began: watching.subscription.revision,
+            told: watching.subscription.revision,
+            last_bookmark,
+            deadline,
             subscription: watching.subscription,
         }
     }
@@ -91,17 +105,26 @@ impl<F: Form> Teller<F> {
                         self.state = State::Following;
                         continue;
                     };
-                    let Self { form, backlog, .. } = self;
-                    return Some(Told::Events(gather(form, first, || backlog.next())));
+                    let Self { form, backlog, told, .. } = self;
+                    return Some(Told::Events(gather(form, first, told, || backlog.next())));
                 }
                 State::Following => {
-                    let next = tokio::time::timeout_at(self.deadline, self.subscription.next()).await;
-                    let Self { form, subscription, .. } = self;
+                    let until = self.last_bookmark.unwrap_or(self.deadline);
+                    let next = tokio::time::timeout_at(until, self.subscription.next()).await;
+                    let Self { form, subscription, told, .. } = self;
                     match next {
-                        Ok(Ok(first)) => return Some(Told::Events(gather(form, first, || subscription.try_next()))),
+                        Ok(Ok(first)) => {
+                            return Some(Told::Events(gather(form, first, told, || subscription.try_next())));
+                        }
                         Ok(Err(end)) => {
                             self.state = State::Ended;
                             return Some(Told::Ended(end));
+                        }
+                        Err(_) if self.last_bookmark.take().is_some() => {
+                            // One that says nothing new is left out.
+                            if self.told > self.began {
+                                return Some(Told::Events(vec![self.form.bookmark(self.told, false)]));
+                            }
                         }
                         Err(_) => return None,
                     }
@@ -131,14 +154,20 @@ impl<F: Form> Teller<F> {
 }
 
 /// One piece of what is there.
-fn gather(form: &mut impl Form, first: Item, mut more: impl FnMut() -> Option<Item>) -> Vec<Bytes> {
+fn gather(form: &mut impl Form, first: Item, told: &mut i64, mut more: impl FnMut() -> Option<Item>) -> Vec<Bytes> {
     let mut events = Vec::new();
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(item) = next {
         let event = match item {
-            Item::Change(what, change) => form.change(what, &change),
-            Item::Bookmark(revision) => form.bookmark(revision, false),
+            Item::Change(what, change) => {
+                *told = change.rev.max(*told);
+                form.change(what, &change)
+            }
+            Item::Bookmark(revision) => {
+                *told = revision.max(*told);
+                form.bookmark(revision, false)
+            }
         };
         bytes += event.len();
         events.push(event);

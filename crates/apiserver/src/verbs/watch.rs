@@ -36,6 +36,8 @@ pub struct Watching {
     pub subscription: Subscription,
     /// Whether a bookmark follows the initial objects.
     pub mark_initial_end: bool,
+    /// Whether bookmarks are wanted.
+    pub bookmarks: bool,
     /// When it ends by itself.
     pub timeout: Duration,
 }
@@ -68,5 +70,6 @@ pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> 
         Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
         _ => TIMEOUT_MIN.mul_f64(rand::random_range(1.0..2.0)),
     };
-    Ok(Watching { subscription, mark_initial_end: options.initial_events, timeout })
+    let bookmarks = options.bookmarks;
+    Ok(Watching { subscription, mark_initial_end: options.initial_events, bookmarks, timeout })
 }

@@ -35,6 +35,13 @@ pub fn difference(path: &str, expected: &Value, found: &Value) -> Option<String>
             .zip(found)
             .enumerate()
             .find_map(|(index, (expected, found))| difference(&format!("{path}[{index}]"), expected, found)),
+        (Value::Array(expected), Value::Array(found)) => {
+            let first = expected.iter().zip(found).enumerate();
+            let first =
+                first.map(|(index, (expected, found))| difference(&format!("{path}[{index}]"), expected, found));
+            let first = first.flatten().next().unwrap_or_default();
+            Some(format!("{path}: expected {} items, found {}; {first}", expected.len(), found.len()))
+        }
         (expected, found) if expected == found => None,
         (expected, found) => Some(format!("{path}: expected {expected}, found {found}")),
     }

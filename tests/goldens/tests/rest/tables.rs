@@ -8,7 +8,8 @@ use crate::door::Door;
 use crate::harness::{Cluster, Engine};
 
 /// Fewer would mean that something that worked does not.
-const TABLES_MIN: usize = 0;
+const COLUMNS_MIN: usize = 59;
+const INCLUDED_MIN: usize = 8;
 
 const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
@@ -31,7 +32,7 @@ async fn rows_carry_what_is_asked_for() {
             let table =
                 door.send(&value!({"method": "GET", "path": path, "headers": {"Accept": AS_TABLE}})).await.json();
             let mut row = table["rows"][0]["object"].clone();
-            if let Some(meta) = row["metadata"].as_object_mut() {
+            if let Some(meta) = row.get_mut("metadata").and_then(Value::as_object_mut) {
                 meta.remove("managedFields");
             }
             let found = crate::compare::difference("", &case["row_object"], &row);
@@ -46,7 +47,7 @@ async fn rows_carry_what_is_asked_for() {
         }
     }
     server.stop().await;
-    tally.report("include-object", tally.passed.max(TABLES_MIN).max(8));
+    tally.report("include-object", INCLUDED_MIN);
 }
 
 /// Columns of every resource that can be listed.
@@ -78,5 +79,5 @@ async fn columns_are_the_recorded_ones() {
         tally.add(&path, (*wanted != found).then(|| format!("{} {found:?}", answer.code)));
     }
     server.stop().await;
-    tally.report("columns", TABLES_MIN);
+    tally.report("columns", COLUMNS_MIN);
 }

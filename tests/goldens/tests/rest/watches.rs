@@ -19,18 +19,21 @@ type Names = BTreeMap<String, String>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_and_watches_go_as_recorded() {
+    let cluster = Cluster::start(Engine::Keelson);
+    let server = cluster.apiserver().await;
+    let door = Door::new(&cluster, &server);
     let mut tally = Tally::default();
-    for name in cases("watch-list", ".json") {
+    let mut names = cases("watch-list", ".json");
+    // These look at what the one before left in their namespace.
+    let later = ["watch-bookmarks", "watch-send-initial-events", "watch-formats"];
+    names.sort_by_key(|name| later.iter().position(|later| later == name));
+    for name in names {
         let case = json(&format!("watch-list/{name}.json"));
-        if case["steps"].is_null() {
-            continue;
+        if !case["steps"].is_null() {
+            tally.add(&name, run(&door, &case).await);
         }
-        let cluster = Cluster::start(Engine::Keelson);
-        let server = cluster.apiserver().await;
-        let door = Door::new(&cluster, &server);
-        tally.add(&name, run(&door, &case).await);
-        server.stop().await;
     }
+    server.stop().await;
     tally.report("watch-list", SEQUENCES_MIN);
 }
 
