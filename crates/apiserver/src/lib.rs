@@ -10,6 +10,8 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 pub mod config;
+pub mod discovery;
+pub mod document;
 #[cfg(test)]
 mod fuzz;
 pub mod grpc;
