@@ -16,6 +16,7 @@ pub mod document;
 mod fuzz;
 pub mod grpc;
 pub mod metrics;
+pub mod openapi;
 pub mod registry;
 pub mod relay;
 pub mod rest;
