@@ -77,6 +77,7 @@ pub fn to_version(object: Box<dyn DynObject>, api_version: &str) -> Result<Box<d
         ("Event", "events.k8s.io/v1") => event::to_events(object.as_ref()),
         ("Event", "v1") => event::to_core(object.as_ref()),
         ("HorizontalPodAutoscaler", "autoscaling/v1") => autoscaler::to_v1(object.as_ref()),
+        ("HorizontalPodAutoscaler", "autoscaling/v2") => autoscaler::to_v2(object.as_ref()),
         _ => None,
     };
     converted.ok_or_else(|| unknown_kind(info.kind, info.api_version, api_version))

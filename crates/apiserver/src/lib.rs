@@ -10,10 +10,13 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 pub mod config;
+pub mod discovery;
+pub mod document;
 #[cfg(test)]
 mod fuzz;
 pub mod grpc;
 pub mod metrics;
+pub mod openapi;
 pub mod registry;
 pub mod relay;
 pub mod rest;

@@ -40,6 +40,8 @@ pub struct Resource {
     pub kind: &'static KindInfo,
     /// What its keys in the store begin with; ends with a slash.
     pub prefix: String,
+    /// The apiVersion that stored objects say.
+    stored_api_version: &'static str,
     /// Whether it is stored as JSON.
     json: bool,
     /// How its objects are stored, where that is as another kind.
@@ -54,7 +56,7 @@ impl Resource {
     fn new(row: &'static api::resource::Resource) -> Option<Self> {
         let storage = row.storage?;
         let kind = row.kind_info()?;
-        let conversion = match storage.api_version == row.api_version() {
+        let conversion = match convert::is_stored_as_served(kind, &storage) {
             true => None,
             // Without a conversion between the two versions the row is not served.
             false => Some(Conversion::between(kind, storage.api_version)?),
@@ -63,6 +65,7 @@ impl Resource {
             row,
             kind,
             prefix: format!("{}/", storage.prefix),
+            stored_api_version: storage.api_version,
             json: storage.codec == api::resource::Codec::Json,
             conversion,
             strategy: strategy::of(row.group, row.plural),
@@ -101,10 +104,11 @@ impl Resource {
 
     /// The value to store for an object's protobuf bytes.
     pub fn seal(&self, bytes: &Bytes) -> Bytes {
-        let Some(conversion) = &self.conversion else { return codec::seal(self.kind, self.json, bytes) };
+        let version = self.stored_api_version;
+        let Some(conversion) = &self.conversion else { return codec::seal(self.kind, version, self.json, bytes) };
         // Our own encoder's bytes cannot be malformed.
         let stored = conversion.seal(bytes).unwrap_or_default();
-        codec::seal(conversion.stored, self.json, &stored)
+        codec::seal(conversion.stored, version, self.json, &stored)
     }
 
     /// Reads a stored object for the cache.

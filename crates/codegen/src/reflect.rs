@@ -55,7 +55,25 @@ pub fn kinds_text(pool: &DescriptorPool) -> Result<String> {
         writeln!(text, "    &{}_KIND,", rust_path(message))?;
     }
     text.push_str("];\n");
+    messages_text(pool, &mut text)?;
     Ok(text)
+}
+
+/// Every object message, sorted by full name.
+fn messages_text(pool: &DescriptorPool, text: &mut String) -> Result<()> {
+    let mut messages: Vec<MessageDescriptor> = pool.all_messages().filter(is_object_message).collect();
+    messages.sort_by(|a, b| a.full_name().cmp(b.full_name()));
+    text.push_str("pub static MESSAGES: &[&crate::schema::MessageInfo] = &[\n");
+    for message in &messages {
+        writeln!(text, "    &{}_INFO,", rust_path(message))?;
+    }
+    text.push_str("];\n");
+    Ok(())
+}
+
+/// Entries of maps are messages too, within the one that has the map; they have no table.
+fn is_object_message(message: &MessageDescriptor) -> bool {
+    message.package_name().starts_with(OBJECTS) && message.parent_message().is_none()
 }
 
 fn is_hand_written(message: &MessageDescriptor) -> bool {
@@ -67,6 +85,7 @@ fn info_text(text: &mut String, message: &MessageDescriptor) -> Result<()> {
     writeln!(text, "pub static {ident}_INFO: MessageInfo = MessageInfo {{")?;
     let doc = comment(&message.parent_file(), message.path());
     writeln!(text, "    name: {:?}, form: Form::{}, doc: {doc:?},", message.full_name(), form(message))?;
+    writeln!(text, "    atomic: {},", is_atomic(message))?;
     if flag_of_message(message) {
         let (group, version) = group_version(message)?;
         let api_version = api_version(&group, &version);
@@ -123,6 +142,9 @@ fn field_text(text: &mut String, message: &MessageDescriptor, field: &FieldDescr
         }
         if number(&schema, "map_type") == 1 || number(&schema, "struct_type") == 1 {
             text.push_str(", atomic: true");
+        }
+        if number(&schema, "map_type") == 2 || number(&schema, "struct_type") == 2 {
+            text.push_str(", granular: true");
         }
     }
     text.push_str(", ..FieldInfo::PLAIN },\n");
@@ -216,6 +238,40 @@ fn form(message: &MessageDescriptor) -> &'static str {
         "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray" => "SchemaOrStrings",
         _ => "Plain",
     }
+}
+
+/// The messages that have one owner as a whole in server-side apply, wherever they occur.
+fn is_atomic(message: &MessageDescriptor) -> bool {
+    let Some(name) = message.full_name().strip_prefix("k8s.io.") else { return false };
+    matches!(
+        name,
+        "api.admissionregistration.v1.MatchResources"
+            | "api.admissionregistration.v1.NamedRuleWithOperations"
+            | "api.admissionregistration.v1.ParamKind"
+            | "api.admissionregistration.v1.ParamRef"
+            | "api.autoscaling.v1.CrossVersionObjectReference"
+            | "api.core.v1.ConfigMapKeySelector"
+            | "api.core.v1.EndpointAddress"
+            | "api.core.v1.EndpointPort"
+            | "api.core.v1.FileKeySelector"
+            | "api.core.v1.LocalObjectReference"
+            | "api.core.v1.NodeSelector"
+            | "api.core.v1.NodeSelectorTerm"
+            | "api.core.v1.ObjectFieldSelector"
+            | "api.core.v1.ObjectReference"
+            | "api.core.v1.ResourceFieldSelector"
+            | "api.core.v1.ScopeSelector"
+            | "api.core.v1.SecretKeySelector"
+            | "api.core.v1.SecretReference"
+            | "api.core.v1.TopologySelectorTerm"
+            | "api.core.v1.TypedLocalObjectReference"
+            | "api.discovery.v1.EndpointPort"
+            | "api.networking.v1.ServiceBackendPort"
+            | "api.rbac.v1.RoleRef"
+            | "api.rbac.v1.Subject"
+            | "apimachinery.pkg.apis.meta.v1.LabelSelector"
+            | "apimachinery.pkg.apis.meta.v1.OwnerReference"
+    )
 }
 
 fn has_object_meta(message: &MessageDescriptor) -> bool {

@@ -133,3 +133,14 @@ pub fn kind_by_full_name(full_name: &str) -> Option<&'static KindInfo> {
     let found = BY_NAME.binary_search_by(|row| row.full_name.cmp(full_name));
     found.ok().map(|index| BY_NAME[index])
 }
+
+/// Every object message (kinds, lists, options and what they are made of), sorted by full protobuf name.
+pub fn messages() -> &'static [&'static MessageInfo] {
+    crate::kinds::MESSAGES
+}
+
+/// The message of that full protobuf name (`k8s.io.api.core.v1.PodList`).
+pub fn message_info(full_name: &str) -> Option<&'static MessageInfo> {
+    let found = messages().binary_search_by(|info| info.name.cmp(full_name));
+    found.ok().map(|index| messages()[index])
+}

@@ -50,6 +50,20 @@ users:
 - {name: t, user: {token: t1, tokenFile: token}}
 ";
 
+/// Annotations of autoscalers in autoscaling/v1.
+const ANNOTATIONS: [(&str, &str); 4] = [
+    (
+        "metrics",
+        r#"[{"type":"Pods","pods":{"metricName":"m","targetAverageValue":"1k"}},{"type":"Resource","resource":{"name":"memory"}}]"#,
+    ),
+    ("current-metrics", r#"[{"type":"External","external":{"metricName":"m","currentValue":"0"}}]"#),
+    ("conditions", r#"[{"type":"AbleToScale","status":"True","lastTransitionTime":"2020-01-01T00:00:00Z"}]"#),
+    (
+        "behavior",
+        r#"{"ScaleUp":{"Policies":[{"Type":"Pods","Value":2,"PeriodSeconds":60}],"Tolerance":"1"},"ScaleDown":null}"#,
+    ),
+];
+
 /// Requests as clients send them.
 static REQUESTS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let resource = || {
@@ -326,6 +340,19 @@ proptest! {
         let _ = api::resource::resolve(&text);
         let _ = api::name::generated(&text, 7);
         let _ = (api::name::qualified_name(&text), api::name::dns_1035_label(&text), api::name::port_name(&text));
+    }
+
+    /// What autoscaling/v1 has no fields for travels in annotations, which anybody may write.
+    #[test]
+    fn annotations_of_autoscalers(name in 0..ANNOTATIONS.len(), damage in damage(), any in ".{0,60}") {
+        let (name, text) = ANNOTATIONS[name];
+        let damaged = String::from_utf8_lossy(&damaged(text.as_bytes(), &damage)).into_owned();
+        for text in [damaged, any] {
+            let mut scaler = proto::autoscaling::v1::HorizontalPodAutoscaler::default();
+            scaler.metadata.annotations.insert(format!("autoscaling.alpha.kubernetes.io/{name}"), text);
+            let stored = api::convert::to_version(Box::new(scaler), "autoscaling/v2").expect("always converted");
+            prop_assert!(api::convert::to_version(stored, "autoscaling/v1").is_ok());
+        }
     }
 
     #[test]

@@ -27,12 +27,13 @@ pub fn open(kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageEr
         .ok_or_else(|| corrupt("its envelope is malformed".to_owned()))
 }
 
-/// The value to store for an object's protobuf bytes.
-pub fn seal(kind: &'static KindInfo, json: bool, bytes: &[u8]) -> Bytes {
+/// The value to store for an object's protobuf bytes, which say to be of `api_version`: the kind's own, or a version
+/// with the same fields.
+pub fn seal(kind: &'static KindInfo, api_version: &str, json: bool, bytes: &[u8]) -> Bytes {
     if json && let Ok(object) = kind.decode(bytes) {
         return api::convert::write_stored_json(object.as_ref()).into();
     }
-    proto::envelope::encode_bytes(kind.api_version, kind.kind, bytes.to_vec()).into()
+    proto::envelope::encode_bytes(api_version, kind.kind, bytes.to_vec()).into()
 }
 
 fn raw(mut body: Bytes) -> Option<Bytes> {
@@ -62,8 +63,11 @@ mod tests {
         let mut object = kind.new_object();
         object.metadata_mut().name = "a".to_owned();
         let bytes = object.encode_to_vec();
-        let record =
-            Record { key: Bytes::from_static(b"/registry/configmaps/d/a"), value: seal(kind, false, &bytes), rev: 1 };
+        let record = Record {
+            key: Bytes::from_static(b"/registry/configmaps/d/a"),
+            value: seal(kind, "v1", false, &bytes),
+            rev: 1,
+        };
         assert_eq!(open(kind, &record).expect("sealed above"), bytes);
     }
 

@@ -13,10 +13,9 @@ fn facts(name: &str) -> PathBuf {
     path
 }
 
-/// How many of a resource may be served otherwise, or not at all: autoscaling/v1 is not a served version yet, a lease was written
-/// after the backup, and some Jobs and claims differ in what this apiserver fills in when it reads them (docs/open-work.md).
-const OTHERWISE: [(&str, usize); 4] =
-    [("horizontalpodautoscalers", 3), ("jobs", 5), ("leases", 1), ("persistentvolumeclaims", 2)];
+/// How many of a resource may be served otherwise: a lease was written after the backup, and some Jobs and claims differ
+/// in what this apiserver fills in when it reads them (docs/open-work.md).
+const OTHERWISE: [(&str, usize); 3] = [("jobs", 5), ("leases", 1), ("persistentvolumeclaims", 2)];
 
 /// Group, version, plural, namespace and name of a REST path.
 fn parts(path: &str) -> [&str; 5] {
@@ -62,6 +61,6 @@ async fn a_restored_backup_of_etcd_3_6_is_served() {
     let known = |plural: &str| OTHERWISE.iter().find(|(known, _)| *known == plural).map_or(0, |(_, count)| *count);
     different.retain(|plural, texts| texts.len() > known(plural));
     assert!(different.is_empty(), "{different:#?}");
-    assert!(equal >= 197 && rewritten.len() < 10, "{equal} equal, rewritten: {rewritten:?}");
+    assert!(equal >= 200 && rewritten.len() < 10, "{equal} equal, rewritten: {rewritten:?}");
     server.stop().await;
 }

@@ -1,0 +1,109 @@
+use super::*;
+use crate::registry::Registry;
+
+fn open_api() -> OpenApi {
+    OpenApi::new(Arc::new(Catalog::of(&Registry::new())))
+}
+
+#[track_caller]
+fn document(open_api: &OpenApi, path: &str) -> Document {
+    match open_api.answer(Request { path, ..Request::default() }).expect("memory takes everything") {
+        Answer::Document(document) => document,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn json_of(open_api: &OpenApi, path: &str) -> Value {
+    serde_json::from_slice(&document(open_api, path).body).expect("valid JSON")
+}
+
+#[test]
+fn the_index_leads_to_documents_that_never_change() {
+    let open_api = open_api();
+    let index = json_of(&open_api, "/openapi/v3");
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().expect("an address").to_owned();
+    let (path, hash) = url.split_once("?hash=").expect("a digest");
+    let request = Request { path, hash: Some(hash), gzip: true, ..Request::default() };
+    let Ok(Answer::Document(document)) = open_api.answer(request) else { panic!("{url}") };
+    assert_eq!((document.cache_control, document.content_encoding), (Document::IMMUTABLE, Some("gzip")));
+    assert!(document.is_known(&format!("\"{hash}\"")));
+    let old = Request { hash: Some("0"), ..request };
+    assert_eq!(open_api.answer(old).expect("memory takes everything"), Answer::Moved(url));
+}
+
+#[test]
+fn what_is_not_there_or_not_taken_is_said() {
+    let open_api = open_api();
+    for path in ["/openapi", "/openapi/v1", "/openapi/v3/apis/nonsense", "/openapi/v3/api/v1/pods", "/openapi/v33"] {
+        let answer = open_api.answer(Request { path, ..Request::default() }).expect("memory takes everything");
+        assert_eq!(answer, Answer::Unknown, "{path}");
+    }
+    let request = Request { path: "/openapi/v3/api/v1", accept: "text/html", ..Request::default() };
+    assert_eq!(open_api.answer(request).expect("memory takes everything"), Answer::NotAcceptable);
+}
+
+#[test]
+fn a_new_catalog_changes_the_documents() {
+    let open_api = open_api();
+    let before = document(&open_api, "/openapi/v3");
+    let mut catalog = Catalog::default();
+    catalog.add("v1", Catalog::of(&Registry::new()).list("v1").expect("served").resources.clone());
+    open_api.replace(Arc::new(catalog));
+    assert_eq!(open_api.generation(), 2);
+    assert_ne!(before.etag, document(&open_api, "/openapi/v3").etag);
+    let request = Request { path: "/openapi/v3/apis/apps/v1", ..Request::default() };
+    assert_eq!(open_api.answer(request).expect("memory takes everything"), Answer::Unknown);
+}
+
+#[test]
+fn operations_have_upstreams_names() {
+    let open_api = open_api();
+    let v2 = json_of(&open_api, "/openapi/v2");
+    for (path, method, id, action) in [
+        ("/api/v1/namespaces/{namespace}/pods", "get", "listCoreV1NamespacedPod", "list"),
+        ("/api/v1/namespaces/{namespace}/pods", "delete", "deleteCoreV1CollectionNamespacedPod", "deletecollection"),
+        ("/api/v1/namespaces/{namespace}/pods/{name}", "patch", "patchCoreV1NamespacedPod", "patch"),
+        ("/api/v1/namespaces/{namespace}/pods/{name}/log", "get", "readCoreV1NamespacedPodLog", "get"),
+        ("/api/v1/namespaces/{namespace}/pods/{name}/exec", "post", "connectCoreV1PostNamespacedPodExec", "connect"),
+        ("/api/v1/namespaces/{namespace}/pods/{name}/eviction", "post", "createCoreV1NamespacedPodEviction", "post"),
+        ("/api/v1/nodes/{name}/proxy/{path}", "head", "connectCoreV1HeadNodeProxyWithPath", "connect"),
+        ("/api/v1/pods", "get", "listCoreV1PodForAllNamespaces", "list"),
+        ("/api/v1/watch/pods", "get", "watchCoreV1PodListForAllNamespaces", "watchlist"),
+        ("/api/v1/watch/nodes/{name}", "get", "watchCoreV1Node", "watch"),
+        ("/api/v1/namespaces/{name}/finalize", "put", "replaceCoreV1NamespaceFinalize", "put"),
+        (
+            "/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale",
+            "get",
+            "readAppsV1NamespacedDeploymentScale",
+            "get",
+        ),
+        ("/apis/authentication.k8s.io/v1/tokenreviews", "post", "createAuthenticationV1TokenReview", "post"),
+    ] {
+        let operation = &v2["paths"][path][method];
+        assert_eq!(operation["operationId"], id, "{path} {method}");
+        assert_eq!(operation["x-kubernetes-action"], action, "{path} {method}");
+    }
+    let scale = &v2["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"]["patch"];
+    assert_eq!(scale["x-kubernetes-group-version-kind"], schema::kind_value("autoscaling", "v1", "Scale"));
+}
+
+#[test]
+fn no_two_operations_have_one_name() {
+    let v2 = json_of(&open_api(), "/openapi/v2");
+    let operations = v2["paths"].as_object().expect("a map").values().flat_map(|item| item.as_object().expect("a map"));
+    let ids: Vec<&str> = operations.filter_map(|(_, operation)| operation.get("operationId")?.as_str()).collect();
+    let different: std::collections::BTreeSet<&str> = ids.iter().copied().collect();
+    assert!(ids.len() > 600, "{}", ids.len());
+    assert_eq!(different.len(), ids.len());
+}
+
+#[test]
+fn protobuf_begins_as_gnostics_document() {
+    let open_api = open_api();
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let request = Request { path: "/openapi/v2", accept, ..Request::default() };
+    let Ok(Answer::Document(document)) = open_api.answer(request) else { panic!("no protobuf") };
+    assert_eq!(document.content_type, Form::Protobuf.content_type());
+    assert_eq!(document.body[..5], *b"\x0a\x032.0");
+}
