@@ -1,9 +1,10 @@
 //! The REST front door: Kubernetes' own HTTP API, translated to `verbs`.
 //!
-//! [`path`] and [`query`] say what is asked, [`negotiate`] in which form to answer, [`objects`] runs the verb, [`list`] and
+//! [`documents`] answers discovery and OpenAPI. Of everything else [`path`] and [`query`] say what is asked, [`negotiate`] in which form to answer, [`objects`] runs the verb, [`list`] and
 //! [`watch`] write the long answers. Health and version are the daemon shell's.
 
 mod body;
+mod documents;
 mod encode;
 mod list;
 mod negotiate;
@@ -24,6 +25,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use crate::authenticate::{User, authenticate};
+use crate::discovery::Discovery;
+use crate::openapi::OpenApi;
 use crate::server::Server;
 use crate::status::Result;
 use path::ResourcePath;
@@ -34,12 +37,16 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 #[derive(Debug, Clone)]
 pub struct Rest {
     server: Arc<Server>,
+    discovery: Arc<Discovery>,
+    openapi: Arc<OpenApi>,
 }
 
 impl Rest {
-    /// A door to this server.
-    pub fn new(server: Arc<Server>) -> Self {
-        Self { server }
+    /// A door to this server, which clients reach at this host and port.
+    pub fn new(server: Arc<Server>, address: String) -> Self {
+        let discovery = Arc::new(Discovery::new(&server.registry, address));
+        let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+        Self { server, discovery, openapi }
     }
 
     /// Answers any request.
@@ -62,7 +69,7 @@ impl Rest {
         let user = self.user(&request).await?;
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
-            _ => Ok(respond::page_not_found()),
+            _ => self.document(&request.into_parts().0).await,
         }
     }
 

@@ -47,10 +47,11 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     };
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
+    let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, identity, health, metrics).serve(listener, stop.clone());
+    let serving = serve::server(&server, address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,

@@ -21,14 +21,15 @@ pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
     Ok(ServerIdentity::load(&config.tls_cert_file, &config.tls_private_key_file, clients)?)
 }
 
-/// What the port serves.
+/// What the port serves. `address` is the host and port where clients reach it.
 pub fn server(
     server: &Arc<Server>,
+    address: String,
     identity: Arc<ServerIdentity>,
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
-    let rest = Rest::new(Arc::clone(server));
+    let rest = Rest::new(Arc::clone(server), address);
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))
