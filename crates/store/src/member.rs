@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::raft::{VoteRequest, VoteResponse};
-use openraft::rt::{Instant as _, WatchReceiver};
+use openraft::rt::Instant as _;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::{Caller, Command};
@@ -108,8 +108,7 @@ pub struct Standing {
 
 impl Member {
     pub fn standing(&self) -> Standing {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         let applied_index = self.shared.applied().map_or(0, |id| id.index);
         Standing {
             term: metrics.current_term,
@@ -128,8 +127,7 @@ impl Member {
     /// The leader, as long as it is heard of; this member leads only while a quorum hears of it. One that hears of a leader
     /// that has lost its quorum does not know of that.
     pub fn reached_leader(&self) -> Option<u64> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         let leader = metrics.current_leader?;
         let lately = |silence: Duration| silence < self.rules.answer_within;
         let reached = match leader == self.owner.member_id {
@@ -188,7 +186,7 @@ impl Member {
             cluster_id: self.owner.cluster_id,
             member_id: self.owner.member_id,
             revision,
-            raft_term: self.raft.metrics().borrow_watched().current_term,
+            raft_term: self.reads.metrics().current_term,
         }
     }
 
@@ -261,7 +259,7 @@ impl Member {
     /// The leader, waited for.
     pub(crate) async fn leader(&self, deadline: tokio::time::Instant) -> Result<u64, Refused> {
         loop {
-            let leader = self.raft.metrics().borrow_watched().current_leader;
+            let leader = self.reads.metrics().current_leader;
             match leader {
                 Some(leader) => return Ok(leader),
                 None if tokio::time::Instant::now() >= deadline => return Err(Refused::NoLeader),
@@ -276,6 +274,9 @@ impl Member {
 
     /// Returns when the state holds everything that was acknowledged before.
     pub async fn linearize(&self) -> Result<(), Refused> {
+        if self.reads.leads_alone().is_some() {
+            return Ok(());
+        }
         let start = tokio::time::Instant::now();
         let result = self.confirm_reads().await;
         if result.is_err() {
@@ -359,14 +360,18 @@ impl Member {
     /// The term, if this member leads. One that was started again and led before knows itself as its term's leader, and leads
     /// nobody.
     pub fn leading_term(&self) -> Option<u64> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         metrics.state.is_leader().then_some(metrics.current_term)
     }
 
     /// As leader of `term`: renews a lease.
     pub fn renew(&self, term: u64, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
+        self.renew_for(term, lease, ttl)
+    }
+
+    /// As leader of `term`: renews a lease whose time to live is known.
+    pub(crate) fn renew_for(&self, term: u64, lease: i64, ttl: i64) -> i64 {
         if ttl > 0 && !self.deadlines.renew(term, lease, ttl) {
             return 0;
         }
