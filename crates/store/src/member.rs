@@ -85,8 +85,7 @@ pub struct Member {
     pub learner: AtomicBool,
     /// See [`Member::epoch`]; the roster keeps it.
     pub fence: AtomicU64,
-    /// When a leader last called.
-    pub heard: parking_lot::Mutex<tokio::time::Instant>,
+    pub heard: parking_lot::Mutex<Heard>,
     /// What was said of calls that are not for this member.
     pub strangers: Notices,
     /// How callers are known, once the flags have said it.
@@ -94,6 +93,14 @@ pub struct Member {
     pub rejoin: Rejoin,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
+}
+
+/// The last call of a leader.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub at: tokio::time::Instant,
+    /// Whether a quorum followed that leader then, as far as it said.
+    pub with_quorum: bool,
 }
 
 /// Where this member stands in the cluster.
@@ -119,13 +126,18 @@ impl Member {
         }
     }
 
-    /// Notes that a leader has called.
-    pub fn hear(&self) {
-        *self.heard.lock() = tokio::time::Instant::now();
+    /// Notes that a leader has called, and whether a quorum follows it.
+    pub fn hear(&self, with_quorum: bool) {
+        *self.heard.lock() = Heard { at: tokio::time::Instant::now(), with_quorum };
     }
 
-    /// The leader, as long as it is heard of; this member leads only while a quorum hears of it. One that hears of a leader
-    /// that has lost its quorum does not know of that.
+    /// Whether this member leads, and a quorum has answered it lately. openraft's leaders stay leaders without one; etcd's step
+    /// down.
+    pub fn leads_quorum(&self) -> bool {
+        self.reached_leader() == Some(self.owner.member_id)
+    }
+
+    /// The leader, as long as it is heard of and has its quorum; this member leads only while a quorum answers it.
     pub fn reached_leader(&self) -> Option<u64> {
         let metrics = self.reads.metrics();
         let leader = metrics.current_leader?;
@@ -135,7 +147,10 @@ impl Member {
                 let alone = metrics.membership_config.membership().voter_ids().eq([leader]);
                 alone || metrics.last_quorum_acked.is_some_and(|acked| lately(acked.into_inner().elapsed()))
             }
-            false => lately(self.heard.lock().elapsed()),
+            false => {
+                let heard = *self.heard.lock();
+                heard.with_quorum && lately(heard.at.elapsed())
+            }
         };
         reached.then_some(leader)
     }

@@ -29,7 +29,7 @@ use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
 use crate::join::{self, JoinError, Joined};
 use crate::keepsake::{self, Keepsake};
-use crate::member::{Limits, Member, Rules, UNFENCED};
+use crate::member::{Heard, Limits, Member, Rules, UNFENCED};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
 use crate::peer::notices::Notices;
@@ -129,6 +129,7 @@ pub struct Built {
 }
 
 /// Settings of consensus.
+#[derive(Clone)]
 pub struct Tuning {
     pub heartbeat_ms: u64,
     pub election_ms: u64,
@@ -209,7 +210,7 @@ where
         changing: tokio::sync::Mutex::default(),
         learner: AtomicBool::new(false),
         fence: AtomicU64::new(fence),
-        heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
+        heard: parking_lot::Mutex::new(Heard { at: tokio::time::Instant::now(), with_quorum: true }),
         strangers: Notices::default(),
         login: OnceLock::new(),
         rejoin: Rejoin::new(rejoins),
@@ -367,6 +368,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
     let built = consensus.run(async move { build(env, owner, limits, tuning, network, shared).await }).await?;
     let member = built.member.clone();
+    transport.speak_for(&member);
     member.shared.set_slow_apply(config.warning_apply_duration);
     member.shared.tokens.set_ttl(config.auth_token_ttl);
     member.login.get_or_init(|| login);
