@@ -13,8 +13,10 @@ use proto::keelson::raft::v1::command::Request;
 
 use crate::auth::login::Provider;
 use crate::auth::{Who, password, tokens};
+use crate::engine::View;
 use crate::member::Member;
 use crate::mvcc::check;
+use crate::mvcc::range::Selection;
 use crate::refused::Refused;
 use crate::reply::{Answer, Outcome};
 use crate::shared::{Held, ReadError};
@@ -145,11 +147,17 @@ impl Asked<'_> {
     }
 
     pub async fn range(&self, req: &etcd::RangeRequest) -> Result<etcd::RangeResponse, ReadError> {
+        let (selection, view) = self.select(req).await?;
+        Ok(selection.finish_all(|locs| view.read_all(locs))?)
+    }
+
+    /// What a range finds; the values are still to be read.
+    pub async fn select(&self, req: &etcd::RangeRequest) -> Result<(Selection, View), ReadError> {
         check::range(req)?;
         if !req.serializable {
             self.member.linearize().await?;
         }
-        self.read(|who| self.member.shared.range(who, req)).await
+        self.read(|who| self.member.shared.select(who, req)).await
     }
 
     pub async fn put(&self, req: etcd::PutRequest) -> Outcome {

@@ -50,8 +50,8 @@ impl Place {
 
 /// Names and peer URLs, as --initial-cluster would give them. Of the others only the URLs count: names are numbers.
 pub async fn discover(config: &Config, domain: &str) -> Result<BTreeMap<String, Vec<String>>, DiscoveryError> {
-    let resolver = resolver(config.discovery_srv_server)?;
-    let places = places(&resolver, config.discovery_srv_name.as_deref(), domain).await?;
+    let resolver = resolver(config.cluster.discovery_srv_server)?;
+    let places = places(&resolver, config.cluster.discovery_srv_name.as_deref(), domain).await?;
     let own_urls = config.advertised_peer_urls();
     let mut own = BTreeSet::new();
     for url in &own_urls {

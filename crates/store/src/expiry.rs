@@ -5,6 +5,7 @@
 //! back before it is answered.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,10 +72,13 @@ impl Deadlines {
     pub fn renew(&self, term: u64, lease: i64, ttl: i64) -> bool {
         let now = Instant::now();
         let mut deadlines = self.of(term);
-        if deadlines.get(&lease).is_some_and(|deadline| deadline.at <= now) {
-            return false;
+        match deadlines.entry(lease) {
+            Entry::Occupied(known) if known.get().at <= now => return false,
+            Entry::Occupied(mut known) => *known.get_mut() = Deadline::new(now, ttl),
+            Entry::Vacant(unknown) => {
+                unknown.insert(Deadline::new(now, ttl));
+            }
         }
-        deadlines.insert(lease, Deadline::new(now, ttl));
         true
     }
 
@@ -136,7 +140,7 @@ impl Member {
     /// As leader: renews a lease of which no note can be in the log; none for one that may have one.
     pub fn renew_unnoted(&self, term: u64, lease: i64) -> Option<i64> {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
-        (Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL).then(|| self.renew(term, lease))
+        (Duration::from_secs(ttl.max(0) as u64) <= NOTE_INTERVAL).then(|| self.renew_for(term, lease, ttl))
     }
 
     /// As leader: renews a lease; the note of its time left, if there is one, is taken back first: it would end the lease

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openraft::raft::{VoteRequest, VoteResponse};
-use openraft::rt::{Instant as _, WatchReceiver};
+use openraft::rt::Instant as _;
 use proto::etcdserverpb as etcd;
 use proto::keelson::raft::v1::command::Request;
 use proto::keelson::raft::v1::{Caller, Command};
@@ -85,8 +85,7 @@ pub struct Member {
     pub learner: AtomicBool,
     /// See [`Member::epoch`]; the roster keeps it.
     pub fence: AtomicU64,
-    /// When a leader last called.
-    pub heard: parking_lot::Mutex<tokio::time::Instant>,
+    pub heard: parking_lot::Mutex<Heard>,
     /// What was said of calls that are not for this member.
     pub strangers: Notices,
     /// How callers are known, once the flags have said it.
@@ -94,6 +93,14 @@ pub struct Member {
     pub rejoin: Rejoin,
     /// Cancelled when the member stops: streams without an end of their own end then.
     pub stopping: CancellationToken,
+}
+
+/// The last call of a leader.
+#[derive(Clone, Copy, Debug)]
+pub struct Heard {
+    pub at: tokio::time::Instant,
+    /// Whether a quorum followed that leader then, as far as it said.
+    pub with_quorum: bool,
 }
 
 /// Where this member stands in the cluster.
@@ -108,8 +115,7 @@ pub struct Standing {
 
 impl Member {
     pub fn standing(&self) -> Standing {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         let applied_index = self.shared.applied().map_or(0, |id| id.index);
         Standing {
             term: metrics.current_term,
@@ -120,16 +126,20 @@ impl Member {
         }
     }
 
-    /// Notes that a leader has called.
-    pub fn hear(&self) {
-        *self.heard.lock() = tokio::time::Instant::now();
+    /// Notes that a leader has called, and whether a quorum follows it.
+    pub fn hear(&self, with_quorum: bool) {
+        *self.heard.lock() = Heard { at: tokio::time::Instant::now(), with_quorum };
     }
 
-    /// The leader, as long as it is heard of; this member leads only while a quorum hears of it. One that hears of a leader
-    /// that has lost its quorum does not know of that.
+    /// Whether this member leads, and a quorum has answered it lately. openraft's leaders stay leaders without one; etcd's step
+    /// down.
+    pub fn leads_quorum(&self) -> bool {
+        self.reached_leader() == Some(self.owner.member_id)
+    }
+
+    /// The leader, as long as it is heard of and has its quorum; this member leads only while a quorum answers it.
     pub fn reached_leader(&self) -> Option<u64> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         let leader = metrics.current_leader?;
         let lately = |silence: Duration| silence < self.rules.answer_within;
         let reached = match leader == self.owner.member_id {
@@ -137,7 +147,10 @@ impl Member {
                 let alone = metrics.membership_config.membership().voter_ids().eq([leader]);
                 alone || metrics.last_quorum_acked.is_some_and(|acked| lately(acked.into_inner().elapsed()))
             }
-            false => lately(self.heard.lock().elapsed()),
+            false => {
+                let heard = *self.heard.lock();
+                heard.with_quorum && lately(heard.at.elapsed())
+            }
         };
         reached.then_some(leader)
     }
@@ -188,7 +201,7 @@ impl Member {
             cluster_id: self.owner.cluster_id,
             member_id: self.owner.member_id,
             revision,
-            raft_term: self.raft.metrics().borrow_watched().current_term,
+            raft_term: self.reads.metrics().current_term,
         }
     }
 
@@ -261,7 +274,7 @@ impl Member {
     /// The leader, waited for.
     pub(crate) async fn leader(&self, deadline: tokio::time::Instant) -> Result<u64, Refused> {
         loop {
-            let leader = self.raft.metrics().borrow_watched().current_leader;
+            let leader = self.reads.metrics().current_leader;
             match leader {
                 Some(leader) => return Ok(leader),
                 None if tokio::time::Instant::now() >= deadline => return Err(Refused::NoLeader),
@@ -276,6 +289,9 @@ impl Member {
 
     /// Returns when the state holds everything that was acknowledged before.
     pub async fn linearize(&self) -> Result<(), Refused> {
+        if self.reads.leads_alone().is_some() {
+            return Ok(());
+        }
         let start = tokio::time::Instant::now();
         let result = self.confirm_reads().await;
         if result.is_err() {
@@ -359,14 +375,18 @@ impl Member {
     /// The term, if this member leads. One that was started again and led before knows itself as its term's leader, and leads
     /// nobody.
     pub fn leading_term(&self) -> Option<u64> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.reads.metrics();
         metrics.state.is_leader().then_some(metrics.current_term)
     }
 
     /// As leader of `term`: renews a lease.
     pub fn renew(&self, term: u64, lease: i64) -> i64 {
         let ttl = self.shared.held.read().state.lessor.get(lease).map_or(0, |lease| lease.ttl);
+        self.renew_for(term, lease, ttl)
+    }
+
+    /// As leader of `term`: renews a lease whose time to live is known.
+    pub(crate) fn renew_for(&self, term: u64, lease: i64, ttl: i64) -> i64 {
         if ttl > 0 && !self.deadlines.renew(term, lease, ttl) {
             return 0;
         }

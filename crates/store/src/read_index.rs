@@ -1,25 +1,28 @@
 //! Linearizable reads: one round to a quorum serves every reader that waits when it begins.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use openraft::ServerState;
 use openraft::raft::ReadPolicy;
 use openraft::rt::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{RaftMetrics, ServerState};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::peer::Transport;
-use crate::raft::types::Raft;
+use crate::raft::types::{Raft, TypeConfig};
 use crate::refused::Refused;
 use crate::shared::Shared;
 
 const QUEUE_LEN_MAX: usize = 8192;
 
+type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
 type Reply = oneshot::Sender<Result<(), Refused>>;
 
 #[derive(Clone)]
 pub struct Reads {
-    raft: Raft,
+    metrics: Metrics,
     shared: Arc<Shared>,
     tx: mpsc::Sender<Reply>,
     /// The term in which this member, alone in its cluster, has confirmed its log once.
@@ -30,13 +33,13 @@ impl Reads {
     pub fn new(raft: Raft, shared: Arc<Shared>, transport: Arc<dyn Transport>) -> (Self, Rounds) {
         let (tx, rx) = mpsc::channel(QUEUE_LEN_MAX);
         let confirmed = Arc::new(AtomicU64::new(0));
-        let reads = Self { raft: raft.clone(), shared: shared.clone(), tx, confirmed: confirmed.clone() };
+        let reads = Self { metrics: raft.metrics(), shared: shared.clone(), tx, confirmed: confirmed.clone() };
         (reads, Rounds { raft, shared, transport, rx, confirmed })
     }
 
     /// Returns when the state holds everything that was acknowledged before the call.
     pub async fn linearize(&self) -> Result<(), Refused> {
-        if self.leads_alone() {
+        if self.leads_alone().is_some() {
             // Nobody else can have acknowledged anything, and this member acknowledges what it has applied.
             return Ok(());
         }
@@ -45,17 +48,23 @@ impl Reads {
         answer.await.unwrap_or(Err(Refused::Stopped))
     }
 
-    fn leads_alone(&self) -> bool {
+    /// What Raft tells of itself, without asking it for another copy.
+    pub fn metrics(&self) -> impl Deref<Target = RaftMetrics<TypeConfig>> {
+        self.metrics.borrow_watched()
+    }
+
+    /// The term, if this member leads in it and is alone in its cluster, so that what it has applied is all there is.
+    pub fn leads_alone(&self) -> Option<u64> {
         let confirmed = self.confirmed.load(Ordering::Acquire);
         if confirmed == 0 {
-            return false;
+            return None;
         }
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        metrics.current_term == confirmed
+        let metrics = self.metrics();
+        let alone = metrics.current_term == confirmed
             && metrics.state == ServerState::Leader
             && metrics.membership_config.membership().voter_ids().count() == 1
-            && self.shared.applied().is_some_and(|applied| applied.leader_id.term == confirmed)
+            && self.shared.applied().is_some_and(|applied| applied.leader_id.term == confirmed);
+        alone.then_some(confirmed)
     }
 }
 

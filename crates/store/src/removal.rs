@@ -47,7 +47,7 @@ impl Removal {
         let in_cluster = self.member.standing().membership.get_node(&self.member.owner.member_id).is_some();
         match self.member.is_leader() {
             true => !in_cluster,
-            false => self.member.heard.lock().elapsed() > self.patience,
+            false => self.member.heard.lock().at.elapsed() > self.patience,
         }
     }
 

@@ -24,6 +24,9 @@ enum Leader {
 impl Member {
     /// Begins renewals; the leader is waited for.
     pub async fn renewal(&self) -> Result<Renewal<'_>, Refused> {
+        if let Some(term) = self.reads.leads_alone() {
+            return Ok(Renewal { member: self, leader: Leader::Confirmed { term } });
+        }
         let leader = self.leader(Instant::now() + REQUEST_TIMEOUT).await?;
         let leader = if leader == self.owner.member_id { Leader::Unconfirmed } else { Leader::Other(leader) };
         Ok(Renewal { member: self, leader })

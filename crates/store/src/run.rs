@@ -29,7 +29,7 @@ use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
 use crate::join::{self, JoinError, Joined};
 use crate::keepsake::{self, Keepsake};
-use crate::member::{Limits, Member, Rules, UNFENCED};
+use crate::member::{Heard, Limits, Member, Rules, UNFENCED};
 use crate::peer::Transport;
 use crate::peer::grpc::{GrpcTransport, MESSAGE_BYTES_MAX};
 use crate::peer::notices::Notices;
@@ -129,6 +129,7 @@ pub struct Built {
 }
 
 /// Settings of consensus.
+#[derive(Clone)]
 pub struct Tuning {
     pub heartbeat_ms: u64,
     pub election_ms: u64,
@@ -209,7 +210,7 @@ where
         changing: tokio::sync::Mutex::default(),
         learner: AtomicBool::new(false),
         fence: AtomicU64::new(fence),
-        heard: parking_lot::Mutex::new(tokio::time::Instant::now()),
+        heard: parking_lot::Mutex::new(Heard { at: tokio::time::Instant::now(), with_quorum: true }),
         strangers: Notices::default(),
         login: OnceLock::new(),
         rejoin: Rejoin::new(rejoins),
@@ -318,7 +319,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         return Ok(command.run().await?);
     }
     config.check()?;
-    let login = config.login()?;
+    let login = config.security.login()?;
     let path = config.data_dir();
     let failed = |source| RunError::DataDir { path: path.display().to_string(), source };
     let env = Env::os(&path).map_err(failed)?;
@@ -349,26 +350,27 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         }
     }
     let limits = Limits {
-        request_bytes: config.max_request_bytes,
-        txn_ops: config.max_txn_ops,
+        request_bytes: config.limits.max_request_bytes,
+        txn_ops: config.limits.max_txn_ops,
         lease_ttl_min: (config.election_timeout * 3).div_ceil(2000) as i64,
-        quota_bytes: config.quota(),
+        quota_bytes: config.limits.quota(),
     };
     let tuning = Tuning {
         heartbeat_ms: config.heartbeat_interval,
         election_ms: config.election_timeout,
-        snapshot_entries: config.snapshot_count,
-        log_entries_kept: config.snapshot_catchup_entries.min(config.snapshot_count),
-        strict_reconfig: config.strict_reconfig_check,
-        learners_max: config.max_learners,
-        cluster_token: config.initial_cluster_token.clone(),
+        snapshot_entries: config.limits.snapshot_count,
+        log_entries_kept: config.limits.snapshot_catchup_entries.min(config.limits.snapshot_count),
+        strict_reconfig: config.cluster.strict_reconfig_check,
+        learners_max: config.cluster.max_learners,
+        cluster_token: config.cluster.initial_cluster_token.clone(),
     };
     let consensus = Consensus::start().map_err(RunError::Worker)?;
     let (network, shared) = (transport.clone(), Arc::new(transport.clone()));
     let built = consensus.run(async move { build(env, owner, limits, tuning, network, shared).await }).await?;
     let member = built.member.clone();
-    member.shared.set_slow_apply(config.warning_apply_duration);
-    member.shared.tokens.set_ttl(config.auth_token_ttl);
+    transport.speak_for(&member);
+    member.shared.set_slow_apply(config.limits.warning_apply_duration);
+    member.shared.tokens.set_ttl(config.security.auth_token_ttl);
     member.login.get_or_init(|| login);
     // openraft may not have said yet what it knows of the members; the state knows it from its first moment.
     let known = member.shared.held.read().state.membership.membership().clone();
@@ -394,18 +396,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
         tasks.spawn(Archiver::open(folder, owner, member.shared.clone(), member.wal.clone())?.run());
     }
     tasks.spawn(rejoin::run(member.clone()));
-    tasks.spawn(Compactor { member: member.clone(), mode: config.auto_compaction()? }.run());
+    tasks.spawn(Compactor { member: member.clone(), mode: config.limits.auto_compaction()? }.run());
     for (flag, why) in config.taken.given() {
         tracing::info!("--{flag} has no effect here: {why}");
     }
-    if let Some(gates) = &config.feature_gates {
+    if let Some(gates) = &config.process.feature_gates {
         tracing::info!(gates, "--feature-gates has no effect here");
     }
     let drain = CancellationToken::new();
     let serving = serve_all(&config, &member, &drain).await?;
     // A member that died between its folder's first byte and its cluster's first entry begins again.
     let begun = member.raft.is_initialized().await.map_err(|error| RunError::Raft(error.to_string()))?;
-    if !begun && !member.rejoin.is_active() && config.initial_cluster_state == "new" {
+    if !begun && !member.rejoin.is_active() && config.cluster.initial_cluster_state == "new" {
         let joined = match joined {
             Some(joined) => joined,
             None => first_start(&config, identity.as_ref()).await?,
@@ -448,11 +450,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
 
 /// Who a member without data is.
 async fn first_start(config: &Config, identity: Option<&Arc<ClientIdentity>>) -> Result<Joined, RunError> {
-    let names = match &config.discovery_srv {
+    let names = match &config.cluster.discovery_srv {
         Some(domain) => discovery::discover(config, domain).await?,
         None => config.initial_members()?,
     };
-    if config.initial_cluster_state == "existing" {
+    if config.cluster.initial_cluster_state == "existing" {
         return Ok(join::join(&names, &config.name, identity).await?);
     }
     let ids = config.ids_of(names);
@@ -561,8 +563,8 @@ fn lock(path: &std::path::Path) -> Result<std::fs::File, RunError> {
 }
 
 fn peer_identity(config: &Config) -> Result<Option<Arc<ClientIdentity>>, RunError> {
-    let Some(ca) = &config.peer_trusted_ca_file else { return Ok(None) };
-    let pair = config.peer_cert_file.clone().zip(config.peer_key_file.clone());
+    let Some(ca) = &config.security.peer_trusted_ca_file else { return Ok(None) };
+    let pair = config.security.peer_cert_file.clone().zip(config.security.peer_key_file.clone());
     Ok(Some(ClientIdentity::load(ca, pair)?))
 }
 
@@ -599,9 +601,9 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
         async move { if known { Ok(()) } else { Err("no leader is known".to_owned()) } }
     });
     let limits = ServeLimits {
-        streams_max: config.max_concurrent_streams,
-        keepalive_interval: config.grpc_keepalive_interval,
-        keepalive_timeout: config.grpc_keepalive_timeout,
+        streams_max: config.limits.max_concurrent_streams,
+        keepalive_interval: config.limits.grpc_keepalive_interval,
+        keepalive_timeout: config.limits.grpc_keepalive_timeout,
         together: true,
         ..Default::default()
     };
@@ -612,7 +614,7 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
             async move { serve::http::answer(&member, &request).await }
         },
     );
-    let message_bytes = config.max_request_bytes + MESSAGE_SLACK;
+    let message_bytes = config.limits.max_request_bytes + MESSAGE_SLACK;
     let clients = plain
         .clone()
         .grpc(serve::routes::clients(member, message_bytes))
@@ -623,16 +625,16 @@ async fn serve_all(config: &Config, member: &Arc<Member>, drain: &CancellationTo
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let members = plain.clone().grpc(Routes::new(raft)).reflection(proto::DESCRIPTORS, &["keelson.raft.v1.Raft"]);
     let client_identity = server_identity(
-        config.cert_file.clone().zip(config.key_file.clone()),
-        config.trusted_ca_file.clone(),
-        Allowed { host_names: config.client_cert_allowed_hostname.clone(), ..Default::default() },
+        config.security.cert_file.clone().zip(config.security.key_file.clone()),
+        config.security.trusted_ca_file.clone(),
+        Allowed { host_names: config.security.client_cert_allowed_hostname.clone(), ..Default::default() },
     )?;
     let peer_identity = server_identity(
-        config.peer_cert_file.clone().zip(config.peer_key_file.clone()),
-        config.peer_trusted_ca_file.clone(),
+        config.security.peer_cert_file.clone().zip(config.security.peer_key_file.clone()),
+        config.security.peer_trusted_ca_file.clone(),
         Allowed {
-            common_names: config.peer_cert_allowed_cn.clone(),
-            host_names: config.peer_cert_allowed_hostname.clone(),
+            common_names: config.security.peer_cert_allowed_cn.clone(),
+            host_names: config.security.peer_cert_allowed_hostname.clone(),
         },
     )?;
     let mut serving = JoinSet::new();
@@ -661,7 +663,7 @@ fn direct_calls(member: &Arc<Member>, config: &Config, message_bytes: usize) -> 
         member: member.clone(),
         kv: Arc::new(kv::KvService::new(member.clone())),
         lease: Arc::new(LeaseService::new(member.clone())),
-        watch: WatchService::new(member.clone(), config.watch_progress_notify_interval),
+        watch: WatchService::new(member.clone(), config.limits.watch_progress_notify_interval),
         message_bytes,
     }
 }

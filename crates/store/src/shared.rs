@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use proto::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use proto::etcdserverpb::{RangeRequest, TxnRequest, TxnResponse};
 use tokio::sync::watch;
 
 use crate::archive::Mark;
 use crate::auth::Who;
 use crate::auth::tokens::Tokens;
 use crate::counts::Counts;
-use crate::engine::{Engine, Writer};
+use crate::engine::{Engine, View, Writer};
 use crate::mvcc::Loc;
-use crate::mvcc::range::select;
+use crate::mvcc::range::{Selection, select};
 use crate::mvcc::write::{WriteError, read_txn};
 use crate::raft::types::LogId;
 use crate::refused::Refused;
@@ -159,17 +159,14 @@ impl Shared {
         self.pins.load(Ordering::SeqCst) > 0
     }
 
-    /// Reads at the state as it is; values are read after the lock is gone.
-    pub fn range(&self, who: Who<'_>, req: &RangeRequest) -> Result<RangeResponse, ReadError> {
-        let (selection, view) = {
-            let held = self.held.read();
-            self.check_readable()?;
-            held.state.auth.check_range(who, &req.key, &req.range_end)?;
-            self.counts.ranges.one();
-            let selection = select(&held.state.index, req, held.state.index.revision())?;
-            (selection, held.engine.view())
-        };
-        Ok(selection.finish_all(|locs| view.read_all(locs))?)
+    /// Looks at the state as it is; values are read after the lock is gone.
+    pub fn select(&self, who: Who<'_>, req: &RangeRequest) -> Result<(Selection, View), ReadError> {
+        let held = self.held.read();
+        self.check_readable()?;
+        held.state.auth.check_range(who, &req.key, &req.range_end)?;
+        self.counts.ranges.one();
+        let selection = select(&held.state.index, req, held.state.index.revision())?;
+        Ok((selection, held.engine.view()))
     }
 
     /// A transaction that writes nothing, at the state as it is.

@@ -6,8 +6,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use proto::etcdserverpb::RangeRequest;
+use proto::etcdserverpb::{RangeRequest, RangeResponse};
 use store::env::{planted, runtime};
+use store::shared::{ReadError, Shared};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -185,7 +186,7 @@ pub async fn agree(world: &World) {
         let committed = world.watchdog.committed().map(|(_, index)| index);
         let same = stands.iter().all(|(_, applied, state)| (*applied, *state) == (stands[0].1, stands[0].2));
         // Reading everything shows what has rotted: such a member ends, and gets it from the others.
-        let readable = members.iter().all(|(_, live)| live.member.shared.range(None, &everything()).is_ok());
+        let readable = members.iter().all(|(_, live)| read_all(&live.member.shared).is_ok());
         let whole = readable && stands.len() as u64 == world.size();
         if whole && same && stands[0].1.map(|id| id.index) >= committed {
             return;
@@ -198,8 +199,11 @@ pub async fn agree(world: &World) {
     }
 }
 
-fn everything() -> RangeRequest {
-    RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() }
+/// Everything that a member has, whether it has its quorum or not.
+fn read_all(shared: &Shared) -> Result<RangeResponse, ReadError> {
+    let everything = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() };
+    let (selection, view) = shared.select(None, &everything)?;
+    Ok(selection.finish_all(|locs| view.read_all(locs))?)
 }
 
 fn state(live: &Live) -> u64 {
@@ -218,7 +222,7 @@ async fn judge(world: &Arc<World>) {
     for (id, live) in world.net.all() {
         world.watchdog.look_at_log(id, &live);
         let shared = &live.member.shared;
-        let rsp = match shared.range(None, &everything()) {
+        let rsp = match read_all(shared) {
             Ok(rsp) => rsp,
             Err(error) => {
                 world.watchdog.judge("every value can be read", Err(format!("member {id}: {error}")));

@@ -165,6 +165,43 @@ async fn alone(keeps_leader: bool) -> Result<()> {
     until_led(kept.spec.client).await
 }
 
+/// Two of five are left, the leader and one that still hears it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_of_a_leader_without_its_quorum_refuses_who_wants_a_leader() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let specs = specs(folder.path(), 5)?;
+    let mut members: Vec<Member> = specs.iter().map(Member::start).collect::<Result<_>>()?;
+    for member in &members {
+        member.ready().await?;
+    }
+    let led = leader(&members).await?;
+    let leads = members.remove(led);
+    let follows = members.remove(0);
+    let channel = patient(follows.spec.client).await?;
+    KvClient::new(channel.clone()).put(wanting(put("k", "v"))).await?;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    for member in [&leads, &follows] {
+        ensure!(has_leader(member.spec.client).await?, "a leader that has its quorum is known");
+    }
+
+    let gone = members.into_iter().map(Member::kill).collect::<Result<Vec<_>>>()?;
+    let start = Instant::now();
+    until_refused(&channel).await?;
+    println!("refused {:?} after three of five were killed", start.elapsed());
+    // The leader does not step down, and calls as ever.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let served = served(&channel).await;
+    ensure!(served.is_empty(), "{served:#?}");
+    ensure!(KvClient::new(channel.clone()).range(own_read()).await?.into_inner().count == 1, "who does not care reads");
+    let status = follows.status().await?;
+    ensure!(status.leader == 0 && status.errors == ["etcdserver: no leader"], "{status:?}");
+
+    let _back: Vec<Member> = gone.iter().map(Member::start).collect::<Result<_>>()?;
+    until_led(follows.spec.client).await?;
+    KvClient::new(channel).put(wanting(put("k", "w"))).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_without_its_quorum_refuses_who_wants_a_leader() -> Result<()> {
     alone(true).await

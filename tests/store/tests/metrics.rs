@@ -173,6 +173,37 @@ async fn every_metric_moves_when_what_it_counts_happens() -> Result<()> {
     Ok(())
 }
 
+/// Applied entries that took longer than the flag says are counted, and said in the log.
+#[tokio::test]
+async fn an_entry_that_takes_long_to_apply_is_counted() -> Result<()> {
+    const SLOW: &str = "etcd_server_slow_apply_total";
+    let folder = tempfile::tempdir()?;
+    let mut patient = specs(folder.path(), 1)?.remove(0);
+    patient.args.extend(["--warning-apply-duration".to_owned(), "60s".to_owned()]);
+    let mut hasty = specs(&folder.path().join("hasty"), 1)?.remove(0);
+    hasty.args.extend(["--warning-apply-duration".to_owned(), "1ms".to_owned()]);
+    let members = [Member::start(&patient)?, Member::start(&hasty)?];
+    // More than a millisecond's work: a hundred values of 10 kB are checksummed and written.
+    let value = "v".repeat(10_000);
+    let op = |at: usize| etcd::RequestOp {
+        request: Some(etcd::request_op::Request::RequestPut(put(&format!("key{at}"), &value))),
+    };
+    let large = etcd::TxnRequest { success: (0..100).map(op).collect(), ..Default::default() };
+    for member in &members {
+        member.ready().await?;
+        let before = of(&metrics(member.spec.client)?, SLOW);
+        let mut kv = KvClient::new(connect(member.spec.client).await?);
+        for _ in 0..10 {
+            kv.txn(large.clone()).await?;
+        }
+        let slow = of(&metrics(member.spec.client)?, SLOW) - before;
+        let is_hasty = member.spec.client == hasty.client;
+        ensure!((slow > 0.0) == is_hasty, "{slow} of {}", member.spec.name);
+        ensure!(member.log().contains("applying took long") == is_hasty, "{}", member.log());
+    }
+    Ok(())
+}
+
 /// etcd's metrics that mean something here are all here: asked of Debian's etcd, but for what only Go, bbolt or v2 have.
 #[tokio::test]
 async fn what_etcd_measures_is_measured_here_or_has_no_meaning() -> Result<()> {

@@ -7,10 +7,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::Stream;
+use futures::task::{ArcWake, AtomicWaker, waker_ref};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
@@ -48,6 +50,32 @@ where
     R: Message,
     F: Future<Output = Result<tonic::Response<R>, Status>>,
 {
+    let answer = async move |request| {
+        let (metadata, message, _) = call(request).await?.into_parts();
+        Ok((metadata, vec![framed(&message)]))
+    };
+    once(request, bytes_max, answer).await
+}
+
+/// As [`unary`], where the call encodes its answer: a message with its [`prefix`], in pieces that are sent as they are.
+pub async fn pieces<Q, F>(
+    request: Request<Incoming>,
+    bytes_max: usize,
+    call: impl FnOnce(tonic::Request<Q>) -> F,
+) -> Response<Body>
+where
+    Q: Message + Default,
+    F: Future<Output = Result<Vec<Bytes>, Status>>,
+{
+    let answer = async move |request| Ok((MetadataMap::new(), call(request).await?));
+    once(request, bytes_max, answer).await
+}
+
+async fn once<Q: Message + Default>(
+    request: Request<Incoming>,
+    bytes_max: usize,
+    answer: impl AsyncFnOnce(tonic::Request<Q>) -> Result<(MetadataMap, Vec<Bytes>), Status>,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut messages = Messages::new(body, bytes_max);
     let message = match messages.only().await {
@@ -55,13 +83,8 @@ where
         Err(status) => return status.into_http(),
     };
     let metadata = MetadataMap::from_headers(parts.headers);
-    match call(tonic::Request::from_parts(metadata, parts.extensions, message)).await {
-        Ok(answer) => {
-            let (metadata, message, _) = answer.into_parts();
-            let mut out = BytesMut::with_capacity(PREFIX_LEN + message.encoded_len());
-            put(&mut out, &message);
-            respond(metadata, Once { message: Some(out.freeze()), ended: false })
-        }
+    match answer(tonic::Request::from_parts(metadata, parts.extensions, message)).await {
+        Ok((metadata, pieces)) => respond(metadata, Once { pieces: pieces.into_iter(), ended: false }),
         Err(status) => status.into_http(),
     }
 }
@@ -96,6 +119,19 @@ fn respond(
     response
 }
 
+/// A message with its prefix.
+pub fn framed(message: &impl Message) -> Bytes {
+    let mut out = BytesMut::with_capacity(PREFIX_LEN + message.encoded_len());
+    put(&mut out, message);
+    out.freeze()
+}
+
+/// What stands before a message of so many bytes; none for one that is longer than others take.
+pub fn prefix(len: usize) -> Option<[u8; PREFIX_LEN]> {
+    let [a, b, c, d] = i32::try_from(len).ok()?.to_be_bytes();
+    Some([0, a, b, c, d])
+}
+
 /// Appends a message with its prefix.
 pub fn put(out: &mut impl BufMut, message: &impl Message) {
     out.put_u8(0);
@@ -111,7 +147,7 @@ fn ok() -> HeaderMap {
 
 /// One message and that it went well.
 struct Once {
-    message: Option<Bytes>,
+    pieces: std::vec::IntoIter<Bytes>,
     ended: bool,
 }
 
@@ -120,8 +156,8 @@ impl http_body::Body for Once {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(message) = self.message.take() {
-            return Poll::Ready(Some(Ok(Frame::data(message))));
+        if let Some(piece) = self.pieces.next() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         let ended = std::mem::replace(&mut self.ended, true);
         Poll::Ready((!ended).then(|| Ok(Frame::trailers(ok()))))
@@ -135,16 +171,30 @@ impl http_body::Body for Once {
 /// Where a session leaves what its caller is to get: messages with their prefixes ([`put`]), one after the other.
 #[derive(Clone, Default)]
 pub struct Outgoing {
-    waiting: Arc<Mutex<BytesMut>>,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: BytesMut,
+    /// The session waits for room.
+    blocked: bool,
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.messages.len() >= WAITING_BYTES_MAX
+    }
 }
 
 impl Outgoing {
     /// Returns when there is room: a caller that is behind stops its session.
     pub async fn room(&self) {
-        // Nobody has to wake this: the body polls its session whenever it is asked for more.
-        std::future::poll_fn(|_| match self.waiting.lock().len() >= WAITING_BYTES_MAX {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+        // Nobody has to wake this: the body polls its session once it has taken what waits.
+        std::future::poll_fn(|_| {
+            let mut waiting = self.waiting.lock();
+            waiting.blocked = waiting.is_full();
+            if waiting.blocked { Poll::Pending } else { Poll::Ready(()) }
         })
         .await;
     }
@@ -153,19 +203,36 @@ impl Outgoing {
     /// for [`Outgoing::room`] now and then.
     pub fn write(&self, write: impl FnOnce(&mut BytesMut)) -> bool {
         let mut waiting = self.waiting.lock();
-        write(&mut waiting);
-        waiting.len() < WAITING_BYTES_MAX
+        write(&mut waiting.messages);
+        !waiting.is_full()
     }
 
-    fn take(&self) -> Option<Bytes> {
+    /// What waits, and whether the session waited for that.
+    fn take(&self) -> Option<(Bytes, bool)> {
         let mut waiting = self.waiting.lock();
-        (!waiting.is_empty()).then(|| std::mem::take(&mut *waiting).freeze())
+        let blocked = std::mem::take(&mut waiting.blocked);
+        (!waiting.messages.is_empty()).then(|| (std::mem::take(&mut waiting.messages).freeze(), blocked))
+    }
+}
+
+/// Wakes a session. A body is polled for other reasons, too (room to send, mostly), which are none to poll its session.
+struct Turn {
+    wanted: AtomicBool,
+    body: AtomicWaker,
+}
+
+impl ArcWake for Turn {
+    fn wake_by_ref(turn: &Arc<Self>) {
+        if !turn.wanted.swap(true, Ordering::AcqRel) {
+            turn.body.wake();
+        }
     }
 }
 
 /// A stream that runs its session when it is asked for what comes next.
 pub struct Talk {
     session: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    turn: Arc<Turn>,
     outgoing: Outgoing,
     end: Option<Status>,
 }
@@ -173,17 +240,24 @@ pub struct Talk {
 impl Talk {
     /// A session that writes to `outgoing`.
     pub fn new(session: impl Future<Output = Status> + Send + 'static, outgoing: Outgoing) -> Self {
-        Self { session: Some(Box::pin(session)), outgoing, end: None }
+        let turn = Arc::new(Turn { wanted: AtomicBool::new(true), body: AtomicWaker::new() });
+        Self { session: Some(Box::pin(session)), turn, outgoing, end: None }
     }
 
     /// What comes next, prefixes and all, in whole messages; at the end, how it ended, once.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Status>>> {
-        if let Some(session) = &mut self.session
-            && let Poll::Ready(status) = session.as_mut().poll(cx)
-        {
-            (self.session, self.end) = (None, Some(status));
+        if let Some(session) = &mut self.session {
+            self.turn.body.register(cx.waker());
+            if self.turn.wanted.swap(false, Ordering::AcqRel)
+                && let Poll::Ready(status) = session.as_mut().poll(&mut Context::from_waker(&waker_ref(&self.turn)))
+            {
+                (self.session, self.end) = (None, Some(status));
+            }
         }
-        if let Some(messages) = self.outgoing.take() {
+        if let Some((messages, blocked)) = self.outgoing.take() {
+            if blocked {
+                self.turn.wanted.store(true, Ordering::Release);
+            }
             return Poll::Ready(Some(Ok(messages)));
         }
         if self.session.is_some() {
@@ -309,75 +383,4 @@ pub fn split(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Bytes>, S
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn framed(parts: &[&[u8]]) -> BytesMut {
-        let mut out = BytesMut::new();
-        for part in parts {
-            out.put_u8(0);
-            out.put_u32(part.len() as u32);
-            out.put_slice(part);
-        }
-        out
-    }
-
-    #[test]
-    fn messages_are_cut_where_they_end() {
-        let mut buffer = framed(&[b"one", b"", b"three"]);
-        let last = buffer.split_off(buffer.len() - 1);
-        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "one");
-        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "");
-        assert!(split(&mut buffer, 10).unwrap().is_none());
-        buffer.unsplit(last);
-        assert_eq!(split(&mut buffer, 10).unwrap().unwrap(), "three");
-        assert!(buffer.is_empty());
-    }
-
-    #[test]
-    fn lengths_are_checked_before_they_are_believed() {
-        let mut buffer = BytesMut::from(&[0, 0xff, 0xff, 0xff, 0xff][..]);
-        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::ResourceExhausted);
-        let mut buffer = BytesMut::from(&[1, 0, 0, 0, 1, 7][..]);
-        assert_eq!(split(&mut buffer, 10).unwrap_err().code(), tonic::Code::Unimplemented);
-    }
-
-    fn talk(count: u8, outgoing: &Outgoing) -> Talk {
-        let theirs = outgoing.clone();
-        let session = async move {
-            for at in 0..count {
-                if !theirs.write(|out| out.put_slice(&[at; 8 << 10])) {
-                    theirs.room().await;
-                }
-            }
-            Status::not_found("no more")
-        };
-        Talk::new(session, outgoing.clone())
-    }
-
-    #[tokio::test]
-    async fn a_session_says_what_it_says_and_how_it_ended() {
-        let mut talk = talk(50, &Outgoing::default());
-        let mut got = Vec::new();
-        while let Some(frame) = talk.frame().await {
-            match frame.unwrap().into_data() {
-                Ok(data) => got.extend_from_slice(&data),
-                Err(frame) => {
-                    let trailers = frame.into_trailers().unwrap();
-                    assert_eq!(trailers[Status::GRPC_STATUS], "5");
-                }
-            }
-        }
-        let expect: Vec<u8> = (0..50).flat_map(|at| [at; 8 << 10]).collect();
-        assert!(got == expect, "{} bytes", got.len());
-    }
-
-    #[tokio::test]
-    async fn a_session_waits_for_a_caller_that_is_behind() {
-        let outgoing = Outgoing::default();
-        let mut talk = talk(50, &outgoing);
-        let first = talk.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert_eq!(first.len(), WAITING_BYTES_MAX);
-        assert!(outgoing.take().is_none(), "it runs only when it is asked");
-    }
-}
+mod tests;

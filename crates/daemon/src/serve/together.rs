@@ -8,14 +8,16 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::task::{ArcWake, AtomicWaker, waker_ref};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 
 /// Bytes that wait before they are written without waiting for more.
 const HELD_BYTES_MAX: usize = 64 << 10;
@@ -24,6 +26,8 @@ const HELD_BYTES_KEPT: usize = 16 << 10;
 
 /// Times that a busy connection is polled in a row.
 const ROUNDS_MAX: usize = 32;
+/// Times that its calls are polled in a row before it is polled itself.
+const CALL_ROUNDS_MAX: usize = 4;
 
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -47,6 +51,45 @@ where
 pub struct Running {
     calls: Calls,
     running: FuturesUnordered<Call>,
+    connection_wakes: Arc<Wakes>,
+    call_wakes: Arc<Wakes>,
+}
+
+/// Takes what wakes a connection, or its calls, while they are polled: they go round once more instead of through the
+/// scheduler, where another thread would be woken for it.
+#[derive(Default)]
+struct Wakes {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+const WAITING: u8 = 0;
+const POLLED: u8 = 1;
+const WOKEN: u8 = 2;
+
+impl ArcWake for Wakes {
+    fn wake_by_ref(wakes: &Arc<Self>) {
+        if wakes.state.swap(WOKEN, Ordering::AcqRel) == WAITING {
+            wakes.task.wake();
+        }
+    }
+}
+
+impl Wakes {
+    /// What is woken from here on is noted only.
+    fn begin(&self) {
+        self.state.swap(POLLED, Ordering::AcqRel);
+    }
+
+    /// Whether anything was woken.
+    fn any(&self) -> bool {
+        self.state.load(Ordering::Acquire) == WOKEN
+    }
+
+    /// From here on the task is woken; false when something was woken already.
+    fn wait(&self) -> bool {
+        self.state.compare_exchange(POLLED, WAITING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
 }
 
 impl Running {
@@ -54,22 +97,26 @@ impl Running {
         self.calls.clone()
     }
 
-    /// Takes the calls that were accepted; whether there were any.
-    fn absorb(&mut self) -> bool {
+    /// Takes the calls that were accepted.
+    fn absorb(&mut self) {
         let accepted = std::mem::take(&mut *self.calls.accepted.lock());
-        let any = !accepted.is_empty();
         self.running.extend(accepted);
-        any
     }
 
-    /// Polls what is ready; whether anything ended or came.
-    fn advance(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = self.absorb();
-        while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
-            progress = true;
+    /// Polls what is ready, and what becomes ready by that: all that they say leaves together then.
+    fn advance(&mut self) {
+        let wakes = self.call_wakes.clone();
+        let waker = waker_ref(&wakes);
+        for _ in 0..CALL_ROUNDS_MAX {
+            wakes.begin();
             self.absorb();
+            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(&mut Context::from_waker(&waker)) {
+                self.absorb();
+            }
+            if !wakes.any() || !has_budget_remaining() {
+                return;
+            }
         }
-        progress
     }
 
     /// Polls a connection and its calls until nothing moves and nothing is held back; after [`ROUNDS_MAX`] others get their
@@ -80,14 +127,23 @@ impl Running {
         held: &Held,
         cx: &mut Context<'_>,
     ) -> Poll<C::Output> {
+        let wakes = self.connection_wakes.clone();
+        let waker = waker_ref(&wakes);
+        wakes.task.register(cx.waker());
+        self.call_wakes.task.register(cx.waker());
         for _ in 0..ROUNDS_MAX {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            wakes.begin();
+            // A connection that is polled writes what was held when it begins to read.
+            if let Poll::Ready(ended) = connection.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return Poll::Ready(ended);
             }
-            let progress = self.advance(cx);
-            // A connection that is polled writes what was held when it begins to read.
-            if !progress && !held.wants_writing() {
+            self.advance();
+            let waits = [wakes.wait(), self.call_wakes.wait()];
+            if waits == [true; 2] && !held.wants_writing() {
                 return Poll::Pending;
+            }
+            if !has_budget_remaining() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -113,11 +169,13 @@ pub struct Holding<S> {
     stream: S,
     waiting: BytesMut,
     held: Held,
+    /// What was written past `waiting` may still lie in the stream's own buffer.
+    unflushed: bool,
 }
 
 impl<S: AsyncWrite + Unpin> Holding<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, waiting: BytesMut::new(), held: Held::default() }
+        Self { stream, waiting: BytesMut::new(), held: Held::default(), unflushed: false }
     }
 
     pub fn held(&self) -> Held {
@@ -144,7 +202,16 @@ impl<S: AsyncWrite + Unpin> Holding<S> {
         }
         self.held.bytes.store(false, Ordering::Relaxed);
         self.held.blocked.store(false, Ordering::Relaxed);
-        Pin::new(&mut self.stream).poll_flush(cx)
+        std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits, and much more behind it without copying that.
+    fn write_past(&mut self, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        std::task::ready!(self.drain(cx))?;
+        self.unflushed = true;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
     }
 
     fn hold(&mut self, bytes: &[u8]) {
@@ -176,13 +243,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Holding<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len >= HELD_BYTES_MAX {
+            return self.write_past(cx, parts);
+        }
         if self.waiting.len() >= HELD_BYTES_MAX {
             std::task::ready!(self.drain(cx))?;
         }
         for part in parts {
             self.hold(part);
         }
-        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+        Poll::Ready(Ok(len))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -191,7 +262,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Holding<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.waiting.len() {
-            waiting if waiting >= HELD_BYTES_MAX => self.drain(cx),
+            waiting if waiting >= HELD_BYTES_MAX || self.unflushed => self.drain(cx),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -203,69 +274,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Holding<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_is_flushed_leaves_with_the_next_read() {
-        let (mut near, far) = tokio::io::duplex(1 << 20);
-        let mut holding = Holding::new(far);
-        let held = holding.held();
-        for part in ["one ", "two ", "three"] {
-            holding.write_all(part.as_bytes()).await.unwrap();
-            holding.flush().await.unwrap();
-        }
-        assert!(held.wants_writing());
-        let mut nothing = [0; 8];
-        assert!(futures::poll!(std::pin::pin!(holding.read(&mut nothing))).is_pending());
-        assert!(!held.wants_writing());
-        let mut got = [0; 13];
-        near.read_exact(&mut got).await.unwrap();
-        assert_eq!(&got, b"one two three");
-    }
-
-    #[tokio::test]
-    async fn a_slow_reader_stops_the_writer_and_loses_nothing() {
-        let (mut near, far) = tokio::io::duplex(1000);
-        let mut holding = Holding::new(far);
-        let writer = tokio::spawn(async move {
-            for at in 0..3000_u32 {
-                holding.write_all(&at.to_be_bytes().repeat(16)).await.unwrap();
-                holding.flush().await.unwrap();
-            }
-            holding.shutdown().await.unwrap();
-        });
-        let mut got = Vec::new();
-        near.read_to_end(&mut got).await.unwrap();
-        writer.await.unwrap();
-        let expect: Vec<u8> = (0..3000_u32).flat_map(|at| at.to_be_bytes().repeat(16)).collect();
-        assert!(got == expect, "{} bytes", got.len());
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_never_reads_lets_others_run() {
-        let (mut running, held) = (Running::default(), Held::default());
-        held.bytes.store(true, Ordering::Relaxed);
-        let mut connection = std::pin::pin!(std::future::pending::<()>());
-        let polled = std::future::poll_fn(|cx| Poll::Ready(running.poll(connection.as_mut(), &held, cx))).await;
-        assert!(polled.is_pending());
-    }
-
-    #[tokio::test]
-    async fn calls_run_with_their_connection() {
-        let mut running = Running::default();
-        let executor = running.executor();
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        let (end, ended) = tokio::sync::oneshot::channel();
-        hyper::rt::Executor::execute(&executor, async move {
-            end.send(rx.await.unwrap()).unwrap();
-        });
-        tx.send(7).unwrap();
-        let mut connection = std::pin::pin!(ended);
-        let held = Held::default();
-        let got = std::future::poll_fn(|cx| running.poll(connection.as_mut(), &held, cx)).await;
-        assert_eq!(got, Ok(7));
-    }
-}
+mod tests;

@@ -52,40 +52,79 @@ fn plan(locs: &[Loc]) -> Vec<Run> {
 impl View {
     /// The values at `locs`, in their order, each checked against its checksum.
     pub fn read_all(&self, locs: &[Loc]) -> io::Result<Vec<Bytes>> {
-        let mut values = vec![Bytes::new(); locs.len()];
-        for run in plan(locs) {
-            match &run.members[..] {
-                [at] => values[*at] = self.read(locs[*at])?,
-                members if self.lies_in_memory(run.segment, run.bytes.end) => {
-                    for at in members {
-                        values[*at] = self.read(locs[*at])?;
-                    }
-                }
-                members => self.read_run(&run, members, locs, &mut values)?,
-            }
+        let mut reading = self.reading(locs);
+        (0..locs.len()).map(|_| reading.next()).collect()
+    }
+
+    /// Begins to read the values at `locs`.
+    pub fn reading<'a>(&'a self, locs: &'a [Loc]) -> Reading<'a> {
+        let mut run_of = vec![usize::MAX; locs.len()];
+        let mut runs = Vec::new();
+        if locs.len() > 1 {
+            runs = plan(locs);
+            runs.retain(|run| run.members.len() > 1 && !self.lies_in_memory(run.segment, run.bytes.end));
         }
-        Ok(values)
+        for (at, run) in runs.iter().enumerate() {
+            run.members.iter().for_each(|member| run_of[*member] = at);
+        }
+        let loaded = runs.iter().map(|run| Loaded { bytes: None, left: run.members.len() }).collect();
+        Reading { view: self, locs, runs, run_of, loaded, next: 0 }
     }
 
     fn lies_in_memory(&self, segment: u32, end: u64) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| waiting.at.segment == segment && end > waiting.at.offset)
     }
 
-    fn read_run(&self, run: &Run, members: &[usize], locs: &[Loc], values: &mut [Bytes]) -> io::Result<()> {
-        let file = self.files.get(&run.segment).ok_or_else(|| self.damaged(locs[members[0]]))?;
+    fn read_run(&self, run: &Run) -> io::Result<Bytes> {
+        let missing =
+            || self.damaged(Loc { segment: run.segment, offset: run.bytes.start as u32, ..Default::default() });
+        let file = self.files.get(&run.segment).ok_or_else(missing)?;
         let mut bytes = vec![0; (run.bytes.end - run.bytes.start) as usize];
         match read_exact_at(&**file, run.bytes.start, &mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.damaged(locs[members[0]])),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(missing()),
             read => read?,
         }
-        let bytes = Bytes::from(bytes);
-        for at in members {
-            let loc = locs[*at];
-            let begin = (u64::from(loc.offset) - run.bytes.start) as usize;
-            let record = bytes.slice(begin..begin + VALUE_HEADER_LEN + loc.len as usize);
-            values[*at] = frame::checked(record).ok_or_else(|| self.damaged(loc))?;
+        Ok(bytes.into())
+    }
+}
+
+/// Values read one after the other. A run is read when its first value is wanted, and dropped with its last: values that are
+/// wanted in the order in which they were written take the memory of one run.
+pub struct Reading<'a> {
+    view: &'a View,
+    locs: &'a [Loc],
+    runs: Vec<Run>,
+    /// The run of each location; none of those that come alone.
+    run_of: Vec<usize>,
+    loaded: Vec<Loaded>,
+    next: usize,
+}
+
+struct Loaded {
+    bytes: Option<Bytes>,
+    /// Values that are still wanted.
+    left: usize,
+}
+
+impl Reading<'_> {
+    /// The value at the next location, which there must be, checked against its checksum.
+    pub fn next(&mut self) -> io::Result<Bytes> {
+        let at = self.next;
+        self.next += 1;
+        let loc = self.locs[at];
+        let Some(run) = self.runs.get(self.run_of[at]) else { return self.view.read(loc) };
+        let loaded = &mut self.loaded[self.run_of[at]];
+        let bytes = match loaded.bytes.take() {
+            Some(bytes) => bytes,
+            None => self.view.read_run(run)?,
+        };
+        let begin = (u64::from(loc.offset) - run.bytes.start) as usize;
+        let record = bytes.slice(begin..begin + VALUE_HEADER_LEN + loc.len as usize);
+        loaded.left -= 1;
+        if loaded.left > 0 {
+            loaded.bytes = Some(bytes);
         }
-        Ok(())
+        frame::checked(record).ok_or_else(|| self.view.damaged(loc))
     }
 }
 

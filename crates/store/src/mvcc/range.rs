@@ -1,6 +1,9 @@
 //! Reading a range: which keys, in which order, how many.
 //!
-//! [`select`] needs the index only; [`Selection::finish`] reads the values, after the index's lock is gone.
+//! [`select`] needs the index only; [`Selection::finish`] reads the values, after the index's lock is gone, and so does
+//! [`Selection::encoding`], for answers that nobody looks into any more.
+
+mod encode;
 
 use std::cmp::Ordering;
 use std::io;
@@ -118,6 +121,11 @@ fn within(req: &RangeRequest, version: &Version) -> bool {
 }
 
 impl Selection {
+    /// The store's revision when it was made.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
     /// Reads the values; `read` is not asked for keys-only selections unless they sort by value.
     pub fn finish(self, read: impl Fn(Loc) -> io::Result<Bytes>) -> io::Result<RangeResponse> {
         self.finish_all(|locs| locs.iter().map(|loc| read(*loc)).collect())

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use prost::Message;
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::request_op::Request;
 
@@ -30,6 +31,19 @@ impl Store {
     fn range(&self, req: &etcd::RangeRequest) -> Result<etcd::RangeResponse, Refused> {
         let selection = select(&self.index, req, self.index.revision())?;
         Ok(selection.finish(|loc| super::Values::read(&self.values, loc)).expect("memory"))
+    }
+
+    /// What is sent; none where the values must be sorted first.
+    fn encoded(&self, req: &etcd::RangeRequest) -> Result<Option<Bytes>, Refused> {
+        let selection = select(&self.index, req, self.index.revision())?;
+        let header = etcd::ResponseHeader { revision: selection.revision(), ..Default::default() };
+        let Ok(encoding) = selection.encoding(&header) else { return Ok(None) };
+        let (len, locs) = (encoding.len(), encoding.locs());
+        let mut locs = locs.into_iter();
+        let next = || super::Values::read(&self.values, locs.next().expect("as many as are wanted"));
+        let bytes = encoding.write(b"", next).expect("memory").concat();
+        assert_eq!((bytes.len(), locs.len()), (len, 0));
+        Ok(Some(bytes.into()))
     }
 
     fn trim(&mut self) {
@@ -184,6 +198,50 @@ proptest! {
         let mut model = Model::default();
         for step in steps {
             run(&mut store, &mut model, step);
+        }
+    }
+}
+
+fn revisions() -> impl Strategy<Value = i64> {
+    prop_oneof![2 => Just(0), 1 => -1..40_i64]
+}
+
+prop_compose! {
+    /// Any options, those that nobody knows as well.
+    fn request()(
+        (key, to) in (0..6_u8, 0..8_u8),
+        (limit, revision) in (-1..5_i64, revisions()),
+        (sort_order, sort_target) in (0..4_i32, 0..6_i32),
+        (serializable, keys_only, count_only) in (any::<bool>(), any::<bool>(), prop::bool::weighted(0.2)),
+        (min_mod_revision, max_mod_revision) in (revisions(), revisions()),
+        (min_create_revision, max_create_revision) in (revisions(), revisions()),
+    ) -> etcd::RangeRequest {
+        etcd::RangeRequest {
+            key: name(key), range_end: end(to), limit, revision, sort_order, sort_target, serializable, keys_only, count_only,
+            min_mod_revision, max_mod_revision, min_create_revision, max_create_revision,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..Default::default() })]
+    #[test]
+    fn any_range_is_encoded_as_protobuf_encodes_it(
+        steps in prop::collection::vec(step(), 1..60),
+        requests in prop::collection::vec(request(), 1..20),
+    ) {
+        let mut store = Store::default();
+        let mut model = Model::default();
+        for step in steps {
+            run(&mut store, &mut model, step);
+        }
+        for req in requests {
+            let (expect, found) = (store.range(&req), store.encoded(&req));
+            match found {
+                Ok(Some(bytes)) => prop_assert_eq!(&bytes[..], &expect.expect("a range").encode_to_vec()[..], "{:?}", req),
+                Ok(None) => prop_assert_eq!(req.sort_target, etcd::range_request::SortTarget::Value as i32),
+                Err(refused) => prop_assert_eq!(expect, Err(refused)),
+            }
         }
     }
 }

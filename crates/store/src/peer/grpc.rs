@@ -5,8 +5,8 @@ mod send;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +30,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;
 use super::traffic::{self, Asked, Traffic};
-use crate::member::REQUEST_TIMEOUT;
+use crate::member::{Member, REQUEST_TIMEOUT};
 use crate::propose::Unproposed;
 use crate::raft::codec;
 use crate::raft::types::{Peer, TypeConfig, Vote};
@@ -70,12 +70,24 @@ struct Inner {
     epoch: AtomicU64,
     peers: Mutex<BTreeMap<u64, (Vec<String>, Channel)>>,
     traffic: Traffic,
+    /// Who calls; it holds this transport itself.
+    member: OnceLock<Weak<Member>>,
 }
 
 impl GrpcTransport {
     pub fn new(cluster_id: u64, identity: Option<Arc<ClientIdentity>>) -> Self {
-        let (epoch, peers) = (AtomicU64::new(0), Mutex::default());
-        Self { inner: Arc::new(Inner { cluster_id, identity, epoch, peers, traffic: Traffic::default() }) }
+        let (epoch, peers, traffic) = (AtomicU64::new(0), Mutex::default(), Traffic::default());
+        Self { inner: Arc::new(Inner { cluster_id, identity, epoch, peers, traffic, member: OnceLock::new() }) }
+    }
+
+    /// Appends say from here on whether a quorum follows `member`, whose calls go this way.
+    pub fn speak_for(&self, member: &Arc<Member>) {
+        self.inner.member.get_or_init(|| Arc::downgrade(member));
+    }
+
+    fn is_without_quorum(&self) -> bool {
+        let member = self.inner.member.get().and_then(Weak::upgrade);
+        member.is_some_and(|member| !member.leads_quorum())
     }
 
     /// The channel to a member, made anew when its URLs changed. Of several URLs the first is dialled.
@@ -317,19 +329,16 @@ impl Network {
             leadership_transfer: rpc.leadership_transfer,
         }
     }
-
-    fn append_request(&self, rpc: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
-        append_request(self.transport.target(self.target), rpc)
-    }
 }
 
-fn append_request(target: Option<pb::Target>, rpc: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
+fn append_request(transport: &GrpcTransport, to: u64, rpc: AppendEntriesRequest<TypeConfig>) -> pb::AppendRequest {
     pb::AppendRequest {
-        target,
+        target: transport.target(to),
         vote: Some(codec::vote(&rpc.vote)),
         prev_log_id: rpc.prev_log_id.as_ref().map(codec::log_id),
         committed: rpc.leader_commit.as_ref().map(codec::log_id),
         entries: rpc.entries.iter().map(codec::entry).collect(),
+        without_quorum: transport.is_without_quorum(),
     }
 }
 
@@ -360,7 +369,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<TypeConfig>> {
         let mut client = self.client()?;
-        let req = self.append_request(rpc);
+        let req = append_request(&self.transport, self.target, rpc);
         let call = async move {
             let mut answers = client.append(stream::iter([req])).await?.into_inner();
             let first = answers.message().await?;
@@ -388,13 +397,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
             let Some(first) = input.next().await else { return Ok(stream::empty().boxed()) };
             let input = stream::iter([first]).chain(input);
             let mut client = self.client()?;
-            let target = self.transport.target(self.target);
-            let member = self.target;
+            let (transport, member) = (self.transport.clone(), self.target);
             let peer = self.transport.inner.traffic.of(self.target);
             let asked = Arc::new(Asked::default());
             let (sending, to) = (asked.clone(), peer.clone());
             let requests = input.map(move |rpc| {
-                let request = append_request(target, rpc);
+                let request = append_request(&transport, member, rpc);
                 to.sent_bytes.add(prost::Message::encoded_len(&request) as u64);
                 sending.sent();
                 request

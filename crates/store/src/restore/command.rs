@@ -223,7 +223,7 @@ impl Target {
 /// As in etcd: what a member advertises is what --initial-cluster says of it.
 fn check_urls(config: &Config, ids: &Ids) -> Result<(), RestoreError> {
     let named = ids.members.get(&ids.member_id).map(|peer| peer.peer_urls.clone()).unwrap_or_default();
-    let mut advertised = config.initial_advertise_peer_urls.clone();
+    let mut advertised = config.cluster.initial_advertise_peer_urls.clone();
     advertised.sort();
     if named == advertised {
         return Ok(());

@@ -5,10 +5,9 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use daemon::serve::direct::{Answer, Direct, unary};
+use daemon::serve::direct::{Answer, Direct, pieces, unary};
 use http::Request;
 use hyper::body::Incoming;
-use proto::etcdserverpb::kv_server::Kv;
 use tonic::Status;
 
 use super::kv::KvService;
@@ -44,7 +43,7 @@ impl Direct for DirectCalls {
         }
         let (kv, lease, max) = (self.kv.clone(), self.lease.clone(), self.message_bytes);
         Ok(match path {
-            "/etcdserverpb.KV/Range" => Box::pin(async move { unary(request, max, |req| kv.range(req)).await }),
+            "/etcdserverpb.KV/Range" => Box::pin(async move { pieces(request, max, |req| kv.range(req)).await }),
             "/etcdserverpb.KV/Put" => Box::pin(async move { unary(request, max, |req| kv.put(req)).await }),
             "/etcdserverpb.KV/Txn" => Box::pin(async move { unary(request, max, |req| kv.txn(req)).await }),
             "/etcdserverpb.KV/DeleteRange" => {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
+use daemon::serve::direct;
 use proto::etcdserverpb as etcd;
-use proto::etcdserverpb::kv_server::Kv;
 use tonic::{Request, Response, Status};
 
 use super::credentials::credentials;
@@ -13,6 +14,7 @@ use crate::counts::calls::Call;
 use crate::member::Member;
 use crate::refused::Refused;
 use crate::reply::Answer;
+use crate::shared::ReadError;
 
 pub struct KvService {
     member: Arc<Member>,
@@ -58,24 +60,33 @@ impl KvService {
         let revision = header.map_or(0, |header| header.revision);
         *header = Some(self.member.header(revision));
     }
-}
 
-#[tonic::async_trait]
-impl Kv for KvService {
-    async fn range(&self, req: Request<etcd::RangeRequest>) -> Result<Response<etcd::RangeResponse>, Status> {
+    /// Answers in the bytes that are sent.
+    pub async fn range(&self, req: Request<etcd::RangeRequest>) -> Result<Vec<Bytes>, Status> {
         counted(&self.calls.range, async {
             if !req.get_ref().serializable {
                 self.check_learner()?;
             }
             let by = self.by(&req);
-            let mut rsp = self.member.asked(&by).range(req.get_ref()).await?;
-            self.complete(&mut rsp.header);
-            Ok(Response::new(rsp))
+            let (selection, view) = self.member.asked(&by).select(req.get_ref()).await?;
+            let header = self.member.header(selection.revision());
+            let encoding = match selection.encoding(&header) {
+                Ok(encoding) => encoding,
+                Err(selection) => {
+                    let mut rsp = selection.finish_all(|locs| view.read_all(locs)).map_err(ReadError::from)?;
+                    rsp.header = Some(header);
+                    return Ok(vec![direct::framed(&rsp)]);
+                }
+            };
+            let prefix = direct::prefix(encoding.len()).ok_or_else(|| too_large(encoding.len()))?;
+            let locs = encoding.locs();
+            let mut reading = view.reading(&locs);
+            Ok(encoding.write(&prefix, || reading.next()).map_err(ReadError::from)?)
         })
         .await
     }
 
-    async fn put(&self, req: Request<etcd::PutRequest>) -> Result<Response<etcd::PutResponse>, Status> {
+    pub async fn put(&self, req: Request<etcd::PutRequest>) -> Result<Response<etcd::PutResponse>, Status> {
         counted(&self.calls.put, async {
             self.check_learner()?;
             let by = self.by(&req);
@@ -88,7 +99,7 @@ impl Kv for KvService {
         .await
     }
 
-    async fn delete_range(
+    pub async fn delete_range(
         &self,
         req: Request<etcd::DeleteRangeRequest>,
     ) -> Result<Response<etcd::DeleteRangeResponse>, Status> {
@@ -104,7 +115,7 @@ impl Kv for KvService {
         .await
     }
 
-    async fn txn(&self, req: Request<etcd::TxnRequest>) -> Result<Response<etcd::TxnResponse>, Status> {
+    pub async fn txn(&self, req: Request<etcd::TxnRequest>) -> Result<Response<etcd::TxnResponse>, Status> {
         counted(&self.calls.txn, async {
             self.check_learner()?;
             let by = self.by(&req);
@@ -115,7 +126,7 @@ impl Kv for KvService {
         .await
     }
 
-    async fn compact(
+    pub async fn compact(
         &self,
         req: Request<etcd::CompactionRequest>,
     ) -> Result<Response<etcd::CompactionResponse>, Status> {
@@ -138,6 +149,11 @@ pub async fn counted<T>(call: &Call, work: impl Future<Output = Result<T, Status
     let result = work.await;
     call.end(result.as_ref().map_or_else(|status| status.code() as i32, |_| 0));
     result
+}
+
+/// As Go's gRPC says it for a message that its length has no room for.
+fn too_large(len: usize) -> Status {
+    Status::resource_exhausted(format!("grpc: trying to send message larger than max ({len} vs. {})", i32::MAX))
 }
 
 /// The log answered with something else than was asked: a leader of another version.

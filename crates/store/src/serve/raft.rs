@@ -114,7 +114,7 @@ impl Raft for RaftService {
         let requests = req.into_inner().scan((), move |(), req| {
             let taken = req.and_then(|req| {
                 check(&member, req.target)?;
-                member.hear();
+                member.hear(!req.without_quorum);
                 if let (Some(traffic), Some(vote)) = (member.transport.traffic(), &req.vote) {
                     traffic.of(vote.member_id).received_bytes.add(prost::Message::encoded_len(&req) as u64);
                 }

@@ -93,10 +93,11 @@ impl RaftNetworkV2<TypeConfig> for Link {
             }
             _ => {}
         }
+        let with_quorum = self.net.live(self.from).is_some_and(|live| live.member.leads_quorum());
         let run = |live: Live| {
             let rpc = rpc.clone();
             async move {
-                live.member.hear();
+                live.member.hear(with_quorum);
                 live.member.raft.append_entries(rpc).await
             }
         };

@@ -136,7 +136,7 @@ fn a_failed_sync_is_not_forgotten() {
     let (tx, mut rx) = oneshot::channel();
     maintainer.take(Job::Sync(tx)).expect_err("the log must not be purged");
     assert!(rx.try_recv().expect("an answer").is_err());
-    assert!(shared.range(None, &Default::default()).is_err(), "the member ends");
+    assert!(shared.select(None, &Default::default()).is_err(), "the member ends");
 }
 
 #[test]

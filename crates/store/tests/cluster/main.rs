@@ -1,223 +1,29 @@
-//! Three members in a simulated world, one of them cut off: it comes back through a snapshot, and all agree.
+//! Several members in a simulated world: some are cut off and come back, come and go, and all agree.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is wrong")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::sync::{Arc, Mutex};
+mod counted;
+mod net;
+mod quorum;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
-use openraft::type_config::alias::SnapshotOf;
 use proto::etcdserverpb as etcd;
+use proto::keelson::raft::v1::ReconfigureResponse;
 use proto::keelson::raft::v1::reconfigure_request::Change;
-use proto::keelson::raft::v1::{Command, ReconfigureResponse};
-use store::env::sim::{SimDisk, SimRandom, mix};
-use store::env::{Env, Sizes, runtime};
-use store::member::{Limits, Member};
-use store::peer::Transport;
-use store::propose::Unproposed;
-use store::raft::types::{Peer, TypeConfig, Vote};
-use store::read_index;
+use store::env::sim::SimDisk;
+use store::member::Member;
 use store::refused::Refused;
-use store::reply::Outcome;
-use store::run::{Tuning, build};
-use store::snapshot::{SnapshotData, received_name};
-use store::wal::Owner;
+use store::run::Tuning;
 
-const CLUSTER: u64 = 7;
-
-/// Every member, and which of them are cut off.
-#[derive(Clone, Default)]
-struct Net {
-    members: Arc<Mutex<BTreeMap<u64, Arc<Member>>>>,
-    cut: Arc<Mutex<BTreeSet<u64>>>,
-    /// How long each message takes follows from it.
-    random: Arc<Mutex<u64>>,
-}
-
-impl Net {
-    fn reach(&self, from: u64, to: u64) -> Option<Arc<Member>> {
-        let cut = self.cut.lock().unwrap();
-        if cut.contains(&from) || cut.contains(&to) {
-            return None;
-        }
-        self.members.lock().unwrap().get(&to).cloned()
-    }
-}
-
-struct Wire {
-    net: Net,
-    from: u64,
-}
-
-struct Link {
-    net: Net,
-    from: u64,
-    to: u64,
-}
-
-impl RaftNetworkFactory<TypeConfig> for Wire {
-    type Network = Link;
-
-    async fn new_client(&mut self, target: u64, _node: &Peer) -> Link {
-        Link { net: self.net.clone(), from: self.from, to: target }
-    }
-}
-
-fn cut_off() -> Unreachable<TypeConfig> {
-    Unreachable::new(&io::Error::other("cut off"))
-}
-
-fn failed(error: impl ToString) -> RPCError<TypeConfig> {
-    RPCError::Network(NetworkError::new(&io::Error::other(error.to_string())))
-}
-
-impl Link {
-    async fn reach(&self) -> Result<Arc<Member>, RPCError<TypeConfig>> {
-        let delay = mix(&mut self.net.random.lock().unwrap()) % 8;
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        self.net.reach(self.from, self.to).ok_or_else(|| RPCError::Unreachable(cut_off()))
-    }
-}
-
-impl RaftNetworkV2<TypeConfig> for Link {
-    type SnapshotData = SnapshotData;
-
-    async fn append_entries(
-        &mut self,
-        rpc: AppendEntriesRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let member = self.reach().await?;
-        member.hear();
-        member.raft.append_entries(rpc).await.map_err(failed)
-    }
-
-    async fn vote(
-        &mut self,
-        rpc: VoteRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach().await?.raft.vote(rpc).await.map_err(failed)
-    }
-
-    async fn pre_vote(
-        &mut self,
-        rpc: VoteRequest<TypeConfig>,
-        _option: RPCOption,
-    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        self.reach().await?.raft.pre_vote(rpc).await.map_err(failed)
-    }
-
-    async fn full_snapshot(
-        &mut self,
-        vote: Vote,
-        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
-        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
-        _option: RPCOption,
-    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let Some(to) = self.net.reach(self.from, self.to) else { return Err(StreamingError::Unreachable(cut_off())) };
-        let SnapshotData::Taken(taken) = snapshot.snapshot else { panic!("only taken snapshots are sent") };
-        let name = received_name(1);
-        let file = to.env.disk.open(&name, true).unwrap();
-        file.set_size(0).unwrap();
-        let mut blocks = taken.blocks();
-        let mut offset = 0;
-        while let Some(bytes) = blocks.next_bytes().unwrap() {
-            file.write_at(offset, &bytes).unwrap();
-            offset += bytes.len() as u64;
-        }
-        let snapshot = openraft::Snapshot { meta: snapshot.meta, snapshot: SnapshotData::Received(name) };
-        let rsp = to.raft.install_full_snapshot(vote, snapshot).await;
-        rsp.map_err(|error| StreamingError::Unreachable(Unreachable::new(&io::Error::other(error.to_string()))))
-    }
-}
-
-#[async_trait]
-impl Transport for Wire {
-    async fn read_index(&self, leader: u64) -> Result<Option<u64>, Refused> {
-        let to = self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?;
-        Ok(read_index::confirm(&to.raft).await?.1)
-    }
-
-    async fn forward(&self, leader: u64, command: Command) -> Result<Outcome, Unproposed> {
-        let to = self.net.reach(self.from, leader).ok_or(Unproposed::NotLeader)?;
-        to.proposer.propose(command).await
-    }
-
-    async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
-        self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.renew_leading(lease).await
-    }
-
-    async fn lease_left(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
-        Ok(self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?.lease_left(lease))
-    }
-
-    async fn reconfigure(&self, leader: u64, change: Change) -> Result<ReconfigureResponse, Refused> {
-        let to = self.net.reach(self.from, leader).ok_or(Refused::NoLeader)?;
-        to.reconfigure_leading(&change, tokio::time::Instant::now() + Duration::from_secs(5)).await
-    }
-}
-
-async fn start(net: &Net, id: u64, disk: &SimDisk, seed: u64) -> Arc<Member> {
-    let tuning = Tuning { snapshot_entries: 8, log_entries_kept: 2, ..Default::default() };
-    start_tuned(net, id, disk, seed, tuning).await
-}
-
-async fn start_tuned(net: &Net, id: u64, disk: &SimDisk, seed: u64, tuning: Tuning) -> Arc<Member> {
-    let env = Env::sim(
-        disk,
-        SimRandom::new(seed + id),
-        Sizes { wal_segment: 4096, engine_segment: 4096, checkpoint_tail: 4096, wal_cache: 1024 },
-    );
-    let owner = Owner { cluster_id: CLUSTER, member_id: id };
-    let limits = Limits { request_bytes: 1 << 20, txn_ops: 128, lease_ttl_min: 1, quota_bytes: 0 };
-    let wire = || Wire { net: net.clone(), from: id };
-    let built = build(env, owner, limits, tuning, wire(), Arc::new(wire())).await.expect("a member");
-    tokio::spawn(built.batching.run());
-    tokio::spawn(built.rounds.run());
-    tokio::spawn(built.roster.run());
-    tokio::spawn(built.expiry.run());
-    net.members.lock().unwrap().insert(id, built.member.clone());
-    built.member
-}
-
-fn put(key: String, value: String) -> etcd::PutRequest {
-    etcd::PutRequest { key: key.into(), value: value.into(), ..Default::default() }
-}
-
-async fn contents(member: &Member) -> Vec<(Bytes, Bytes, i64, i64)> {
-    let all = etcd::RangeRequest { key: "\0".into(), range_end: "\0".into(), ..Default::default() };
-    let rsp = member.range(&all).await.expect("a range");
-    rsp.kvs.into_iter().map(|kv| (kv.key, kv.value, kv.mod_revision, kv.version)).collect()
-}
-
-async fn three(net: &Net, disks: &[SimDisk], seed: u64) -> Vec<Arc<Member>> {
-    let mut members = Vec::new();
-    for id in 1..=3 {
-        members.push(start(net, id, &disks[id as usize - 1], seed).await);
-    }
-    let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
-    for member in &members {
-        let _begun = member.raft.initialize(peers.clone()).await;
-    }
-    members
-}
+use crate::net::{all, all_tuned, contents, disks, put, simulate, start};
 
 /// The run's trace: the hash of every disk.
 fn run(seed: u64) -> Vec<u64> {
-    runtime::seed_thread(seed);
-    let world =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    world.block_on(async {
-        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
-        let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
-        let members = three(&net, &disks, seed).await;
+    simulate(seed, async |net| {
+        let disks = disks(3);
+        let members = all(&net, &disks[..3], seed).await;
         for count in 0..5 {
             members[count % 3].put(put(format!("before{count}"), "x".into())).await.expect("a write");
         }
@@ -266,13 +72,9 @@ fn three_members_run_the_same_way_from_the_same_seed() {
 
 /// A follower, or the leader, is cut off for half a minute and comes back; gives leader and term before and after.
 fn partition(seed: u64, cut_leader: bool) -> [(Option<u64>, u64); 2] {
-    runtime::seed_thread(seed);
-    let world =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    world.block_on(async {
-        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
-        let disks: Vec<SimDisk> = (0..3).map(|_| SimDisk::default()).collect();
-        let members = three(&net, &disks, seed).await;
+    simulate(seed, async |net| {
+        let disks = disks(3);
+        let members = all(&net, &disks[..3], seed).await;
         members[0].put(put("before".into(), "x".into())).await.expect("a write");
         let cut = members.iter().position(|member| member.is_leader() == cut_leader).expect("one of that kind");
         let witness = &members[(cut + 1) % 3];
@@ -305,21 +107,10 @@ fn a_member_that_was_cut_off_deposes_nobody_when_it_comes_back() {
 /// How long a lease of 20 minutes lives, renewed after `renewed` seconds if at all, when its leader is cut off after 13
 /// minutes.
 fn lease_age(seed: u64, renewed: Option<u64>) -> u64 {
-    runtime::seed_thread(seed);
-    let world =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    world.block_on(async {
-        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
-        let mut members = Vec::new();
-        for id in 1..=3 {
-            // Hours pass here: few heartbeats.
-            let tuning = Tuning { heartbeat_ms: 2000, election_ms: 10_000, ..Default::default() };
-            members.push(start_tuned(&net, id, &SimDisk::default(), seed, tuning).await);
-        }
-        let peers: BTreeMap<u64, Peer> = (1..=3).map(|id| (id, Peer::default())).collect();
-        for member in &members {
-            let _begun = member.raft.initialize(peers.clone()).await;
-        }
+    simulate(seed, async |net| {
+        // Hours pass here: few heartbeats.
+        let tuning = Tuning { heartbeat_ms: 2000, election_ms: 10_000, ..Default::default() };
+        let members = all_tuned(&net, &disks(3), seed, &tuning).await;
         while members[0].linearize().await.is_err() {}
         members[0].grant(etcd::LeaseGrantRequest { id: 7, ttl: 1200 }).await.expect("a lease");
         let start = tokio::time::Instant::now();
@@ -389,13 +180,9 @@ async fn change(member: &Member, change: Change) -> ReconfigureResponse {
 }
 
 fn grow_and_shrink(seed: u64) {
-    runtime::seed_thread(seed);
-    let world =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
-    world.block_on(async {
-        let net = Net { random: Arc::new(Mutex::new(seed)), ..Net::default() };
-        let disks: Vec<SimDisk> = (0..4).map(|_| SimDisk::default()).collect();
-        let members = three(&net, &disks, seed).await;
+    simulate(seed, async |net| {
+        let disks = disks(4);
+        let members = all(&net, &disks[..3], seed).await;
         members[0].put(put("before".into(), "x".into())).await.expect("a write");
         // Through a follower: it passes the change on.
         let follower = members.iter().find(|member| !member.is_leader()).expect("a follower");
