@@ -1,8 +1,8 @@
 //! The paths of a resource: its collection, its objects, its subresources, its watches.
 
-use proto::{Kind, Reflect};
 use proto::meta::v1::{ApiResource, ApiResourceList, DeleteOptions, Status, WatchEvent};
 use proto::schema::MessageInfo;
+use proto::{Kind, Reflect};
 
 use super::path::{Action, Answer, Body, Operation, Parameter, Path};
 use super::{connect, media, name, parameter};
