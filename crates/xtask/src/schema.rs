@@ -243,7 +243,8 @@ fn field_options(row: &Row<'_>) -> Vec<String> {
     word("map_type", "map_type", "STRUCTURE_");
     word("struct_type", "struct_type", "STRUCTURE_");
     let mut list = |column: &str, name: &str, separator: char| {
-        for value in row.get(column).split(separator).filter(|value| !value.is_empty()) {
+        // An empty part is a value too: `|A|B` allows the empty text.
+        for value in row.get(column).split(separator).filter(|_| !row.get(column).is_empty()) {
             schema.push(format!("{name}: {value:?}"));
         }
     };

@@ -99,11 +99,35 @@ fn no_two_operations_have_one_name() {
 }
 
 #[test]
-fn protobuf_begins_as_gnostics_document() {
+fn protobuf_is_gnostics_document() {
     let open_api = open_api();
     let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let request = Request { path: "/openapi/v2", accept, ..Request::default() };
     let Ok(Answer::Document(document)) = open_api.answer(request) else { panic!("no protobuf") };
     assert_eq!(document.content_type, Form::Protobuf.content_type());
     assert_eq!(document.body[..5], *b"\x0a\x032.0");
+    // Paths, definitions and parameters: as many as in JSON, under the same names.
+    let json = json_of(&open_api, "/openapi/v2");
+    let fields = fields(&document.body);
+    for (number, entry, name) in [(8, 2, "paths"), (9, 1, "definitions"), (10, 1, "parameters")] {
+        let part = fields.iter().find(|(found, _)| *found == number).expect(name).1;
+        let entries = self::fields(part);
+        assert!(entries.iter().all(|(number, _)| *number == entry), "{name}");
+        let names = entries.iter().map(|(_, entry)| std::str::from_utf8(self::fields(entry)[0].1).expect("a name"));
+        assert!(names.eq(json[name].as_object().expect("a map").keys()), "{name}");
+    }
+}
+
+/// The fields of a protobuf message, all of them with a length.
+fn fields(mut bytes: &[u8]) -> Vec<(u32, &[u8])> {
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let (number, wire) = prost::encoding::decode_key(&mut bytes).expect("a field");
+        assert_eq!(wire, prost::encoding::WireType::LengthDelimited);
+        let len = usize::try_from(prost::encoding::decode_varint(&mut bytes).expect("a length")).expect("a length");
+        let (value, rest) = bytes.split_at(len);
+        fields.push((number, value));
+        bytes = rest;
+    }
+    fields
 }

@@ -178,7 +178,9 @@ fn notes(field: &FieldInfo, depth: usize) -> String {
         note("DEPRECATED".to_owned());
     }
     if !field.values.is_empty() {
-        note(format!("enum: {}", field.values.join(", ")));
+        let values: Vec<&str> =
+            field.values.iter().map(|value| if value.is_empty() { "\"\"" } else { value }).collect();
+        note(format!("enum: {}", values.join(", ")));
     }
     if !field.default_json.is_empty() {
         note(format!("default: {}", field.default_json));
