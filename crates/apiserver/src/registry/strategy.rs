@@ -105,6 +105,7 @@ pub fn prepare_for_create(
         object = splice(empty.as_ref(), object.as_ref(), &[STATUS])?;
     }
     object.metadata_mut().generation = i64::from(rules.generation);
+    api::prepare::create(object.as_mut());
     strategy.create(object.as_mut());
     Ok(object)
 }
@@ -118,6 +119,7 @@ pub fn prepare_for_update(
 ) -> Result<Box<dyn DynObject>> {
     let mut new = if has_status { splice(old, new.as_ref(), &[STATUS])? } else { new };
     new.metadata_mut().generation = old.metadata().generation;
+    api::prepare::update(new.as_mut(), old);
     strategy.update(new.as_mut(), old);
     let beyond = |field: u32| field != METADATA && !(has_status && field == STATUS);
     if strategy.rules().generation && field_bytes(new.as_ref(), beyond) != field_bytes(old, beyond) {
