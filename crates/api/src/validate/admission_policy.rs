@@ -8,7 +8,8 @@ use proto::admissionregistration::v1::{
 };
 
 use super::check::{Errors, label_selector_opt, one_of, one_of_opt, one_of_required, shape};
-use super::{FieldError, Path, expression, match_rules};
+use super::expression::{self, Scope};
+use super::{FieldError, Path, match_rules};
 use crate::name;
 
 const SPEC: Path<'static> = Path::root("spec");
@@ -19,8 +20,10 @@ const REASONS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge", "Una
 pub fn validating(errors: &mut Errors, policy: &ValidatingAdmissionPolicy) {
     let spec = &policy.spec;
     common(errors, spec.failure_policy.as_ref(), spec.param_kind.as_ref(), spec.match_constraints.as_ref());
-    match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions);
-    variables(errors, SPEC.child("variables"), &spec.variables);
+    let has_params = spec.param_kind.is_some();
+    match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions, has_params);
+    let names = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
+    let scope = Scope { has_params, variables: Some(&names) };
     if spec.validations.is_empty() && spec.audit_annotations.is_empty() {
         let why = "validations or auditAnnotations must contain at least one item";
         errors.push(FieldError::required(SPEC.child("validations"), why));
@@ -29,9 +32,10 @@ pub fn validating(errors: &mut Errors, policy: &ValidatingAdmissionPolicy) {
     }
     let path = SPEC.child("validations");
     for (index, validation) in spec.validations.iter().enumerate() {
-        self::validation(errors, path.index(index), validation);
+        self::validation(errors, path.index(index), validation, scope);
     }
-    audit_annotations(errors, SPEC.child("auditAnnotations"), &spec.audit_annotations, &policy.metadata.name);
+    let policy = &policy.metadata.name;
+    audit_annotations(errors, SPEC.child("auditAnnotations"), &spec.audit_annotations, policy, scope);
 }
 
 fn common(
@@ -74,7 +78,9 @@ fn param_kind(errors: &mut Errors, path: Path<'_>, param: &ParamKind) {
     }
 }
 
-fn variables(errors: &mut Errors, path: Path<'_>, variables: &[Variable]) {
+/// Each variable may name those before it; tells the names of all.
+fn variables<'a>(errors: &mut Errors, path: Path<'_>, variables: &'a [Variable], has_params: bool) -> Vec<&'a str> {
+    let mut names = Vec::new();
     for (index, variable) in variables.iter().enumerate() {
         let path = path.index(index);
         if variable.name.is_empty() {
@@ -83,24 +89,27 @@ fn variables(errors: &mut Errors, path: Path<'_>, variables: &[Variable]) {
             let why = "name is not a valid CEL identifier";
             errors.push(FieldError::invalid(path.child("name"), &variable.name, why));
         }
-        expression_at(errors, path.child("expression"), &variable.expression, "expression is not specified");
+        let scope = Scope { has_params, variables: Some(&names) };
+        expression_at(errors, path.child("expression"), &variable.expression, "expression is not specified", scope);
+        names.push(variable.name.as_str());
     }
+    names
 }
 
-fn expression_at(errors: &mut Errors, path: Path<'_>, text: &str, why: &str) {
+fn expression_at(errors: &mut Errors, path: Path<'_>, text: &str, why: &str, scope: Scope<'_>) {
     if text.trim().is_empty() {
         errors.push(FieldError::required(path, why));
     } else {
-        expression::any(errors, path, text);
+        expression::any(errors, path, text, scope);
     }
 }
 
-fn validation(errors: &mut Errors, path: Path<'_>, validation: &Validation) {
+fn validation(errors: &mut Errors, path: Path<'_>, validation: &Validation, scope: Scope<'_>) {
     let text = &validation.expression;
     if text.trim().is_empty() {
         errors.push(FieldError::required(path.child("expression"), "expression is not specified"));
     } else {
-        expression::condition(errors, path.child("expression"), text);
+        expression::condition(errors, path.child("expression"), text, scope);
     }
     let at = path.child("messageExpression");
     if !validation.message_expression.is_empty() {
@@ -108,7 +117,7 @@ fn validation(errors: &mut Errors, path: Path<'_>, validation: &Validation) {
             let why = "must be non-empty if specified";
             errors.push(FieldError::invalid(at, &validation.message_expression, why));
         } else {
-            expression::any(errors, at, &validation.message_expression);
+            expression::any(errors, at, &validation.message_expression, scope);
         }
     }
     let message = validation.message.trim();
@@ -126,7 +135,13 @@ fn validation(errors: &mut Errors, path: Path<'_>, validation: &Validation) {
     one_of_opt(errors, path.child("reason"), validation.reason.as_ref(), REASONS);
 }
 
-fn audit_annotations(errors: &mut Errors, path: Path<'_>, annotations: &[AuditAnnotation], policy: &str) {
+fn audit_annotations(
+    errors: &mut Errors,
+    path: Path<'_>,
+    annotations: &[AuditAnnotation],
+    policy: &str,
+    scope: Scope<'_>,
+) {
     if annotations.len() > ANNOTATIONS_MAX {
         errors.push(FieldError::too_many(path, annotations.len(), ANNOTATIONS_MAX));
     }
@@ -144,7 +159,7 @@ fn audit_annotations(errors: &mut Errors, path: Path<'_>, annotations: &[AuditAn
             }
         }
         let text = &annotation.value_expression;
-        expression_at(errors, path.child("valueExpression"), text, "valueExpression is not specified");
+        expression_at(errors, path.child("valueExpression"), text, "valueExpression is not specified", scope);
         if text.len() > ANNOTATION_BYTES_MAX {
             errors.push(FieldError::too_long(path.child("valueExpression"), ANNOTATION_BYTES_MAX));
         }
@@ -154,20 +169,22 @@ fn audit_annotations(errors: &mut Errors, path: Path<'_>, annotations: &[AuditAn
 pub fn mutating(errors: &mut Errors, policy: &MutatingAdmissionPolicy) {
     let spec = &policy.spec;
     common(errors, spec.failure_policy.as_ref(), spec.param_kind.as_ref(), spec.match_constraints.as_ref());
-    match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions);
-    variables(errors, SPEC.child("variables"), &spec.variables);
+    let has_params = spec.param_kind.is_some();
+    match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions, has_params);
+    let names = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
+    let scope = Scope { has_params, variables: Some(&names) };
     let path = SPEC.child("mutations");
     if spec.mutations.is_empty() {
         errors.push(FieldError::required(path, "mutations must contain at least one item"));
     }
     for (index, mutation) in spec.mutations.iter().enumerate() {
-        self::mutation(errors, path.index(index), mutation);
+        self::mutation(errors, path.index(index), mutation, scope);
     }
     let policies = &["IfNeeded", "Never"];
     one_of_required(errors, SPEC.child("reinvocationPolicy"), Some(&spec.reinvocation_policy), policies);
 }
 
-fn mutation(errors: &mut Errors, path: Path<'_>, mutation: &Mutation) {
+fn mutation(errors: &mut Errors, path: Path<'_>, mutation: &Mutation, scope: Scope<'_>) {
     let apply =
         ("ApplyConfiguration", "applyConfiguration", mutation.apply_configuration.as_ref().map(|it| &it.expression));
     let patch = ("JSONPatch", "jsonPatch", mutation.json_patch.as_ref().map(|it| &it.expression));
@@ -186,7 +203,7 @@ fn mutation(errors: &mut Errors, path: Path<'_>, mutation: &Mutation) {
         }
         Some(text) => {
             let path = path.child(field);
-            expression_at(errors, path.child("expression"), text, "expression is not specified");
+            expression_at(errors, path.child("expression"), text, "expression is not specified", scope);
         }
     }
     if other.2.is_some() {

@@ -274,6 +274,10 @@ fn conversion(errors: &mut Errors, path: Path<'_>, conversion: &CustomResourceCo
         if client.is_some() {
             errors.push(FieldError::forbidden(at, "should not be set when strategy is not set to Webhook"));
         }
+        if hook.is_some_and(|hook| !hook.conversion_review_versions.is_empty()) {
+            let why = "should not be set when strategy is not set to Webhook";
+            errors.push(FieldError::forbidden(path.child("conversionReviewVersions"), why));
+        }
         return;
     }
     match client.map(|client| (&client.url, &client.service)) {

@@ -11,8 +11,7 @@ use super::{FieldError, Path};
 pub use grammar::{Kind, parse};
 
 /// What expressions about a request may name.
-const REQUEST_NAMES: &[&str] =
-    &["object", "oldObject", "request", "params", "namespaceObject", "authorizer", "variables"];
+const REQUEST_NAMES: &[&str] = &["object", "oldObject", "request", "namespaceObject", "authorizer"];
 /// Types and namespaces of functions that every expression may name.
 const COMMON_NAMES: &[&str] = &[
     "int",
@@ -46,9 +45,38 @@ pub fn is_identifier(text: &str) -> bool {
     tokens::is_identifier(text)
 }
 
+/// What expressions about a request may name beyond it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// Whether there is an object of parameters.
+    pub has_params: bool,
+    /// Variables that were told before.
+    pub variables: Option<&'a [&'a str]>,
+}
+
+impl Scope<'_> {
+    fn check(&self, text: &str) -> Result<Kind, String> {
+        let mut names = REQUEST_NAMES.to_vec();
+        names.extend(self.has_params.then_some("params"));
+        names.extend(self.variables.map(|_| "variables"));
+        let kind = checked(text, &names)?;
+        let Some(variables) = self.variables else { return Ok(kind) };
+        let parsed = parse(text).map_err(|wrong| wrong.message(text))?;
+        let unknown = parsed
+            .chains
+            .iter()
+            .filter(|(root, _)| root == "variables")
+            .find_map(|(_, steps)| steps.first().filter(|(name, _)| !variables.contains(&name.as_str())));
+        match unknown {
+            Some((name, at)) => Err(message(text, *at, &format!("undefined field '{name}'"))),
+            None => Ok(kind),
+        }
+    }
+}
+
 /// An expression about a request that is true or false.
-pub fn condition(errors: &mut Errors, path: Path<'_>, text: &str) {
-    match checked(text, REQUEST_NAMES) {
+pub fn condition(errors: &mut Errors, path: Path<'_>, text: &str, scope: Scope<'_>) {
+    match scope.check(text) {
         Err(why) => errors.push(FieldError::invalid(path, text, why)),
         Ok(Kind::Other) => errors.push(FieldError::invalid(path, text, "must evaluate to bool")),
         Ok(_) => {}
@@ -56,8 +84,8 @@ pub fn condition(errors: &mut Errors, path: Path<'_>, text: &str) {
 }
 
 /// An expression about a request.
-pub fn any(errors: &mut Errors, path: Path<'_>, text: &str) {
-    if let Err(why) = checked(text, REQUEST_NAMES) {
+pub fn any(errors: &mut Errors, path: Path<'_>, text: &str, scope: Scope<'_>) {
+    if let Err(why) = scope.check(text) {
         errors.push(FieldError::invalid(path, text, why));
     }
 }

@@ -48,12 +48,13 @@ fn generated_selector(errors: &mut Errors, job: &Job) {
             Some(value) if value == expected => {}
             None => errors.push(FieldError::required(path.child("labels").key(key), format!("must be '{expected}'"))),
             Some(_) => {
-                errors.push(FieldError::invalid(path.child("labels"), labels, format!("must be '{expected}'")));
+                let at = path.child("labels");
+                errors.push(FieldError::invalid(at.key(key), labels, format!("must be '{expected}'")));
             }
         }
     }
-    let made = [("controller-uid", uid), ("batch.kubernetes.io/controller-uid", uid)];
-    let labels = made.iter().map(|(key, value)| ((*key).to_owned(), (*value).clone())).collect();
+    let of = |is_uid: bool| if is_uid { uid.clone() } else { name.clone() };
+    let labels = GENERATED.iter().map(|(key, is_uid)| ((*key).to_owned(), of(*is_uid))).collect();
     if let Ok(found) = Selector::from_selector(Some(selector))
         && !found.matches(&labels)
     {

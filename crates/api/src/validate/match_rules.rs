@@ -6,7 +6,8 @@ use proto::admissionregistration::v1::{MatchCondition, MatchResources, NamedRule
 use proto::meta::v1::LabelSelector;
 
 use super::check::{Errors, label_selector, one_of, one_of_opt, one_of_required, shape};
-use super::{FieldError, Path, expression};
+use super::expression::{self, Scope};
+use super::{FieldError, Path};
 use crate::name;
 
 const CONDITIONS_MAX: usize = 64;
@@ -108,7 +109,7 @@ fn selector(errors: &mut Errors, path: Path<'_>, selector: Option<&LabelSelector
     }
 }
 
-pub fn conditions(errors: &mut Errors, path: Path<'_>, conditions: &[MatchCondition]) {
+pub fn conditions(errors: &mut Errors, path: Path<'_>, conditions: &[MatchCondition], has_params: bool) {
     if conditions.len() > CONDITIONS_MAX {
         errors.push(FieldError::too_many(path, conditions.len(), CONDITIONS_MAX));
     }
@@ -117,7 +118,8 @@ pub fn conditions(errors: &mut Errors, path: Path<'_>, conditions: &[MatchCondit
         if condition.expression.trim().is_empty() {
             errors.push(FieldError::required(path.child("expression"), ""));
         } else {
-            expression::condition(errors, path.child("expression"), &condition.expression);
+            let scope = Scope { has_params, variables: None };
+            expression::condition(errors, path.child("expression"), &condition.expression, scope);
         }
         if condition.name.is_empty() {
             errors.push(FieldError::required(path.child("name"), ""));

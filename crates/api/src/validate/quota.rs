@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use proto::Quantity;
 use proto::core::v1::{LimitRange, LimitRangeItem, ResourceQuota, ResourceQuotaSpec, ScopeSelector};
 
 use super::check::{Errors, NOT_NEGATIVE, immutable, shape};
 use super::error::JsonOpt;
-use super::{FieldError, Path};
+use super::{FieldError, Path, resources};
 use crate::name;
 use crate::quantity::ResourceList;
 
@@ -82,6 +83,9 @@ fn amounts(errors: &mut Errors, path: Path<'_>, list: &ResourceList) {
             || resource.starts_with("hugepages-")
             || resource.starts_with("requests.hugepages-");
         if !known {
+            if resource != "storage" && name::qualified_name(resource).is_empty() {
+                errors.push(FieldError::invalid(path, resource, "must be a standard resource type or fully qualified"));
+            }
             errors.push(FieldError::invalid(path, resource, "must be a standard resource for quota"));
         }
         let amount = quantity.amount();
@@ -224,67 +228,74 @@ pub fn limits(errors: &mut Errors, range: &LimitRange) {
 }
 
 fn limit(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem) {
-    if item.r#type == "Pod" {
-        for (field, list) in [("default", &item.default), ("defaultRequest", &item.default_request)] {
+    let lists = [
+        ("max", &item.max),
+        ("min", &item.min),
+        ("default", &item.default),
+        ("defaultRequest", &item.default_request),
+        ("maxLimitRequestRatio", &item.max_limit_request_ratio),
+    ];
+    for (field, list) in lists {
+        let at = path.child(field);
+        if item.r#type == "Pod" && field.starts_with("default") {
             if !list.is_empty() {
-                errors.push(FieldError::forbidden(path.child(field), "may not be specified when `type` is 'Pod'"));
+                errors.push(FieldError::forbidden(at, "may not be specified when `type` is 'Pod'"));
             }
+            continue;
+        }
+        if field == "maxLimitRequestRatio" {
+            needs_storage(errors, path, item);
+        }
+        for resource in list.keys() {
+            resource_name(errors, at.key(resource), resource, &item.r#type);
         }
     }
-    if item.r#type == "PersistentVolumeClaim" {
-        let given = |list: &ResourceList| list.contains_key("storage");
-        if !given(&item.min) && !given(&item.max) {
-            let why = "either minimum or maximum storage value is required, but neither was provided";
-            errors.push(FieldError::required(path, why));
-        }
-    }
-    let lists = [&item.max, &item.min, &item.default, &item.default_request, &item.max_limit_request_ratio];
-    let keys: BTreeSet<&String> = lists.iter().flat_map(|list| list.keys()).collect();
+    let keys: BTreeSet<&String> = lists.iter().flat_map(|(_, list)| list.keys()).collect();
     for key in keys {
         ordered(errors, path, item, key);
     }
 }
 
+fn needs_storage(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem) {
+    let given = |list: &ResourceList| list.contains_key("storage");
+    if item.r#type == "PersistentVolumeClaim" && !given(&item.min) && !given(&item.max) {
+        let why = "either minimum or maximum storage value is required, but neither was provided";
+        errors.push(FieldError::required(path, why));
+    }
+}
+
+fn resource_name(errors: &mut Errors, path: Path<'_>, resource: &str, kind: &str) {
+    if matches!(kind, "Pod" | "Container") {
+        resources::container_name(errors, path, resource);
+        return;
+    }
+    shape(errors, path, resource, name::qualified_name);
+    let known = resource.contains('/') || resource == "storage" || STANDARD.contains(&resource);
+    if name::qualified_name(resource).is_empty() && !known && !resource.starts_with("hugepages-") {
+        errors.push(FieldError::invalid(path, resource, "must be a standard resource type or fully qualified"));
+    }
+}
+
 /// Of one resource: least, default and most in this order, and a ratio that they allow.
 fn ordered(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem, key: &str) {
-    let lists = [
-        ("min", item.min.get(key)),
-        ("max", item.max.get(key)),
-        ("default", item.default.get(key)),
-        ("defaultRequest", item.default_request.get(key)),
-        ("maxLimitRequestRatio", item.max_limit_request_ratio.get(key)),
-    ];
-    for (field, quantity) in lists {
-        if let Some(quantity) = quantity.filter(|quantity| quantity.amount().is_negative()) {
-            errors.push(FieldError::invalid(path.child(field).key(key), quantity, NOT_NEGATIVE));
-        }
-    }
-    let [(_, min), (_, max), (_, default), (_, request), (_, ratio)] = lists;
-    let mut at_most = |field: &str, less: Option<&proto::Quantity>, more: Option<&proto::Quantity>, than: &str| {
-        if let (Some(less), Some(more)) = (less, more)
-            && less.amount() > more.amount()
+    let (min, max) = (item.min.get(key), item.max.get(key));
+    let (default, request) = (item.default.get(key), item.default_request.get(key));
+    let mut at_most = |field: &str, less: (&str, Option<&Quantity>), more: (&str, Option<&Quantity>)| {
+        if let (Some(small), Some(large)) = (less.1, more.1)
+            && small.amount() > large.amount()
         {
-            let why = format!("{field} value {less} is greater than {than} value {more}");
-            errors.push(FieldError::invalid(path.child(field).key(key), less, why));
+            let why = format!("{} value {small} is greater than {} value {large}", less.0, more.0);
+            errors.push(FieldError::invalid(path.child(field).key(key), small, why));
         }
     };
-    at_most("min", min, max, "max");
-    at_most("defaultRequest", request, max, "max");
-    at_most("defaultRequest", request, default, "default limit");
-    at_most("default", default, max, "max");
-    // Less than the least is told at the default.
-    for (field, value) in [("defaultRequest", request), ("default", default)] {
-        if let (Some(value), Some(min)) = (value, min)
-            && value.amount() < min.amount()
-        {
-            let why = format!("min value {min} is greater than {field} value {value}");
-            errors.push(FieldError::invalid(path.child(field).key(key), value, why));
-        }
-    }
-    let one = proto::Quantity { string: "1".to_owned() };
-    if let Some(ratio) = ratio.filter(|ratio| ratio.amount() < one.amount()) {
-        let why = format!("ratio {ratio} is less than 1");
-        errors.push(FieldError::invalid(path.child("maxLimitRequestRatio").key(key), ratio, why));
+    at_most("min", ("min", min), ("max", max));
+    at_most("defaultRequest", ("min", min), ("default request", request));
+    at_most("defaultRequest", ("default request", request), ("max", max));
+    at_most("defaultRequest", ("default request", request), ("default limit", default));
+    at_most("default", ("min", min), ("default", default));
+    at_most("default", ("default", default), ("max", max));
+    if let Some(ratio) = item.max_limit_request_ratio.get(key) {
+        self::ratio(errors, path.child("maxLimitRequestRatio").key(key), ratio, min, max);
     }
     let divisible = matches!(key, "cpu" | "memory" | "ephemeral-storage" | "storage");
     if let (Some(default), Some(request), false) = (default, request, divisible)
@@ -292,5 +303,19 @@ fn ordered(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem, key: &str
     {
         let why = format!("default value {default} must equal to defaultRequest value {request} in {key}");
         errors.push(FieldError::invalid(path.child("default").key(key), default, why));
+    }
+}
+
+fn ratio(errors: &mut Errors, path: Path<'_>, ratio: &Quantity, min: Option<&Quantity>, max: Option<&Quantity>) {
+    let number = |quantity: &Quantity| quantity.amount().milli() as f64;
+    if number(ratio) < 1000.0 {
+        errors.push(FieldError::invalid(path, ratio, format!("ratio {ratio} is less than 1")));
+    }
+    if let (Some(min), Some(max)) = (min, max)
+        && number(ratio) / 1000.0 > number(max) / number(min)
+    {
+        let most = number(max) / number(min);
+        let why = format!("ratio {ratio} is greater than max/min = {most:.6}");
+        errors.push(FieldError::invalid(path, ratio, why));
     }
 }

@@ -28,7 +28,7 @@ pub fn create(errors: &mut Errors, slice: &ResourceSlice) {
     for (index, device) in spec.devices.iter().enumerate() {
         self::device(errors, path.index(index), device, spec.per_device_node_selection == Some(true));
         if spec.devices[..index].iter().any(|other| other.name == device.name) {
-            errors.push(FieldError::duplicate(path.index(index), &device.name));
+            errors.push(FieldError::duplicate(path.index(index).child("name"), &device.name));
         }
     }
     let path = SPEC.child("sharedCounters");

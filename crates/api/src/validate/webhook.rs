@@ -94,7 +94,7 @@ fn one(errors: &mut Errors, path: Path<'_>, hook: &Hook<'_>) {
     label_selector_opt(errors, path.child("objectSelector"), hook.objects);
     one_of_opt(errors, path.child("reinvocationPolicy"), hook.reinvocation, &["IfNeeded", "Never"]);
     client(errors, path.child("clientConfig"), hook.client);
-    match_rules::conditions(errors, path.child("matchConditions"), hook.conditions);
+    match_rules::conditions(errors, path.child("matchConditions"), hook.conditions, false);
 }
 
 /// A name within a domain of its own.
