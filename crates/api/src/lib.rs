@@ -6,6 +6,7 @@ pub mod int_or_string;
 pub mod meta;
 pub mod name;
 pub mod patch;
+pub mod prepare;
 pub mod print;
 pub mod quantity;
 pub mod resource;

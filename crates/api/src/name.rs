@@ -56,6 +56,18 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
+/// What is wrong with a text as `*.` and a DNS-1123 subdomain; empty: nothing.
+pub fn wildcard_subdomain(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        wrong.push(too_long(SUBDOMAIN_MAX));
+    }
+    if !text.strip_prefix("*.").is_some_and(|rest| rest.split('.').all(is_label_shape)) {
+        wrong.push("a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".to_owned());
+    }
+    wrong
+}
+
 /// What is wrong with a text as a DNS-1035 label (a Service's name); empty: nothing.
 pub fn dns_1035_label(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -120,6 +132,16 @@ pub fn label_value(text: &str) -> Vec<String> {
     if !text.is_empty() && !is_qualified_shape(text) {
         wrong.push(LABEL_VALUE.to_owned());
     }
+    wrong
+}
+
+/// What is wrong with a text as the name of a pool of devices: subdomains with slashes between them; empty: nothing.
+pub fn pool_name(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.len() > SUBDOMAIN_MAX {
+        wrong.push(too_long(SUBDOMAIN_MAX));
+    }
+    wrong.extend(text.split('/').flat_map(dns_subdomain));
     wrong
 }
 

@@ -3,10 +3,16 @@
 //! Plugins are plain functions over a [`View`] of the cluster. They are asked with what the caches hold; a refusal is
 //! judged again once the caches have caught up with the store, so that what was created a moment ago counts.
 
+mod claim_resize;
+mod default_class;
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_resize_validator;
+mod pod_security;
 mod priority;
+mod resource_quota;
+mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
@@ -34,6 +40,10 @@ pub trait View {
     fn priority_class(&self, name: &str) -> Option<PriorityClass>;
     /// Every priority class.
     fn priority_classes(&self) -> Vec<PriorityClass>;
+    /// The object of that kind and name.
+    fn named<T: proto::Object>(&self, namespace: &str, name: &str) -> Option<T>;
+    /// Every object of that kind in a namespace; of a cluster-scoped kind, every one.
+    fn all<T: proto::Object>(&self, namespace: &str) -> Vec<T>;
 }
 
 /// What a plugin is asked about.
@@ -70,6 +80,7 @@ pub async fn on_create(
 pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject, old: &dyn DynObject) -> Result<()> {
     priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
+    claim_resize::admit(resource, new, old, view)?;
     Ok(())
 }
 
@@ -83,15 +94,20 @@ pub fn on_delete(target: &Target) -> Result<()> {
     namespace_lifecycle::admit_delete(target)
 }
 
-/// The chain, in upstream's order.
+/// The chain, in upstream's order: first what plugins add, then what they refuse.
 fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
     namespace_lifecycle::admit(request, object, view)?;
+    limit_ranger::fill(request, object, view);
     service_account::admit(request, object, view)?;
     taint_nodes_by_condition::admit(object);
     priority::admit(request, object, view)?;
     default_toleration_seconds::admit(object);
+    default_class::admit(object, view);
     storage_object_in_use_protection::admit(object);
-    Ok(())
+    runtime_class::admit(request, object, view)?;
+    limit_ranger::judge(request, object, view)?;
+    pod_security::admit(request, object, view)?;
+    resource_quota::admit(request, object, view)
 }
 
 /// Where a cache that is behind would let through what must be refused, it catches up first: of default classes one at most.
@@ -104,8 +120,14 @@ pub async fn look_first(server: &Server, resource: &Resource) -> Result<()> {
 
 /// Waits until the caches that plugins read hold what the store holds.
 pub async fn catch_up(server: &Server) -> Result<()> {
-    let rows =
-        [("", "v1", "namespaces"), ("", "v1", "serviceaccounts"), ("scheduling.k8s.io", "v1", "priorityclasses")];
+    let rows = [
+        ("", "v1", "namespaces"),
+        ("", "v1", "serviceaccounts"),
+        ("scheduling.k8s.io", "v1", "priorityclasses"),
+        ("node.k8s.io", "v1", "runtimeclasses"),
+        ("", "v1", "limitranges"),
+        ("", "v1", "resourcequotas"),
+    ];
     for (group, version, plural) in rows {
         server.catch_up(server.registry.find(group, version, plural)?).await?;
     }
@@ -141,6 +163,20 @@ impl View for Server {
         let Ok(resource) = self.registry.find("scheduling.k8s.io", "v1", "priorityclasses") else { return Vec::new() };
         let (entries, _) = resource.cache.list(&Filter::default());
         entries.iter().filter_map(|entry| prost::Message::decode(entry.bytes.clone()).ok()).collect()
+    }
+
+    fn named<T: proto::Object>(&self, namespace: &str, name: &str) -> Option<T> {
+        let row = api::resource::by_kind(T::GROUP, T::VERSION, T::KIND)?;
+        self.cached(row.plural, namespace, name)
+    }
+
+    fn all<T: proto::Object>(&self, namespace: &str) -> Vec<T> {
+        let row = api::resource::by_kind(T::GROUP, T::VERSION, T::KIND);
+        let Some(resource) = row.and_then(|row| self.registry.find(row.group, row.version, row.plural).ok()) else {
+            return Vec::new();
+        };
+        let (entries, _) = resource.cache.list(&Filter { namespace: namespace.to_owned(), ..Default::default() });
+        entries.iter().filter_map(|entry| T::decode(entry.bytes.clone()).ok()).collect()
     }
 }
 

@@ -2,27 +2,8 @@
 
 use serde_json::Value;
 
-/// Plural names of the kinds that have rules of their own so far.
-pub const KINDS: &[&str] = &[
-    "configmaps",
-    "deployments",
-    "endpoints",
-    "endpointslices",
-    "events",
-    "ipaddresses",
-    "leases",
-    "namespaces",
-    "nodes",
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "pods",
-    "priorityclasses",
-    "replicasets",
-    "secrets",
-    "serviceaccounts",
-    "servicecidrs",
-    "services",
-];
+/// Resources of served groups that are answered, not stored.
+const ANSWERED: &[&str] = &["authentication.k8s.io", "authorization.k8s.io"];
 
 /// Where a request goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,18 +48,10 @@ impl Target {
         })
     }
 
-    /// Whether the target is an object of a kind that is served.
+    /// Whether the target is a stored object of a kind that is served.
     pub fn is_served(&self) -> bool {
-        const GROUPS: &[&str] = &[
-            "",
-            "apps",
-            "coordination.k8s.io",
-            "discovery.k8s.io",
-            "events.k8s.io",
-            "networking.k8s.io",
-            "scheduling.k8s.io",
-        ];
-        KINDS.contains(&self.plural.as_str()) && GROUPS.contains(&self.group.as_str()) && self.version == "v1"
+        let row = api::resource::find(&self.group, &self.version, &self.plural);
+        row.is_some() && !ANSWERED.contains(&self.group.as_str())
     }
 
     /// The value of a query parameter; empty where it is not given.

@@ -19,6 +19,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("propagationPolicy", "delete options"),
     ("dryRun", "write options"),
     ("fieldManager", "write options"),
+    ("metadata.resourceVersion", "the update verb: a version that has to be told"),
     ("patch", "the patch verb: the patched object is no object of its kind"),
     ("[]", "the size limit of a request, and options of pods/log"),
 ];
@@ -41,6 +42,14 @@ fn object(target: &Target, text: &str) -> Option<Box<dyn DynObject>> {
         addresses(&mut service.spec);
     }
     Some(object)
+}
+
+/// A new object as it is stored.
+fn made(target: &Target, text: &str) -> Option<Box<dyn DynObject>> {
+    let mut made = object(target, text)?;
+    made.metadata_mut().uid = "5b6b3f4e-0000-4000-8000-000000000001".to_owned();
+    api::prepare::create(made.as_mut());
+    Some(made)
 }
 
 /// What the address allocator adds before a Service is judged.
@@ -70,7 +79,7 @@ fn existing(case: &Value, target: &Target) -> Option<Box<dyn DynObject>> {
         }
         match request["method"].as_str()? {
             "POST" if at.name.is_empty() => {
-                let made = object(&at, &body(request))?;
+                let made = made(&at, &body(request))?;
                 if made.metadata().name == target.name {
                     found = Some(with_token(made));
                 }
@@ -134,7 +143,7 @@ fn changed(request: &Value, target: &Target, old: &dyn DynObject) -> Option<Box<
 fn judged(case: &Value, target: &Target) -> Option<Vec<(String, String)>> {
     let request = &case["request"];
     let errors = match (request["method"].as_str()?, target.subresource.as_str()) {
-        ("POST", "") => api::validate::create(object(target, &body(request))?.as_ref()),
+        ("POST", "") => api::validate::create(made(target, &body(request))?.as_ref()),
         ("PUT" | "PATCH", "") => {
             let old = existing(case, target)?;
             let mut new = changed(request, target, old.as_ref())?;
@@ -143,6 +152,7 @@ fn judged(case: &Value, target: &Target) -> Option<Vec<(String, String)>> {
             {
                 kept_addresses(new, old);
             }
+            api::prepare::update(new.as_mut(), old.as_ref());
             api::validate::update(new.as_ref(), old.as_ref())
         }
         ("PUT" | "PATCH", "status") => {
@@ -175,7 +185,7 @@ fn kept_addresses(new: &mut proto::core::v1::Service, old: &proto::core::v1::Ser
 }
 
 /// Fewer would mean that cases, or kinds, went missing.
-const JUDGED_MIN: usize = 196;
+const JUDGED_MIN: usize = 321;
 /// Who judges the others, and how many they are.
 const ELSEWHERE_COUNTS: &[(&str, usize)] = &[
     ("a request that is no plain write", 14),
@@ -185,6 +195,7 @@ const ELSEWHERE_COUNTS: &[(&str, usize)] = &[
     ("the node port allocator", 3),
     ("the patch verb: the patched object is no object of its kind", 4),
     ("the size limit of a request, and options of pods/log", 2),
+    ("the update verb: a version that has to be told", 3),
     ("write options", 2),
 ];
 

@@ -19,6 +19,7 @@ enum Proof {
 use Proof::{Own, Target};
 
 const GOLDENS: &str = "tests/goldens/tests/fuzz.rs";
+const OBJECTS: &str = "tests/goldens/tests/any_object.rs";
 const KUBELET: &str = "crates/kubelet/tests/fuzz.rs";
 const BBOLT: &str = "crates/bbolt/src/fuzz.rs";
 const STORE: &str = "crates/store/src/fuzz.rs";
@@ -40,6 +41,8 @@ const ROWS: &[(&str, Proof)] = &[
     ("api/src/selector/fields.rs", Target(GOLDENS, "selectors")),
     ("api/src/selector/labels.rs", Target(GOLDENS, "selectors")),
     ("api/src/validate/config.rs", Target(GOLDENS, "json_of_each_kind")),
+    ("api/src/validate/schema.rs", Target(OBJECTS, "any_object_is_judged")),
+    ("api/src/validate/schema/value.rs", Target(OBJECTS, "any_object_is_judged")),
     ("apiserver/src/admit.rs", ENVELOPES),
     ("apiserver/src/allocate.rs", ENVELOPES),
     ("apiserver/src/allocate/bitmap.rs", Target(GOLDENS, "stored_sets_of_numbers")),

@@ -5,9 +5,10 @@ use std::any::Any;
 use proto::core::v1::{
     AzureDiskVolumeSource, ConfigMapVolumeSource, Container, ContainerPort, DownwardApiVolumeSource, EndpointPort,
     EphemeralContainerCommon, GrpcAction, HostPathVolumeSource, HttpGetAction, ImageVolumeSource,
-    IscsiPersistentVolumeSource, IscsiVolumeSource, ObjectFieldSelector, PersistentVolumeClaimTemplate, PodSpec, Probe,
-    ProjectedVolumeSource, RbdPersistentVolumeSource, RbdVolumeSource, ScaleIoPersistentVolumeSource,
-    ScaleIoVolumeSource, SecretVolumeSource, ServiceAccountTokenProjection, Volume, VolumeSource,
+    IscsiPersistentVolumeSource, IscsiVolumeSource, ObjectFieldSelector, PersistentVolumeClaim,
+    PersistentVolumeClaimTemplate, PodSpec, Probe, ProjectedVolumeSource, RbdPersistentVolumeSource, RbdVolumeSource,
+    ScaleIoPersistentVolumeSource, ScaleIoVolumeSource, SecretVolumeSource, ServiceAccountTokenProjection, Volume,
+    VolumeSource,
 };
 use proto::reflect::{Mut, Reflect, walk_mut};
 use proto::{Quantity, discovery};
@@ -87,6 +88,8 @@ fn volume(message: &mut dyn Any) {
         set(&mut source.pull_policy, pod::pull_policy(&source.reference));
     } else if let Some(template) = message.downcast_mut::<PersistentVolumeClaimTemplate>() {
         point(&mut template.spec.volume_mode, "Filesystem");
+    } else if let Some(claim) = message.downcast_mut::<PersistentVolumeClaim>() {
+        super::simple::persistent_volume_claim(claim);
     } else {
         legacy_volume(message);
     }
@@ -117,6 +120,8 @@ fn legacy_volume(message: &mut dyn Any) {
     } else if let Some(source) = message.downcast_mut::<ScaleIoPersistentVolumeSource>() {
         set(&mut source.storage_mode, "ThinProvisioned");
         set(&mut source.fs_type, "xfs");
+    } else {
+        super::cluster::one(message);
     }
 }
 

@@ -1,6 +1,5 @@
 //! Defaults of kinds that have only a few.
 
-use proto::batch::v1::Job;
 use proto::core::v1::{
     Namespace, Node, PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, Secret,
     TypedLocalObjectReference, TypedObjectReference,
@@ -76,13 +75,6 @@ pub fn claim_sources(spec: &mut PersistentVolumeClaimSpec) {
             });
         }
         _ => {}
-    }
-}
-
-/// A job is found by what its pods are found by.
-pub fn job(job: &mut Job) {
-    if job.metadata.labels.is_empty() {
-        job.metadata.labels = job.spec.template.metadata.labels.clone();
     }
 }
 

@@ -156,3 +156,114 @@ pub fn label_selector(errors: &mut Errors, path: Path<'_>, selector: &LabelSelec
         }
     }
 }
+
+/// As [`not_negative`], where there is a value at all.
+pub fn not_negative_opt(errors: &mut Errors, path: Path<'_>, value: Option<impl Into<i64>>) {
+    if let Some(value) = value {
+        not_negative(errors, path, value.into());
+    }
+}
+
+/// A selector that may be left out.
+pub fn label_selector_opt(errors: &mut Errors, path: Path<'_>, selector: Option<&LabelSelector>) {
+    if let Some(selector) = selector {
+        label_selector(errors, path, selector);
+    }
+}
+
+/// One of a few words, or nothing said.
+pub fn one_of_opt(errors: &mut Errors, path: Path<'_>, text: Option<&String>, words: &[&str]) {
+    if let Some(text) = text {
+        one_of(errors, path, text, words);
+    }
+}
+
+/// One of a few words; saying nothing is wrong as well.
+pub fn one_of_required(errors: &mut Errors, path: Path<'_>, text: Option<&String>, words: &[&str]) {
+    match text.filter(|text| !text.is_empty()) {
+        None => errors.push(FieldError::required(path, "")),
+        Some(text) => one_of(errors, path, text, words),
+    }
+}
+
+/// Of a percentage, no more than the whole.
+pub fn at_most_whole(errors: &mut Errors, path: Path<'_>, value: &proto::IntOrString) {
+    if int_or_string::percent(value).is_some_and(|percent| percent > 100) {
+        errors.push(FieldError::invalid(path, value, "must not be greater than 100%"));
+    }
+}
+
+/// What does not change once it is made.
+pub fn immutable(errors: &mut Errors, path: Path<'_>, same: bool, shown: impl super::error::Shown) {
+    if !same {
+        errors.push(FieldError::invalid(path, shown, "field is immutable"));
+    }
+}
+
+/// Something there that is not yet in `seen`.
+pub fn no_duplicates<'a>(errors: &mut Errors, path: Path<'_>, items: impl IntoIterator<Item = &'a String>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, item) in items.into_iter().enumerate() {
+        if !seen.insert(item) {
+            errors.push(FieldError::duplicate(path.index(index), item));
+        }
+    }
+}
+
+/// `example.com/name`, where both parts are there.
+pub fn domain_path(errors: &mut Errors, path: Path<'_>, text: &str) {
+    if text.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    match text.split_once('/') {
+        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
+            shape(errors, path, domain, name::dns_subdomain);
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&byte);
+            if !rest.bytes().all(allowed) {
+                errors.push(FieldError::invalid(
+                    path,
+                    rest,
+                    "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')",
+                ));
+            }
+        }
+        _ => {
+            let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            errors.push(FieldError::invalid(path, text, why));
+        }
+    }
+}
+
+/// An address range as it is written in objects.
+pub fn cidr(errors: &mut Errors, path: Path<'_>, text: &str) -> Option<ipnet::IpNet> {
+    let found = text.parse::<ipnet::IpNet>().ok();
+    if found.is_none() {
+        let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+        errors.push(FieldError::invalid(path, text, why));
+    }
+    found
+}
+
+/// An amount that is not negative.
+pub fn amount_not_negative(errors: &mut Errors, path: Path<'_>, amount: Option<&proto::Quantity>) {
+    if let Some(quantity) = amount
+        && quantity.amount().is_negative()
+    {
+        errors.push(FieldError::invalid(path, quantity, NOT_NEGATIVE));
+    }
+}
+
+/// The name of a CSI driver.
+pub fn driver_name(errors: &mut Errors, path: Path<'_>, text: &str) {
+    if text.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    if text.len() > name::LABEL_MAX {
+        errors.push(FieldError::too_long(path, name::LABEL_MAX));
+    }
+    for why in name::dns_subdomain(&text.to_lowercase()) {
+        errors.push(FieldError::invalid(path, text, why));
+    }
+}

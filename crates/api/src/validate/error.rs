@@ -77,6 +77,15 @@ impl FieldError {
         Self::new(Reason::Invalid, field, value.shown(), detail)
     }
 
+    /// As [`Self::invalid`], where no value is worth showing.
+    pub fn wrong(field: impl fmt::Display, detail: impl Into<String>) -> Self {
+        Self::new(Reason::Invalid, field, String::new(), detail)
+    }
+
+    pub fn type_invalid(field: impl fmt::Display, value: impl Shown, detail: impl Into<String>) -> Self {
+        Self::new(Reason::TypeInvalid, field, value.shown(), detail)
+    }
+
     pub fn duplicate(field: impl fmt::Display, value: impl Shown) -> Self {
         Self::new(Reason::Duplicate, field, value.shown(), "")
     }
@@ -147,6 +156,25 @@ impl Shown for &String {
     }
 }
 
+/// Lists and absent values are shown as JSON.
+impl Shown for &Vec<String> {
+    fn shown(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
+impl Shown for &Vec<i32> {
+    fn shown(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
+impl Shown for &std::collections::BTreeMap<String, String> {
+    fn shown(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
 macro_rules! bare {
     ($($type:ty),*) => {$(
         impl Shown for $type {
@@ -174,6 +202,22 @@ impl Shown for &proto::IntOrString {
 
 /// A message, shown as JSON.
 pub struct Json<'a, T>(pub &'a T);
+
+/// A message that may be absent, shown as JSON.
+pub struct JsonOpt<'a, T>(pub Option<&'a T>);
+
+impl<T: proto::Reflect> Shown for JsonOpt<'_, T> {
+    fn shown(&self) -> String {
+        self.0.map_or_else(|| "null".to_owned(), proto::json::to_string)
+    }
+}
+
+/// A value that may be absent.
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map_or_else(|| "null".to_owned(), Shown::shown)
+    }
+}
 
 impl<T: proto::Reflect> Shown for Json<'_, T> {
     fn shown(&self) -> String {

@@ -160,9 +160,13 @@ pub fn plain_finalizer(errors: &mut Errors, path: Path<'_>, finalizer: &str) {
 
 fn name_rule(kind: &str) -> fn(&str) -> Vec<String> {
     match kind {
-        "Namespace" | "Service" => name::dns_label,
+        "Namespace" | "Service" | "StatefulSet" => name::dns_label,
         // Names of these are judged by rules of their own, or not at all.
-        "Event" | "IPAddress" => name::path_segment,
+        "Event" | "IPAddress" | "APIService" | "CertificateSigningRequest" | "CSIDriver" | "PodDisruptionBudget" => {
+            name::path_segment
+        }
+        // A role may be called as its holder is, whatever that is.
+        "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding" => name::path_segment,
         _ => name::dns_subdomain,
     }
 }

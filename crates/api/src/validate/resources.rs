@@ -62,7 +62,8 @@ pub fn container(errors: &mut Errors, path: Path<'_>, resources: &ResourceRequir
     claim_names(errors, path.child("claims"), resources, claims);
 }
 
-fn container_name(errors: &mut Errors, path: Path<'_>, name: &str) {
+/// A resource that containers may ask for.
+pub fn container_name(errors: &mut Errors, path: Path<'_>, name: &str) {
     let wrong = name::qualified_name(name);
     if !wrong.is_empty() {
         errors.extend(wrong.into_iter().map(|why| FieldError::invalid(path, name, why)));

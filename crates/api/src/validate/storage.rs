@@ -3,7 +3,7 @@
 use proto::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeSpec};
 
 use super::check::{Errors, label_selector, one_of, positive, required, shape};
-use super::{FieldError, Path, resources, scheduling, volume};
+use super::{FieldError, Path, resources, scheduling, volume, volume_vendor};
 use crate::name;
 
 const SPEC: Path<'static> = Path::root("spec");
@@ -47,6 +47,20 @@ fn volume_spec(errors: &mut Errors, spec: &PersistentVolumeSpec) {
     }
 }
 
+/// A volume that is described where it is used: it comes from a driver, and says how.
+pub fn inline(errors: &mut Errors, path: Path<'_>, spec: &PersistentVolumeSpec) {
+    modes_at(errors, path.child("accessModes"), &spec.access_modes);
+    volume::only_source(errors, path, &spec.persistent_volume_source);
+    if !spec.storage_class_name.is_empty() {
+        let why = "may not be specified in the context of inline volumes";
+        errors.push(FieldError::forbidden(path.child("storageClassName"), why));
+    }
+    if spec.claim_ref.is_some() {
+        let why = "may not be specified in the context of inline volumes";
+        errors.push(FieldError::forbidden(path.child("claimRef"), why));
+    }
+}
+
 fn source(errors: &mut Errors, spec: &PersistentVolumeSpec) {
     let source = &spec.persistent_volume_source;
     volume::only_source(errors, SPEC, source);
@@ -60,11 +74,6 @@ fn source(errors: &mut Errors, spec: &PersistentVolumeSpec) {
     if let Some(nfs) = &source.nfs {
         volume::nfs(errors, SPEC.child("nfs"), nfs);
     }
-    if let Some(target) = &source.iscsi {
-        let path = SPEC.child("iscsi");
-        required(errors, path.child("targetPortal"), &target.target_portal);
-        volume::iqn(errors, path.child("iqn"), &target.iqn);
-    }
     if let Some(local) = &source.local {
         let path = SPEC.child("local");
         required(errors, path.child("path"), &local.path);
@@ -72,11 +81,7 @@ fn source(errors: &mut Errors, spec: &PersistentVolumeSpec) {
             errors.push(FieldError::required(SPEC.child("nodeAffinity"), "Local volume requires node affinity"));
         }
     }
-    if let Some(csi) = &source.csi {
-        let path = SPEC.child("csi");
-        required(errors, path.child("driver"), &csi.driver);
-        required(errors, path.child("volumeHandle"), &csi.volume_handle);
-    }
+    volume_vendor::in_volume(errors, SPEC, source);
 }
 
 fn access_modes(errors: &mut Errors, modes: &[String]) {

@@ -1,7 +1,6 @@
 //! Validation of volumes and of what fills them.
 //!
-//! Sources that need a storage vendor's driver in the tree (upstream has removed most of those drivers) are judged by
-//! their required fields only.
+//! Sources that drivers of storage vendors serve are `volume_vendor`'s.
 
 #![allow(deprecated, reason = "deprecated sources are judged too")]
 
@@ -12,7 +11,7 @@ use proto::core::v1::{
 use proto::reflect::{Ref, Reflect};
 
 use super::check::{Errors, absolute_path, local_free_path, mode, no_back_steps, one_of, required, required_shape};
-use super::{FieldError, Path, container, storage};
+use super::{FieldError, Path, container, storage, volume_vendor};
 use crate::name;
 
 /// Files of the downward API may show labels and annotations as well.
@@ -101,45 +100,7 @@ fn source(errors: &mut Errors, path: Path<'_>, source: &VolumeSource) {
         required(errors, path.child("reference"), &image.reference);
         one_of(errors, path.child("pullPolicy"), &image.pull_policy, &["Always", "Never", "IfNotPresent"]);
     }
-    driver_source(errors, path, source);
-}
-
-/// Sources that a driver serves.
-fn driver_source(errors: &mut Errors, path: Path<'_>, source: &VolumeSource) {
-    if let Some(csi) = &source.csi {
-        required(errors, path.child("csi").child("driver"), &csi.driver);
-    }
-    if let Some(target) = &source.iscsi {
-        let path = path.child("iscsi");
-        required(errors, path.child("targetPortal"), &target.target_portal);
-        iqn(errors, path.child("iqn"), &target.iqn);
-        if !(0..=255).contains(&target.lun) {
-            errors.push(FieldError::invalid(path.child("lun"), target.lun, "must be between 0 and 255, inclusive"));
-        }
-    }
-    if let Some(repository) = &source.git_repo {
-        let path = path.child("gitRepo");
-        required(errors, path.child("repository"), &repository.repository);
-        super::check::local_path(errors, path.child("directory"), &repository.directory);
-    }
-    if let Some(glusterfs) = &source.glusterfs {
-        let path = path.child("glusterfs");
-        required(errors, path.child("endpoints"), &glusterfs.endpoints);
-        required(errors, path.child("path"), &glusterfs.path);
-    }
-    if let Some(flex) = &source.flex_volume {
-        required(errors, path.child("flexVolume").child("driver"), &flex.driver);
-    }
-    if let Some(disk) = &source.azure_disk {
-        let path = path.child("azureDisk");
-        required(errors, path.child("diskName"), &disk.disk_name);
-        required(errors, path.child("diskURI"), &disk.disk_uri);
-    }
-    if let Some(file) = &source.azure_file {
-        let path = path.child("azureFile");
-        required(errors, path.child("secretName"), &file.secret_name);
-        required(errors, path.child("shareName"), &file.share_name);
-    }
+    volume_vendor::in_pod(errors, path, source);
 }
 
 /// A target's name: iqn, eui or naa.

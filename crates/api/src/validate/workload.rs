@@ -1,9 +1,7 @@
-//! Validation of Deployments and ReplicaSets.
+//! Validation of Deployments and ReplicaSets, and what all workloads share.
 
-use proto::apps::v1::{
-    Deployment, DeploymentSpec, DeploymentStatus, DeploymentStrategy, ReplicaSet, ReplicaSetSpec, ReplicaSetStatus,
-};
-use proto::core::v1::PodTemplateSpec;
+use proto::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, ReplicaSet, ReplicaSetSpec};
+use proto::core::v1::{PodSpec, PodTemplateSpec};
 use proto::meta::v1::LabelSelector;
 
 use super::check::{Errors, count_or_percent, label_selector, not_negative};
@@ -61,27 +59,60 @@ fn template(errors: &mut Errors, selector: Option<&LabelSelector>, template: &Po
             }
         }
     }
-    let Ok(found) = Selector::from_selector(selector) else {
-        let shown = selector.map(proto::json::to_string).unwrap_or_default();
-        errors.push(FieldError::invalid(path, shown.as_str(), "invalid label selector"));
-        return;
-    };
     let path = SPEC.child("template");
-    let labels = path.child("metadata");
-    if !found.is_everything() && !found.matches(&template.metadata.labels) {
-        let shown = serde_json::json!(template.metadata.labels).to_string();
-        let why = "`selector` does not match template `labels`";
-        errors.push(FieldError::invalid(labels.child("labels"), shown.as_str(), why));
+    if !selects(errors, selector, template, path) {
+        return;
     }
     pod::template(errors, path, template);
-    let spec = path.child("spec");
-    if template.spec.restart_policy != "Always" {
-        let found = template.spec.restart_policy.as_str();
-        errors.push(FieldError::not_supported(spec.child("restartPolicy"), found, &["Always"]));
+    runs_forever(errors, path, &template.spec, "ReplicaSet");
+}
+
+/// A selector that makes sense, and selects what is made of the template; tells whether it makes sense.
+pub fn selects(
+    errors: &mut Errors,
+    selector: Option<&LabelSelector>,
+    template: &PodTemplateSpec,
+    path: Path<'_>,
+) -> bool {
+    let Ok(found) = Selector::from_selector(selector) else {
+        let shown = selector.map(proto::json::to_string).unwrap_or_default();
+        errors.push(FieldError::invalid(SPEC.child("selector"), shown.as_str(), "invalid label selector"));
+        return false;
+    };
+    let labels = &template.metadata.labels;
+    if !found.is_everything() && !found.matches(labels) {
+        let path = path.child("metadata");
+        let why = "`selector` does not match template `labels`";
+        errors.push(FieldError::invalid(path.child("labels"), labels, why));
     }
-    if template.spec.active_deadline_seconds.is_some() {
-        let why = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.push(FieldError::forbidden(spec.child("activeDeadlineSeconds"), why));
+    true
+}
+
+/// Pods that a controller replaces do not end by themselves.
+pub fn runs_forever(errors: &mut Errors, template: Path<'_>, spec: &PodSpec, kind: &str) {
+    let path = template.child("spec");
+    if spec.restart_policy != "Always" {
+        let found = spec.restart_policy.as_str();
+        errors.push(FieldError::not_supported(path.child("restartPolicy"), found, &["Always"]));
+    }
+    if spec.active_deadline_seconds.is_some() {
+        let why = format!("activeDeadlineSeconds in {kind} is not Supported");
+        errors.push(FieldError::forbidden(path.child("activeDeadlineSeconds"), why));
+    }
+}
+
+/// A disk that several pods have at once is read only.
+#[allow(deprecated, reason = "deprecated sources are judged too")]
+pub fn read_only_disks(errors: &mut Errors, template: Path<'_>, spec: &PodSpec) {
+    let path = template.child("spec");
+    let path = path.child("volumes");
+    for (index, volume) in spec.volumes.iter().enumerate() {
+        if volume.volume_source.gce_persistent_disk.as_ref().is_some_and(|disk| !disk.read_only) {
+            let path = path.index(index);
+            let path = path.child("gcePersistentDisk");
+            let why = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only";
+            errors.push(FieldError::invalid(path.child("readOnly"), false, why));
+        }
     }
 }
 
@@ -120,7 +151,7 @@ fn rolling(errors: &mut Errors, path: Path<'_>, strategy: &DeploymentStrategy) {
 }
 
 /// Counts that are not negative, and parts that are not more than the whole.
-fn counts(errors: &mut Errors, whole: (&str, i32), parts: &[(&str, i32)], available_within_ready: bool) {
+pub fn counts(errors: &mut Errors, whole: (&str, i32), parts: &[(&str, i32)], available_within_ready: bool) {
     let whole_name = whole.0;
     for (field, count) in std::iter::once(&whole).chain(parts) {
         not_negative(errors, STATUS.child(field), i64::from(*count));
@@ -138,7 +169,8 @@ fn counts(errors: &mut Errors, whole: (&str, i32), parts: &[(&str, i32)], availa
     }
 }
 
-pub fn deployment_status(errors: &mut Errors, new: &DeploymentStatus, old: &DeploymentStatus) {
+pub fn deployment_status(errors: &mut Errors, new: &Deployment, old: &Deployment) {
+    let (new, old) = (&new.status, &old.status);
     not_negative(errors, STATUS.child("observedGeneration"), new.observed_generation);
     let parts = [
         ("updatedReplicas", new.updated_replicas),
@@ -150,7 +182,7 @@ pub fn deployment_status(errors: &mut Errors, new: &DeploymentStatus, old: &Depl
     collisions(errors, new.collision_count, old.collision_count);
 }
 
-fn collisions(errors: &mut Errors, new: Option<i32>, old: Option<i32>) {
+pub fn collisions(errors: &mut Errors, new: Option<i32>, old: Option<i32>) {
     let path = STATUS.child("collisionCount");
     if let Some(count) = new {
         not_negative(errors, path, i64::from(count));
@@ -177,7 +209,8 @@ fn replica_set_spec(errors: &mut Errors, spec: &ReplicaSetSpec) {
     template(errors, spec.selector.as_ref(), &spec.template);
 }
 
-pub fn replica_set_status(errors: &mut Errors, new: &ReplicaSetStatus) {
+pub fn replica_set_status(errors: &mut Errors, new: &ReplicaSet) {
+    let new = &new.status;
     not_negative(errors, STATUS.child("observedGeneration"), new.observed_generation);
     let parts = [
         ("fullyLabeledReplicas", new.fully_labeled_replicas),

@@ -12,6 +12,7 @@ struct Fake {
     accounts: BTreeMap<String, ServiceAccount>,
     nodes: BTreeMap<String, Node>,
     classes: Vec<PriorityClass>,
+    others: Vec<Box<dyn DynObject>>,
 }
 
 impl View for Fake {
@@ -29,6 +30,13 @@ impl View for Fake {
     }
     fn priority_classes(&self) -> Vec<PriorityClass> {
         self.classes.clone()
+    }
+    fn named<T: proto::Object>(&self, namespace: &str, name: &str) -> Option<T> {
+        self.all(namespace).into_iter().find(|object: &T| object.metadata().name == name)
+    }
+    fn all<T: proto::Object>(&self, namespace: &str) -> Vec<T> {
+        let all = self.others.iter().filter_map(|object| object.downcast_ref::<T>());
+        all.filter(|object| object.metadata().namespace == namespace).cloned().collect()
     }
 }
 
@@ -196,4 +204,121 @@ fn a_resize_beyond_the_node_is_refused() {
     let why = "pods \"p\" is forbidden: Node didn't have enough allocatable resources: cpu, requested: 100000, allocatable: 2000";
     assert_eq!(resize("100", "n"), Err((403, why.into())));
     assert_eq!(resize("1", "m"), Err((403, "pods \"p\" is forbidden: node \"m\" not found".into())));
+}
+
+fn quantities(list: &[(&str, &str)]) -> api::quantity::ResourceList {
+    list.iter().map(|(name, text)| ((*name).to_owned(), proto::Quantity { string: (*text).to_owned() })).collect()
+}
+
+fn in_default<T: proto::Object>(mut object: T, name: &str) -> Box<dyn DynObject> {
+    object.metadata_mut().namespace = "default".into();
+    object.metadata_mut().name = name.into();
+    Box::new(object)
+}
+
+#[test]
+fn limits_are_given_and_kept() {
+    let mut view = cluster();
+    let item = proto::core::v1::LimitRangeItem {
+        r#type: "Container".into(),
+        min: quantities(&[("cpu", "10m")]),
+        default: quantities(&[("memory", "1Gi")]),
+        default_request: quantities(&[("cpu", "20m")]),
+        ..Default::default()
+    };
+    let range = proto::core::v1::LimitRange {
+        spec: proto::core::v1::LimitRangeSpec { limits: vec![item] },
+        ..Default::default()
+    };
+    view.others.push(in_default(range, "lr"));
+    let admitted = admit_in(&view, "pods", "default", pod()).expect("admitted");
+    let told = admitted.metadata.annotations.get("kubernetes.io/limit-ranger").map(String::as_str);
+    assert_eq!(told, Some("LimitRanger plugin set: cpu request for container c; memory limit for container c"));
+    assert_eq!(admitted.spec.containers[0].resources.requests, quantities(&[("cpu", "20m")]));
+    let mut little = pod();
+    little.spec.containers[0].resources.requests = quantities(&[("cpu", "1m")]);
+    let failure = admit_in(&view, "pods", "default", little).expect_err("refused");
+    let why = "minimum cpu usage per Container is 10m, but request is 1m";
+    assert!(failure.to_string().contains(why), "{failure}");
+}
+
+#[test]
+fn a_quota_wants_to_know_and_is_kept() {
+    let mut view = cluster();
+    let mut quota = proto::core::v1::ResourceQuota::default();
+    quota.status.hard = quantities(&[("requests.cpu", "1"), ("pods", "2")]);
+    quota.status.used = quantities(&[("requests.cpu", "700m"), ("pods", "1")]);
+    view.others.push(in_default(quota, "q"));
+    let failure = admit_in(&view, "pods", "default", pod()).expect_err("refused");
+    assert!(failure.to_string().contains("failed quota: q: must specify requests.cpu for: c"), "{failure}");
+    let asks = |cpu: &str| {
+        let mut asking = pod();
+        asking.spec.containers[0].resources.requests = quantities(&[("cpu", cpu)]);
+        admit_in(&view, "pods", "default", asking).map_err(|failure| failure.to_string())
+    };
+    assert!(asks("300m").is_ok());
+    let why = "exceeded quota: q, requested: requests.cpu=400m, used: requests.cpu=700m, limited: requests.cpu=1";
+    assert!(asks("400m").is_err_and(|failure| failure.contains(why)));
+}
+
+#[test]
+fn a_namespace_enforces_its_level() {
+    let mut view = cluster();
+    let labels = &mut view.namespaces.get_mut("default").expect("made above").metadata.labels;
+    labels.insert("pod-security.kubernetes.io/enforce".into(), "baseline".into());
+    assert!(admit_in(&view, "pods", "default", pod()).is_ok());
+    let mut bold = pod();
+    bold.spec.host_network = true;
+    bold.spec.containers[0].security_context =
+        Some(proto::core::v1::SecurityContext { privileged: Some(true), ..Default::default() });
+    let failure = admit_in(&view, "pods", "default", bold).expect_err("refused");
+    let why = "violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true), privileged (container \"c\" must not set securityContext.privileged=true)";
+    assert!(failure.to_string().contains(why), "{failure}");
+    let labels = &mut view.namespaces.get_mut("default").expect("made above").metadata.labels;
+    labels.insert("pod-security.kubernetes.io/enforce".into(), "restricted".into());
+    let failure = admit_in(&view, "pods", "default", pod()).expect_err("refused");
+    assert!(failure.to_string().contains("runAsNonRoot != true"), "{failure}");
+}
+
+#[test]
+fn the_newest_default_class_is_taken() {
+    let mut view = cluster();
+    for (name, second) in [("old", 1), ("new", 2)] {
+        let mut class = proto::storage::v1::StorageClass::default();
+        class.metadata.name = name.into();
+        class.metadata.creation_timestamp = proto::time::Time::from_unix(second);
+        class.metadata.annotations.insert("storageclass.kubernetes.io/is-default-class".into(), "true".into());
+        view.others.push(Box::new(class));
+    }
+    let claim = admit_in(&view, "persistentvolumeclaims", "default", PersistentVolumeClaim::default());
+    assert_eq!(claim.expect("admitted").spec.storage_class_name.as_deref(), Some("new"));
+    let mut own = PersistentVolumeClaim::default();
+    own.spec.storage_class_name = Some(String::new());
+    let claim = admit_in(&view, "persistentvolumeclaims", "default", own).expect("admitted");
+    assert_eq!(claim.spec.storage_class_name.as_deref(), Some(""));
+}
+
+#[test]
+fn a_runtime_says_what_it_costs_and_where_it_is() {
+    let mut view = cluster();
+    let mut class = proto::node::v1::RuntimeClass::default();
+    class.metadata.name = "slow".into();
+    class.overhead = Some(proto::node::v1::Overhead { pod_fixed: quantities(&[("cpu", "250m")]) });
+    let place = proto::node::v1::Scheduling {
+        node_selector: BTreeMap::from([("rt".to_owned(), "y".to_owned())]),
+        ..Default::default()
+    };
+    class.scheduling = Some(place);
+    view.others.push(Box::new(class));
+    let mut slow = pod();
+    slow.spec.runtime_class_name = Some("slow".into());
+    let admitted = admit_in(&view, "pods", "default", slow.clone()).expect("admitted");
+    assert_eq!(admitted.spec.overhead, quantities(&[("cpu", "250m")]));
+    assert_eq!(admitted.spec.node_selector.get("rt").map(String::as_str), Some("y"));
+    slow.spec.node_selector.insert("rt".into(), "n".into());
+    assert!(admit_in(&view, "pods", "default", slow).is_err());
+    let mut lost = pod();
+    lost.spec.runtime_class_name = Some("gone".into());
+    let failure = admit_in(&view, "pods", "default", lost).expect_err("refused");
+    assert!(failure.to_string().contains("RuntimeClass \"gone\" not found"), "{failure}");
 }

@@ -34,6 +34,9 @@ impl Rules {
     };
     const GENERATED: Self = Self { generation: true, ..Self::PLAIN };
     const WORKLOAD: Self = Self { generation: true, status_keeps_labels: true, ..Self::PLAIN };
+    /// Changed only by who says what was changed.
+    const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
+    const CONDITIONAL_GENERATED: Self = Self { unconditional_update: false, ..Self::GENERATED };
     const UPSERT: Self = Self { create_on_update: true, ..Self::PLAIN };
 }
 
@@ -78,16 +81,20 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("", "persistentvolumes") => &persistent_volume::VolumeStrategy,
         ("", "persistentvolumeclaims") => &persistent_volume::ClaimStrategy,
         ("", "nodes") => &Plain(Rules { keeps_status: true, ..Rules::PLAIN }),
-        ("", "endpoints" | "events" | "limitranges") | ("coordination.k8s.io", "leases") | ("events.k8s.io", _) => {
-            &Plain(Rules::UPSERT)
+        ("", "endpoints" | "events" | "limitranges") | ("events.k8s.io", _) => &Plain(Rules::UPSERT),
+        ("coordination.k8s.io", "leases") => &Plain(Rules { unconditional_update: false, ..Rules::UPSERT }),
+        ("", "serviceaccounts") | ("node.k8s.io" | "apiregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL),
+        ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments") => {
+            &Plain(Rules::CONDITIONAL)
         }
+        ("policy", _) => &Plain(Rules::CONDITIONAL_GENERATED),
         ("apps", "controllerrevisions") => &Plain(Rules::PLAIN),
         ("apps" | "batch", _) | ("", "replicationcontrollers") => &Plain(Rules::WORKLOAD),
-        ("", "podtemplates") | ("policy" | "discovery.k8s.io" | "scheduling.k8s.io", _) => &Plain(Rules::GENERATED),
+        ("", "podtemplates") | ("discovery.k8s.io" | "scheduling.k8s.io", _) => &Plain(Rules::GENERATED),
         ("networking.k8s.io", "ingresses" | "ingressclasses" | "networkpolicies") => &Plain(Rules::GENERATED),
         ("resource.k8s.io", "resourceslices" | "deviceclasses") => &Plain(Rules::GENERATED),
-        ("admissionregistration.k8s.io", _) => &Plain(Rules { unconditional_update: false, ..Rules::GENERATED }),
-        ("apiextensions.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => &Plain(Rules::GENERATED),
+        ("admissionregistration.k8s.io" | "apiextensions.k8s.io", _) => &Plain(Rules::CONDITIONAL_GENERATED),
+        ("flowcontrol.apiserver.k8s.io", _) => &Plain(Rules::GENERATED),
         _ => &Plain(Rules::PLAIN),
     }
 }
@@ -105,6 +112,7 @@ pub fn prepare_for_create(
         object = splice(empty.as_ref(), object.as_ref(), &[STATUS])?;
     }
     object.metadata_mut().generation = i64::from(rules.generation);
+    api::prepare::create(object.as_mut());
     strategy.create(object.as_mut());
     Ok(object)
 }
@@ -118,6 +126,7 @@ pub fn prepare_for_update(
 ) -> Result<Box<dyn DynObject>> {
     let mut new = if has_status { splice(old, new.as_ref(), &[STATUS])? } else { new };
     new.metadata_mut().generation = old.metadata().generation;
+    api::prepare::update(new.as_mut(), old);
     strategy.update(new.as_mut(), old);
     let beyond = |field: u32| field != METADATA && !(has_status && field == STATUS);
     if strategy.rules().generation && field_bytes(new.as_ref(), beyond) != field_bytes(old, beyond) {

@@ -34,12 +34,6 @@ pub async fn update(
     let expected = if version != 0 { version } else { said };
     new.metadata_mut().resource_version.clear();
     let rules = target.resource.strategy.rules();
-    if expected == 0 && !rules.unconditional_update {
-        let message = "Invalid value: 0: must be specified for an update";
-        let (row, name) = (target.resource.row, &target.name);
-        let causes = vec![cause("FieldValueInvalid", "metadata.resourceVersion", message)];
-        return Err(Failure::invalid(row.group, row.plural, name, causes));
-    }
     let mut mutation = Update { server, target, new, expected };
     match change(server, target, options.dry_run, &mut mutation).await {
         Ok(outcome) => Ok(outcome.object),
@@ -64,6 +58,12 @@ struct Update<'a> {
 
 impl Mutation for Update<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        let resource = &self.target.resource;
+        if self.expected == 0 && !resource.strategy.rules().unconditional_update {
+            let message = "Invalid value: 0: must be specified for an update";
+            let causes = vec![cause("FieldValueInvalid", "metadata.resourceVersion", message)];
+            return Err(Failure::invalid(resource.row.group, resource.row.plural, &self.target.name, causes));
+        }
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
