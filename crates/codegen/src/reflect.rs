@@ -67,6 +67,7 @@ fn info_text(text: &mut String, message: &MessageDescriptor) -> Result<()> {
     writeln!(text, "pub static {ident}_INFO: MessageInfo = MessageInfo {{")?;
     let doc = comment(&message.parent_file(), message.path());
     writeln!(text, "    name: {:?}, form: Form::{}, doc: {doc:?},", message.full_name(), form(message))?;
+    writeln!(text, "    atomic: {},", is_atomic(message))?;
     if flag_of_message(message) {
         let (group, version) = group_version(message)?;
         let api_version = api_version(&group, &version);
@@ -123,6 +124,9 @@ fn field_text(text: &mut String, message: &MessageDescriptor, field: &FieldDescr
         }
         if number(&schema, "map_type") == 1 || number(&schema, "struct_type") == 1 {
             text.push_str(", atomic: true");
+        }
+        if number(&schema, "map_type") == 2 || number(&schema, "struct_type") == 2 {
+            text.push_str(", granular: true");
         }
     }
     text.push_str(", ..FieldInfo::PLAIN },\n");
@@ -216,6 +220,40 @@ fn form(message: &MessageDescriptor) -> &'static str {
         "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray" => "SchemaOrStrings",
         _ => "Plain",
     }
+}
+
+/// The messages that have one owner as a whole in server-side apply, wherever they occur.
+fn is_atomic(message: &MessageDescriptor) -> bool {
+    let Some(name) = message.full_name().strip_prefix("k8s.io.") else { return false };
+    matches!(
+        name,
+        "api.admissionregistration.v1.MatchResources"
+            | "api.admissionregistration.v1.NamedRuleWithOperations"
+            | "api.admissionregistration.v1.ParamKind"
+            | "api.admissionregistration.v1.ParamRef"
+            | "api.autoscaling.v1.CrossVersionObjectReference"
+            | "api.core.v1.ConfigMapKeySelector"
+            | "api.core.v1.EndpointAddress"
+            | "api.core.v1.EndpointPort"
+            | "api.core.v1.FileKeySelector"
+            | "api.core.v1.LocalObjectReference"
+            | "api.core.v1.NodeSelector"
+            | "api.core.v1.NodeSelectorTerm"
+            | "api.core.v1.ObjectFieldSelector"
+            | "api.core.v1.ObjectReference"
+            | "api.core.v1.ResourceFieldSelector"
+            | "api.core.v1.ScopeSelector"
+            | "api.core.v1.SecretKeySelector"
+            | "api.core.v1.SecretReference"
+            | "api.core.v1.TopologySelectorTerm"
+            | "api.core.v1.TypedLocalObjectReference"
+            | "api.discovery.v1.EndpointPort"
+            | "api.networking.v1.ServiceBackendPort"
+            | "api.rbac.v1.RoleRef"
+            | "api.rbac.v1.Subject"
+            | "apimachinery.pkg.apis.meta.v1.LabelSelector"
+            | "apimachinery.pkg.apis.meta.v1.OwnerReference"
+    )
 }
 
 fn has_object_meta(message: &MessageDescriptor) -> bool {

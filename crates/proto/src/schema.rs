@@ -11,6 +11,8 @@ pub struct MessageInfo {
     pub form: Form,
     /// What the message is, in a sentence or two; empty: not told yet.
     pub doc: &'static str,
+    /// Server-side apply gives it one owner as a whole, wherever it occurs (OpenAPI: map type atomic).
+    pub atomic: bool,
     /// Set where the message stands alone: its JSON begins with kind and apiVersion.
     pub kind: Option<KindName>,
     /// In upstream's order of declaration, which is the order in JSON.
@@ -148,6 +150,8 @@ pub struct FieldInfo {
     pub list_map_keys: &'static [&'static str],
     /// A map or message that server-side apply replaces as a whole.
     pub atomic: bool,
+    /// A map or message that server-side apply merges by its fields, though its type is atomic elsewhere.
+    pub granular: bool,
     /// Strategic merge: `merge`, `replace`, `retainKeys`, or several joined by a comma; empty: none.
     pub patch_strategy: &'static str,
     /// Strategic merge: what tells items apart; empty: none.
@@ -181,6 +185,7 @@ impl FieldInfo {
         list_type: ListType::Unset,
         list_map_keys: &[],
         atomic: false,
+        granular: false,
         patch_strategy: "",
         patch_merge_key: "",
         values: &[],
