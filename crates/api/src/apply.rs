@@ -15,7 +15,6 @@ mod element;
 mod equal;
 mod field_set;
 pub mod fields_v1;
-mod free;
 mod item;
 pub mod last_applied;
 mod merge;
@@ -31,7 +30,7 @@ pub use applied::{Applied, Config, Error, applied};
 pub use conflict::Conflict;
 pub use owners::{Operation, Owner, Owners};
 pub use set::Set;
-pub use updated::{Given, same_but_times, updated};
+pub use updated::{same_but_times, updated};
 
 use proto::meta::v1::Time;
 

@@ -15,3 +15,4 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod validate;
+pub mod yaml;

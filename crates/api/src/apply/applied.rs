@@ -13,7 +13,7 @@ use super::merge::merge;
 use super::owners::{self, Operation, Owner, Owners};
 use super::prune::prune;
 use super::shape::Shape;
-use super::updated::{Given, Versions, reset, updated};
+use super::updated::{Versions, reset, updated};
 use super::{Writer, last_applied, owned};
 
 /// The owner of what was there before anybody applied.
@@ -85,7 +85,7 @@ fn begin(
     let mut live = live.clone_box();
     if live.metadata().managed_fields.is_empty() {
         let before = Writer { manager: BEFORE_FIRST_APPLY, ..*writer };
-        updated(None, live.as_mut(), Given::Entries, &before);
+        updated(None, live.as_mut(), &before);
     }
     let owners = Owners::decode(&live.metadata().managed_fields)?;
     Ok((live, owners))

@@ -20,7 +20,7 @@ fn visit(shape: Shape, value: &Value, path: &str, wrong: &mut Vec<String>) {
     }
     let complaint = match (shape, value) {
         (Shape::Scalar(plain), value) => scalar(plain, value),
-        (Shape::Free | Shape::Atomic(Whole::Any), _) => None,
+        (Shape::Atomic(Whole::Any), _) => None,
         (Shape::Struct(_) | Shape::Map(_) | Shape::Atomic(Whole::Map(_) | Whole::Message(_)), Value::Object(map)) => {
             keys(shape, map, path, wrong);
             None

@@ -14,7 +14,6 @@ use super::element::{Element, Scalar};
 use super::equal::equal;
 use super::set::Set;
 use super::shape::{self, Shape};
-use super::free;
 
 /// What changed from one object to the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl Changes {
         both
     }
 
-    pub(super) fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {
+    fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {
         if own == Own::Same && below.is_empty() {
             return;
         }
@@ -54,7 +53,7 @@ impl Changes {
         self.removed.push(element, own == Own::Removed, removed);
     }
 
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         for set in [&mut self.added, &mut self.modified, &mut self.removed] {
             set.settle();
         }
@@ -63,7 +62,7 @@ impl Changes {
 
 /// What happened to a value itself, beside what happened below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Own {
+enum Own {
     Same,
     Added,
     Modified,
@@ -71,7 +70,7 @@ pub(super) enum Own {
 }
 
 impl Own {
-    pub(super) fn of<T>(old: Option<T>, new: Option<T>) -> Self {
+    fn of<T>(old: Option<T>, new: Option<T>) -> Self {
         match (old.is_some(), new.is_some()) {
             (false, true) => Self::Added,
             (true, false) => Self::Removed,
@@ -177,7 +176,6 @@ fn value(shape: Shape, old: Option<Shown<'_>>, new: Option<Shown<'_>>) -> (Own, 
                 _ => values(left, right, &mut below),
             }
         }
-        Shape::Free => return free::compare(raw(old), raw(new)),
     }
     below.settle();
     (own, below)
@@ -217,16 +215,6 @@ fn map(value: Option<Shown<'_>>) -> Option<&dyn Map> {
 fn list(value: Option<Shown<'_>>) -> Option<&dyn List> {
     match value?.value {
         Ref::List(list) if !list.is_empty() => Some(list),
-        _ => None,
-    }
-}
-
-fn raw(value: Option<Shown<'_>>) -> Option<&[u8]> {
-    match value?.value {
-        Ref::Message(message) => match message.get(0) {
-            Ref::Bytes(bytes) => Some(bytes),
-            _ => None,
-        },
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ fn visit(shape: Shape, value: &Value) -> (bool, Set) {
     let mut set = Set::default();
     match (shape, value) {
         (Shape::Scalar(_) | Shape::Atomic(_), _) => return (true, set),
-        (Shape::Struct(_) | Shape::Map(_) | Shape::Free, Value::Object(map)) => keys(shape, map, &mut set),
+        (Shape::Struct(_) | Shape::Map(_), Value::Object(map)) => keys(shape, map, &mut set),
         (Shape::Set(field) | Shape::Keyed(field, _), Value::Array(items)) => {
             // What has no keys was refused before.
             let known = items.iter().filter_map(|item| Some((item::element(shape, item).ok()?, item)));
@@ -27,7 +27,6 @@ fn visit(shape: Shape, value: &Value) -> (bool, Set) {
                 set.push(element, true, visit(Shape::of_item(field), item).1);
             }
         }
-        (Shape::Free, value) if !value.is_null() => return (true, set),
         _ => {}
     }
     set.settle();

@@ -11,7 +11,7 @@ use super::shape::Shape;
 /// `live` with what `config` says: its values win, maps and messages are joined, lists by their items. Nothing is removed.
 pub fn merge(shape: Shape, live: Value, config: &Value) -> Value {
     match (shape, live, config) {
-        (Shape::Struct(_) | Shape::Map(_) | Shape::Free, Value::Object(live), Value::Object(config)) => {
+        (Shape::Struct(_) | Shape::Map(_), Value::Object(live), Value::Object(config)) => {
             Value::Object(maps(shape, live, config))
         }
         (Shape::Set(field) | Shape::Keyed(field, _), Value::Array(live), Value::Array(config)) => {

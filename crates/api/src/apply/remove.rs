@@ -12,7 +12,7 @@ use super::shape::Shape;
 /// `value` without the members of `set`. What is emptied by that becomes null.
 pub fn remove(shape: Shape, value: Value, set: &Set) -> Value {
     match (shape, value) {
-        (Shape::Struct(_) | Shape::Map(_) | Shape::Free, Value::Object(map)) if !map.is_empty() => {
+        (Shape::Struct(_) | Shape::Map(_), Value::Object(map)) if !map.is_empty() => {
             let left: Map<String, Value> = map
                 .into_iter()
                 .filter_map(|(key, value)| {

@@ -17,8 +17,6 @@ pub enum Shape {
     Set(&'static FieldInfo),
     /// An owner for each field of each item of this field's list; keys tell items apart.
     Keyed(&'static FieldInfo, &'static MessageInfo),
-    /// JSON without a schema: an owner for each field of its objects.
-    Free,
 }
 
 /// What a plain value must be.
@@ -80,7 +78,6 @@ impl Shape {
                 None => (info.kind.is_some() && matches!(key, "kind" | "apiVersion")).then_some(Self::Scalar(Plain::Text)),
             },
             Self::Map(field) | Self::Atomic(Whole::Map(field)) => Some(Self::of_item(field)),
-            Self::Free | Self::Atomic(Whole::Any) => Some(Self::Free),
             _ => None,
         }
     }
@@ -93,7 +90,6 @@ impl Shape {
             Form::Time | Form::MicroTime | Form::Duration => Self::Scalar(Plain::Text),
             Form::Quantity | Form::IntOrString => Self::Scalar(Plain::Any),
             Form::Items => Self::Atomic(Whole::Texts),
-            Form::Raw if info.short_name() == "RawExtension" => Self::Free,
             Form::Raw | Form::SchemaOrArray | Form::SchemaOrBool | Form::SchemaOrStrings => Self::Atomic(Whole::Any),
         }
     }

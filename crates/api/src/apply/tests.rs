@@ -27,7 +27,7 @@ fn apply<T: Object>(
 /// Writes as a server does after an update.
 fn update<T: Object>(live: Option<&dyn DynObject>, manager: &str, json: &Value) -> Box<dyn DynObject> {
     let mut new = T::kind_info().from_json(json.to_string().as_bytes()).expect("an object");
-    updated(live, new.as_mut(), Given::Entries, &writer(manager, T::API_VERSION, 9));
+    updated(live, new.as_mut(), &writer(manager, T::API_VERSION, 9));
     new
 }
 
@@ -164,7 +164,7 @@ fn the_oldest_updaters_become_one() {
         let json = config_map(&(0..=manager).map(|key| (format!("k{key:02}"), json!("1"))).collect::<serde_json::Map<_, _>>().into());
         let mut new = ConfigMap::kind_info().from_json(json.to_string().as_bytes()).expect("an object");
         let name = format!("m{manager:02}");
-        updated(live.as_deref(), new.as_mut(), Given::Entries, &writer(&name, "v1", i64::from(manager) + 1));
+        updated(live.as_deref(), new.as_mut(), &writer(&name, "v1", i64::from(manager) + 1));
         live = Some(new);
     }
     let found = entries(live.expect("an object").as_ref());

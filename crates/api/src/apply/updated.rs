@@ -12,7 +12,7 @@ use super::{Writer, owned};
 
 /// What a client said of the owners of the object that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
+enum Given {
     /// Nothing, or entries as the object has them.
     Entries,
     /// An empty list: forget who owns what.
@@ -21,7 +21,7 @@ pub enum Given {
 
 impl Given {
     /// What an object's entries mean: a single empty one is the empty list that survives protobuf.
-    pub fn of(entries: &[ManagedFieldsEntry]) -> Self {
+    fn of(entries: &[ManagedFieldsEntry]) -> Self {
         match entries {
             [one] if *one == ManagedFieldsEntry::default() => Self::Reset,
             _ => Self::Entries,
@@ -33,10 +33,11 @@ impl Given {
 ///
 /// As upstream: fields that changed go to the writer, fields that are gone belong to nobody, and an object whose owners
 /// are unknown stays so until somebody applies to it.
-pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, given: Given, writer: &Writer<'_>) {
+/// The entries in `new` are what the client sends: readable ones count, a single empty one means to forget all of them.
+pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &Writer<'_>) {
     let said = std::mem::take(&mut new.metadata_mut().managed_fields);
     let kept = live.map_or(&[] as &[_], |live| live.metadata().managed_fields.as_slice());
-    let base = base(kept, &said, given, writer);
+    let base = base(kept, &said, writer);
     if base.is_empty() && live.is_some() {
         return;
     }
@@ -64,10 +65,9 @@ pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, given: Giv
 fn base<'a>(
     kept: &'a [ManagedFieldsEntry],
     said: &'a [ManagedFieldsEntry],
-    given: Given,
     writer: &Writer<'_>,
 ) -> Cow<'a, [ManagedFieldsEntry]> {
-    match given {
+    match Given::of(said) {
         // A write of a subresource cannot change them.
         _ if !writer.subresource.is_empty() => Cow::Borrowed(kept),
         Given::Reset => Cow::Borrowed(&[]),
