@@ -1,5 +1,6 @@
 //! What Kubernetes objects mean: metadata, quantities, selectors, defaults, validation, patches, the resource table. No I/O.
 
+pub mod apply;
 pub mod convert;
 pub mod default;
 pub mod int_or_string;
@@ -15,3 +16,4 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod validate;
+pub mod yaml;

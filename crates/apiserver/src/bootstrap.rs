@@ -17,6 +17,7 @@ use crate::authenticate::User;
 use crate::server::Server;
 use crate::status::Result;
 use crate::verbs::options::WriteOptions;
+use crate::verbs::owners::Owners;
 use crate::verbs::{Target, create, get};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -86,7 +87,8 @@ async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
     let place = target.named(&target.namespace, "");
     let user =
         User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
-    match create::create_object(server, &user, &place, object, &WriteOptions::default()).await {
+    let options = WriteOptions { field_manager: "keelson-apiserver".to_owned(), ..WriteOptions::default() };
+    match create::create_object(server, &user, &place, object, &options, Owners::Of(&options)).await {
         Err(failure) if failure.is_already_exists() => Ok(()),
         outcome => outcome.map(|_| ()),
     }

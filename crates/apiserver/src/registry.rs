@@ -7,6 +7,7 @@ mod convert;
 pub mod namespace;
 pub mod persistent_volume;
 pub mod pod;
+pub mod reset;
 pub mod rules;
 pub mod scale;
 pub mod service;

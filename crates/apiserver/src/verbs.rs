@@ -3,6 +3,7 @@
 //! A write runs decode -> default -> admit -> prepare -> validate -> store. Whoever calls has authenticated and
 //! authorized already. [`write`] holds the one loop in which every change of an existing object is decided and stored.
 
+pub mod apply;
 pub mod binding;
 pub mod create;
 pub mod decode;
@@ -12,6 +13,7 @@ pub mod eviction;
 pub mod get;
 pub mod list;
 pub mod options;
+pub mod owners;
 pub mod page_token;
 pub mod patch;
 pub mod scale;

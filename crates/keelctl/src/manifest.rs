@@ -1,16 +1,16 @@
 //! Manifests: from files, directories or standard input to objects that know where they were written.
 //!
-//! `source` finds and reads the files, `yaml` turns parser events into a tree of [`Node`]s with positions, `scalar`
+//! `source` finds and reads the files, `yaml` turns parser events into a tree of [`Node`]s with positions, [`scalar`]
 //! holds the YAML 1.1 rules for plain words, `check` compares the tree with the schema of its kind, `write` writes
 //! YAML that reads back as the same value under YAML 1.1 and 1.2. JSON is read by the same way: it is YAML.
 
 pub mod check;
 pub mod node;
-pub mod scalar;
 pub mod source;
 pub mod write;
 pub mod yaml;
 
+pub use api::yaml::scalar;
 pub use node::{Entry, Mark, Node, Tree};
 pub use source::{Document, Options, read};
 

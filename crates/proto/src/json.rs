@@ -12,6 +12,7 @@ use crate::kind::Kind;
 use crate::reflect::Reflect;
 
 pub use decode::{Decoded, Error, decode_into, value_into};
+pub use encode::{is_left_out, is_written_null};
 
 /// JSON of a message; a kind's begins with kind and apiVersion.
 pub fn to_vec<T: Reflect>(message: &T) -> Vec<u8> {

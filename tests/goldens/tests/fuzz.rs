@@ -183,8 +183,25 @@ fn exercise(mut object: Box<dyn DynObject>) {
     let _ = api::validate::create(object.as_ref());
     let _ = api::validate::update(object.as_ref(), old.as_ref());
     let _ = api::validate::update_status(object.as_ref(), old.as_ref());
+    own(old.as_ref(), object.clone());
     let _ = object.to_json();
     let _ = object.encode_to_vec();
+}
+
+/// Who owns what of an object, as it is created and as it becomes another one.
+fn own(old: &dyn DynObject, mut new: Box<dyn DynObject>) {
+    let writer = api::apply::Writer {
+        manager: "m",
+        api_version: new.info().api_version,
+        subresource: "",
+        now: proto::meta::v1::Time::from_unix(1),
+        reset: &[&["status"]],
+    };
+    api::apply::updated(Some(old), new.as_mut(), &writer);
+    api::apply::updated(None, new.as_mut(), &writer);
+    let entries = &new.metadata().managed_fields;
+    let again = api::apply::Owners::decode(entries).map(|owners| owners.encode());
+    assert_eq!(again.as_ref(), Ok(entries), "what we write can be read");
 }
 
 fn config() -> ProptestConfig {
@@ -364,6 +381,52 @@ proptest! {
         let _ = api::patch::merge(&mut object.clone(), &patch);
         let _ = api::patch::strategic(&mut object.clone(), &patch, <proto::core::v1::Pod as Kind>::info());
         let _ = api::patch::json(&mut object.clone(), &patch);
+    }
+
+    /// Configurations that anybody may apply, to an object and to none.
+    #[test]
+    fn configurations(index in any::<usize>(), damage in damage()) {
+        let text = &SERVED[index % SERVED.len()];
+        let bytes = damaged(text.as_bytes(), &damage);
+        let name = proto::json::type_of(text.as_bytes()).unwrap_or_default();
+        let Some(kind) = proto::dynamic::kind_by_api_version(&name.api_version, &name.kind) else { return Ok(()) };
+        let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else { return Ok(()) };
+        if let Some(meta) = json.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.remove("managedFields");
+        }
+        let live = kind.from_json(text.as_bytes()).expect("facts hold objects");
+        let writer = api::apply::Writer {
+            manager: "kubectl",
+            api_version: kind.api_version,
+            subresource: "",
+            now: proto::meta::v1::Time::from_unix(1),
+            reset: &[&["status"]],
+        };
+        for live in [None, Some(live.as_ref())] {
+            let config = api::apply::Config { kind, json: &json, force: true };
+            if let Ok(applied) = api::apply::applied(live, config, &writer) {
+                exercise(applied.object);
+            }
+        }
+    }
+
+    /// Records of owners, which clients may write as they like.
+    #[test]
+    fn sets_of_fields(bytes in vec(any::<u8>(), 0..60), damage in damage()) {
+        const GOOD: &[u8] = br#"{"f:a":{".":{},"k:{\"b\":1,\"c\":\"d\"}":{},"v:[1.5e300,null]":{},"i:-7":{}},"f:\u00e9":{}}"#;
+        for bytes in [bytes, damaged(GOOD, &damage)] {
+            if let Ok(set) = api::apply::fields_v1::decode(&bytes) {
+                let again = api::apply::fields_v1::decode(&api::apply::fields_v1::encode(&set));
+                prop_assert_eq!(again.as_ref(), Ok(&set));
+            }
+        }
+    }
+
+    #[test]
+    fn yaml(text in "[a-c:&*<>!\\-\\[\\]{}|'\"#,0-9 \n]{0,60}", damage in damage()) {
+        const GOOD: &[u8] = b"a: &x {k: 0x1F, l: [~, yes, 1e3]}\nb: *x\nc:\n  <<: *x\n  d: |\n    text\n'e': !!str 1\n";
+        let _ = api::yaml::read(&text);
+        let _ = api::yaml::read(&String::from_utf8_lossy(&damaged(GOOD, &damage)));
     }
 
     #[test]

@@ -14,15 +14,12 @@ use tonic::{Request, Response, Status};
 
 use super::shared::RawChunk;
 use super::{Grpc, encode, list_stream, selectors, status, watch_stream};
-use crate::status::{Failure, Result, cause};
+use crate::status::{Failure, Result};
 use crate::verbs::list::ListOptions;
-use crate::verbs::options::{DeleteOptions, FieldValidation, Propagation, WriteOptions};
+use crate::verbs::options::{self, DeleteOptions, FieldValidation, Propagation, WriteOptions};
 use crate::verbs::patch::PatchType;
 use crate::verbs::watch::WatchOptions;
 use crate::verbs::{create, delete, delete_collection, get, list, patch, update, watch};
-
-/// Longest name of who writes.
-const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
 
@@ -79,10 +76,11 @@ impl Resources for Grpc {
         );
         let run = async {
             let (user, target) = self.admit("create", &request, request.get_ref().r#ref.as_ref()).await?;
+            let agent = user_agent(&request);
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
             let body = encode::body(asked.object.as_ref(), &mut json)?;
-            let options = write_options("CreateOptions", asked.options)?;
+            let options = write_options("CreateOptions", asked.options, &agent, None, false)?;
             let object = create::create(&self.server, &user, &target, body, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
@@ -97,10 +95,11 @@ impl Resources for Grpc {
         );
         let run = async {
             let (user, target) = self.admit("update", &request, request.get_ref().r#ref.as_ref()).await?;
+            let agent = user_agent(&request);
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
             let body = encode::body(asked.object.as_ref(), &mut json)?;
-            let options = write_options("UpdateOptions", asked.options)?;
+            let options = write_options("UpdateOptions", asked.options, &agent, None, false)?;
             let version = asked.resource_version;
             let object = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
@@ -115,13 +114,15 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (_, target) = self.admit("patch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let (user, target) = self.admit("patch", &request, request.get_ref().r#ref.as_ref()).await?;
             let kind = patch_type(request.get_ref().r#type())?;
+            let agent = user_agent(&request);
             let asked = request.into_inner();
             let mut warnings = Vec::new();
-            let options = write_options("PatchOptions", asked.options)?;
-            let object = patch::patch(&self.server, &target, kind, &asked.patch, &options, &mut warnings).await?;
-            Ok(encode::answer(&object, warnings))
+            let (force, apply) = (asked.force.then_some(true), kind == PatchType::Apply);
+            let options = write_options("PatchOptions", asked.options, &agent, force, apply)?;
+            let made = patch::patch(&self.server, &user, &target, kind, &asked.patch, &options, &mut warnings).await?;
+            Ok(encode::answer(&made.object, warnings))
         };
         respond(seen.end(run.await))
     }
@@ -192,18 +193,26 @@ fn respond<T>(outcome: Result<T>) -> Answer<T> {
     outcome.map(Response::new).map_err(status::of)
 }
 
-fn write_options(kind: &str, options: Option<WireWriteOptions>) -> Result<WriteOptions> {
+/// Who sends the request, as it says.
+fn user_agent<T>(request: &Request<T>) -> String {
+    request.metadata().get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+fn write_options(
+    kind: &str,
+    options: Option<WireWriteOptions>,
+    user_agent: &str,
+    force: Option<bool>,
+    apply: bool,
+) -> Result<WriteOptions> {
     let options = options.unwrap_or_default();
-    if options.field_manager.len() > FIELD_MANAGER_BYTES_MAX {
-        let message = format!("Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
-        return Err(Failure::invalid(
-            "meta.k8s.io",
-            kind,
-            "",
-            vec![cause("FieldValueTooLong", "fieldManager", message)],
-        ));
-    }
-    Ok(WriteOptions { dry_run: options.dry_run, field_validation: FieldValidation::parse(&options.field_validation)? })
+    options::check_manager(kind, &options.field_manager, force, apply)?;
+    Ok(WriteOptions {
+        dry_run: options.dry_run,
+        field_validation: FieldValidation::parse(&options.field_validation)?,
+        field_manager: options::manager(&options.field_manager, user_agent),
+        force: force.unwrap_or(false),
+    })
 }
 
 fn delete_options(options: Option<WireDeleteOptions>) -> Result<DeleteOptions> {
@@ -223,10 +232,6 @@ fn patch_type(kind: PatchKind) -> Result<PatchType> {
         PatchKind::Merge => Ok(PatchType::Merge),
         PatchKind::StrategicMerge => Ok(PatchType::StrategicMerge),
         PatchKind::Unspecified => Err(Failure::bad_request("the type of the patch must be given")),
-        PatchKind::Apply => Err(Failure::new(
-            415,
-            "UnsupportedMediaType",
-            "server-side apply is not served yet; send a JSON, merge or strategic merge patch",
-        )),
+        PatchKind::Apply => Ok(PatchType::Apply),
     }
 }

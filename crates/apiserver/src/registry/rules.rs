@@ -97,6 +97,7 @@ pub fn patch(
         PatchType::Json => api::patch::json(&mut object, patch),
         PatchType::Merge => api::patch::merge(&mut object, patch),
         PatchType::StrategicMerge => api::patch::strategic(&mut object, patch, info.message),
+        PatchType::Apply => return Err(Failure::internal("a configuration is applied by its owners, not as a patch")),
     };
     match applied {
         Ok(()) => Ok(object),

@@ -5,6 +5,7 @@ use proto::dynamic::DynObject;
 
 use super::decode::{Body, object, place};
 use super::options::WriteOptions;
+use super::owners::{self, Owners};
 use super::{Target, binding, eviction, token, write};
 use crate::admit;
 use crate::authenticate::User;
@@ -38,16 +39,17 @@ pub async fn create(
         }
     }
     let object = object(target.resource.kind, body, options.field_validation, warnings)?;
-    create_object(server, user, target, object, options).await
+    create_object(server, user, target, object, options, Owners::Of(options)).await
 }
 
-/// Creates an object.
+/// Creates an object. Admission and what prepares it own nothing, as upstream.
 pub async fn create_object(
     server: &Server,
     user: &User,
     target: &Target,
     mut object: Box<dyn DynObject>,
     options: &WriteOptions,
+    owners: Owners<'_>,
 ) -> Result<Versioned> {
     place(target, object.as_mut())?;
     only_own(user, target, &object.metadata().name)?;
@@ -56,6 +58,7 @@ pub async fn create_object(
     }
     fill_metadata(server, object.as_mut());
     rules::default(object.as_mut());
+    owners::track(target, None, object.as_mut(), owners, server.now());
     if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {
         return create_named(server, user, target, object, options).await;
     }
@@ -203,7 +206,6 @@ fn fill_metadata(server: &Server, object: &mut dyn DynObject) {
     meta.deletion_grace_period_seconds = None;
     meta.resource_version.clear();
     clear_self_link(meta);
-    meta.managed_fields.clear();
 }
 
 /// The link was given up long ago; what clients still send is dropped.

@@ -2,6 +2,7 @@
 
 use proto::any;
 use proto::dynamic::{DynObject, KindInfo};
+use proto::meta::v1::ManagedFieldsEntry;
 
 use super::Target;
 use super::options::FieldValidation;
@@ -63,6 +64,9 @@ fn json(
     let unknown = decoded.unknown.iter().map(|path| format!("unknown field \"{path}\""));
     let duplicate = decoded.duplicate.iter().map(|path| format!("duplicate field \"{path}\""));
     let complaints: Vec<String> = unknown.chain(duplicate).collect();
+    if clears_owners(object.as_ref(), bytes) {
+        object.metadata_mut().managed_fields.push(ManagedFieldsEntry::default());
+    }
     match validation {
         _ if complaints.is_empty() => {}
         FieldValidation::Strict => return Err(refuse(format!("strict decoding error: {}", complaints.join(", ")))),
@@ -70,6 +74,17 @@ fn json(
         FieldValidation::Ignore => {}
     }
     Ok(object)
+}
+
+/// Whether JSON gives an empty list of owners. A message cannot tell that from none: a single empty entry means the same.
+fn clears_owners(object: &dyn DynObject, bytes: &[u8]) -> bool {
+    const NAME: &str = "managedFields";
+    let named = || std::str::from_utf8(bytes).is_ok_and(|text| text.contains(NAME));
+    if !object.metadata().managed_fields.is_empty() || !named() {
+        return false;
+    }
+    let json: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    json["metadata"][NAME].is_array()
 }
 
 /// The namespace and name of an object must be those of the request; what the object leaves out is filled in.

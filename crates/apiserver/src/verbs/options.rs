@@ -13,6 +13,56 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// What to do about unknown fields.
     pub field_validation: FieldValidation,
+    /// Who owns the fields of this write ([`manager`]); empty: nobody said.
+    pub field_manager: String,
+    /// Apply only: take fields over from other managers.
+    pub force: bool,
+}
+
+/// Longest name of who writes.
+pub const FIELD_MANAGER_BYTES_MAX: usize = 128;
+
+/// Who owns the fields of a write: whom the request names, else its user agent up to the first slash.
+pub fn manager(named: &str, user_agent: &str) -> String {
+    if !named.is_empty() {
+        return named.to_owned();
+    }
+    let first = user_agent.split('/').next().unwrap_or_default();
+    let mut name = String::new();
+    for c in first.chars().filter(|c| is_printable(*c)) {
+        if name.len() + c.len_utf8() > FIELD_MANAGER_BYTES_MAX {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+fn is_printable(c: char) -> bool {
+    c == ' ' || !(c.is_control() || c.is_whitespace())
+}
+
+/// Refuses options of a write that contradict each other; `kind` is theirs (`PatchOptions`). `force`: none where the
+/// request does not say; `apply`: the request applies a configuration.
+pub fn check_manager(kind: &str, named: &str, force: Option<bool>, apply: bool) -> Result<()> {
+    let mut causes = Vec::new();
+    if apply && named.is_empty() {
+        let message = "Required value: is required for apply patch";
+        causes.push(cause("FieldValueRequired", "fieldManager", message));
+    }
+    if !apply && force.is_some() {
+        let message = "Forbidden: may not be specified for non-apply patch";
+        causes.push(cause("FieldValueForbidden", "force", message));
+    }
+    if named.len() > FIELD_MANAGER_BYTES_MAX {
+        let message = format!("Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
+        causes.push(cause("FieldValueTooLong", "fieldManager", message));
+    }
+    if !named.chars().all(is_printable) {
+        let message = format!("Invalid value: {named:?}: should only contain printable characters");
+        causes.push(cause("FieldValueInvalid", "fieldManager", message));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Failure::invalid("meta.k8s.io", kind, "", causes)) }
 }
 
 /// What to do about unknown and duplicate fields.

@@ -1,13 +1,15 @@
-//! Patches: JSON, merge and strategic merge. Server-side apply is not served yet.
+//! Patches: JSON, merge and strategic merge; `apply` does the fourth kind.
 
 use proto::dynamic::DynObject;
 
 use super::Target;
 use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
-use super::scale;
+use super::owners::Owners;
+use super::{apply, scale};
 use super::update::replace;
 use super::write::{Decision, Mutation, change};
+use crate::authenticate::User;
 use crate::registry::{Versioned, rules};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -21,26 +23,41 @@ pub enum PatchType {
     Merge,
     /// Kubernetes' own: lists merge by key.
     StrategicMerge,
+    /// A configuration: its manager's fields, laid over the object.
+    Apply,
 }
 
-/// Changes the object by a patch.
+/// What a patch made.
+#[derive(Debug)]
+pub struct Patched {
+    pub object: Versioned,
+    /// The object did not exist before.
+    pub created: bool,
+}
+
+/// Changes the object by a patch; a configuration that is applied creates what does not exist.
 pub async fn patch(
     server: &Server,
+    user: &User,
     target: &Target,
     kind: PatchType,
     patch: &[u8],
     options: &WriteOptions,
     warnings: &mut Vec<String>,
-) -> Result<Versioned> {
+) -> Result<Patched> {
+    if kind == PatchType::Apply {
+        return apply::apply(server, user, target, patch, options, warnings).await;
+    }
     let patch: serde_json::Value = serde_json::from_slice(patch)
         .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
     if target.subresource == "scale" {
-        return scale::patch(server, target, kind, &patch, options).await;
+        let object = scale::patch(server, target, kind, &patch, options).await?;
+        return Ok(Patched { object, created: false });
     }
     let mut mutation = Patch { server, target, kind, patch: &patch, options, warnings: Vec::new() };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     warnings.append(&mut mutation.warnings);
-    Ok(outcome.object)
+    Ok(Patched { object: outcome.object, created: false })
 }
 
 struct Patch<'a> {
@@ -56,7 +73,7 @@ impl Mutation for Patch<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         self.warnings.clear();
         let resource = &self.target.resource;
-        let patched = apply(self.kind, self.patch, current.as_ref(), rev)?;
+        let patched = changed(self.kind, self.patch, current.as_ref(), rev)?;
         let bytes = serde_json::to_vec(&patched).map_err(Failure::internal)?;
         let validation = self.options.field_validation;
         let mut new =
@@ -66,7 +83,7 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.target, new, current)
+        replace(self.server, self.target, new, current, Owners::Of(self.options))
     }
 }
 
@@ -77,7 +94,7 @@ fn misfit(failure: Failure) -> Failure {
 }
 
 /// The object's JSON with the patch applied. `rev` is shown to the patch as metadata.resourceVersion.
-pub fn apply(
+pub fn changed(
     kind: PatchType,
     patch: &serde_json::Value,
     object: &dyn DynObject,

@@ -1,11 +1,15 @@
 //! The scale subresource: replicas of anything that has them.
 
+use api::apply::scale as owned;
+use proto::autoscaling::v1::Scale;
 use proto::dynamic::DynObject;
+use proto::meta::v1::Time;
 
-use super::Target;
+use super::{Target, apply as applying};
 use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
-use super::patch::{PatchType, apply};
+use super::owners;
+use super::patch::{PatchType, changed};
 use super::write::{Decision, Mutation, change};
 use crate::registry::{Versioned, rules, scale, strategy};
 use crate::server::Server;
@@ -26,7 +30,7 @@ pub async fn update(
     version: i64,
     options: &WriteOptions,
 ) -> Result<Versioned> {
-    let kind = <proto::autoscaling::v1::Scale as proto::Object>::kind_info();
+    let kind = <Scale as proto::Object>::kind_info();
     let wanted = decode::object(kind, body, options.field_validation, &mut Vec::new())?;
     let said = parse_version(&wanted.metadata().resource_version)?.unwrap_or(0);
     let expected = if version != 0 { version } else { said };
@@ -44,46 +48,92 @@ pub async fn patch(
     run(server, target, options, Source::Patch(kind, patch)).await
 }
 
+/// Applies a configuration to the scale.
+pub async fn apply(
+    server: &Server,
+    target: &Target,
+    config: &serde_json::Value,
+    options: &WriteOptions,
+) -> Result<Versioned> {
+    run(server, target, options, Source::Config(config)).await
+}
+
 enum Source<'a> {
     /// A scale, and the version it was made from (0: any).
     Whole(Box<dyn DynObject>, i64),
     Patch(PatchType, &'a serde_json::Value),
+    Config(&'a serde_json::Value),
 }
 
 async fn run(server: &Server, target: &Target, options: &WriteOptions, source: Source<'_>) -> Result<Versioned> {
-    let mut mutation = Scaling { target, source };
+    let mut mutation = Scaling { server, target, options, source };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     read(target, &outcome.object)
 }
 
 struct Scaling<'a> {
+    server: &'a Server,
     target: &'a Target,
+    options: &'a WriteOptions,
     source: Source<'a>,
 }
 
 impl Mutation for Scaling<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
-        let resource = &self.target.resource;
-        let before = scale::of(current.as_ref()).ok_or_else(Failure::no_resource)?;
-        let wanted = match &self.source {
-            Source::Whole(_, expected) if *expected != 0 && *expected != rev => {
-                return Err(resource.modified(&self.target.name));
-            }
-            Source::Whole(wanted, _) => scale::replicas(wanted.as_ref()),
-            Source::Patch(kind, patch) => {
-                let patched = apply(*kind, patch, &before, rev)?;
-                let wanted: proto::autoscaling::v1::Scale =
-                    proto::json::from_value(patched).map_err(|error| Failure::bad_request(error.to_string()))?;
-                if wanted.metadata.resource_version != rev.to_string() {
-                    return Err(resource.modified(&self.target.name));
-                }
-                wanted.spec.replicas
-            }
-        };
+        let mut before = scale::of(current.as_ref()).ok_or_else(Failure::no_resource)?;
+        let version = self.target.resource.kind.api_version;
+        let kept = &current.metadata().managed_fields;
+        // A record of owners that cannot be read is left alone.
+        before.metadata.managed_fields = owned::of_object(kept, version).unwrap_or_default();
+        let after = self.wanted(&before, rev)?;
+        let wanted = after.spec.replicas;
         rules::check_replicas(&self.target.name, wanted)?;
         let mut new = current.clone();
         scale::set(new.as_mut(), wanted);
-        let new = strategy::prepare_for_update(resource.strategy, true, new, current.as_ref())?;
+        if let Ok(entries) = owned::to_object(kept, &after.metadata.managed_fields, version) {
+            new.metadata_mut().managed_fields = entries;
+        }
+        let new = strategy::prepare_for_update(self.target.resource.strategy, true, new, current.as_ref())?;
         Ok(Decision::Write(new))
+    }
+}
+
+impl Scaling<'_> {
+    /// The scale that is asked for, with the owners of its replicas.
+    fn wanted(&self, before: &Scale, rev: i64) -> Result<Scale> {
+        let modified = || self.target.resource.modified(&self.target.name);
+        let now = self.server.now();
+        match &self.source {
+            Source::Whole(_, expected) if *expected != 0 && *expected != rev => Err(modified()),
+            Source::Whole(wanted, _) => Ok(self.tracked(before, scale::replicas(wanted.as_ref()), now)),
+            Source::Patch(kind, patch) => {
+                let patched = changed(*kind, patch, before, rev)?;
+                let wanted: Scale =
+                    proto::json::from_value(patched).map_err(|error| Failure::bad_request(error.to_string()))?;
+                if wanted.metadata.resource_version != rev.to_string() {
+                    return Err(modified());
+                }
+                Ok(self.tracked(before, wanted.spec.replicas, now))
+            }
+            Source::Config(config) => {
+                let kind = <Scale as proto::Object>::kind_info();
+                let made = applying::run(self.server, self.target, Some(before), kind, config, self.options)?;
+                let made = made.downcast_ref::<Scale>().cloned().ok_or_else(Failure::no_resource)?;
+                let said = parse_version(&made.metadata.resource_version)?;
+                if said.is_some_and(|version| version != 0 && version != rev) {
+                    return Err(modified());
+                }
+                Ok(made)
+            }
+        }
+    }
+
+    fn tracked(&self, before: &Scale, replicas: i32, now: Time) -> Scale {
+        let mut after = before.clone();
+        after.spec.replicas = replicas;
+        let mut writer = owners::writer(self.target, self.options, now);
+        writer.api_version = owned::API_VERSION;
+        api::apply::updated(Some(before), &mut after, &writer);
+        after
     }
 }

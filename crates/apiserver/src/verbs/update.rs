@@ -5,6 +5,7 @@ use proto::meta::v1::ObjectMeta;
 
 use super::decode::{Body, object, place};
 use super::options::{WriteOptions, parse_version};
+use super::owners::{self, Owners};
 use super::write::{Decision, Mutation, change};
 use super::{Target, create, scale};
 use crate::admit;
@@ -34,14 +35,14 @@ pub async fn update(
     let expected = if version != 0 { version } else { said };
     new.metadata_mut().resource_version.clear();
     let rules = target.resource.strategy.rules();
-    let mut mutation = Update { server, target, new, expected };
+    let mut mutation = Update { server, target, new, expected, options };
     match change(server, target, options.dry_run, &mut mutation).await {
         Ok(outcome) => Ok(outcome.object),
         Err(failure)
             if failure.is_not_found() && rules.create_on_update && target.subresource.is_empty() && expected == 0 =>
         {
             let place = target.named(&target.namespace, "");
-            create::create_object(server, user, &place, mutation.new, options).await
+            create::create_object(server, user, &place, mutation.new, options, Owners::Of(options)).await
         }
         Err(failure) => Err(failure),
     }
@@ -54,6 +55,7 @@ struct Update<'a> {
     new: Box<dyn DynObject>,
     /// The version it was made from; 0: any.
     expected: i64,
+    options: &'a WriteOptions,
 }
 
 impl Mutation for Update<'_> {
@@ -67,7 +69,7 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        replace(self.server, self.target, self.new.clone(), current)
+        replace(self.server, self.target, self.new.clone(), current, Owners::Of(self.options))
     }
 }
 
@@ -77,11 +79,16 @@ pub fn replace(
     target: &Target,
     mut new: Box<dyn DynObject>,
     current: Box<dyn DynObject>,
+    owners: Owners<'_>,
 ) -> Result<Decision> {
     let resource = &target.resource;
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     rules::default(new.as_mut());
+    let now = server.now();
+    if !is_part(&target.subresource) {
+        owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
+    }
     if target.subresource.is_empty() {
         admit::on_update(server, resource, new.as_mut(), current.as_ref())?;
     }
@@ -89,9 +96,11 @@ pub fn replace(
     let old = current.clone();
     let new = match target.subresource.as_str() {
         "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
-        "finalize" => namespace::finalize(new.as_ref(), current)?,
-        subresource @ ("ephemeralcontainers" | "resize") => {
-            rules::pod_subresource(subresource, new.as_ref(), current.as_ref())?
+        subresource if is_part(subresource) => {
+            let mut part = part(subresource, new.as_ref(), current)?;
+            part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
+            owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            part
         }
         "" => {
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
@@ -111,6 +120,19 @@ pub fn replace(
         admit::on_resize(server, resource, new.as_ref(), old.as_ref())?;
     }
     Ok(keep_or_remove(resource, new))
+}
+
+/// Subresources that change a part of the object only, whatever else is sent.
+fn is_part(subresource: &str) -> bool {
+    matches!(subresource, "finalize" | "ephemeralcontainers" | "resize")
+}
+
+/// The object with the part that the subresource changes taken from `new`.
+fn part(subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
+    match subresource {
+        "finalize" => namespace::finalize(new, current),
+        subresource => rules::pod_subresource(subresource, new, current.as_ref()),
+    }
 }
 
 /// A deleted object that nothing holds any more is removed.
@@ -148,5 +170,4 @@ fn carry_metadata(new: &mut ObjectMeta, current: &ObjectMeta) {
     }
     create::clear_self_link(new);
     new.resource_version.clear();
-    new.managed_fields.clone_from(&current.managed_fields);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::dynamic::DynObject;
 
-use super::Target;
+use super::{Target, owners};
 use crate::admit;
 use crate::registry::{Resource, Versioned};
 use crate::server::Server;
@@ -80,7 +80,8 @@ pub async fn change(server: &Server, target: &Target, dry_run: bool, mutation: &
                 current = read(server, target).await?;
                 continue;
             }
-            Decision::Write(new) => {
+            Decision::Write(mut new) => {
+                owners::keep_times(old.as_ref(), new.as_mut());
                 let unchanged = new.encode_to_vec() == current.bytes;
                 match (unchanged, current.fresh) {
                     (true, true) => return Ok(kept(resource, current)),

@@ -42,7 +42,7 @@ fn fields(out: &mut Vec<u8>, begin: usize, message: &dyn Reflect, info: &'static
             }
             continue;
         }
-        if field.not_served || left_out(field, value) {
+        if field.not_served || is_left_out(field, value) {
             continue;
         }
         if out.len() > begin {
@@ -54,7 +54,7 @@ fn fields(out: &mut Vec<u8>, begin: usize, message: &dyn Reflect, info: &'static
 }
 
 /// Upstream's omitempty: scalars when zero, lists and maps when empty, pointers when unset; messages never.
-fn left_out(field: &FieldInfo, value: Ref<'_>) -> bool {
+pub fn is_left_out(field: &FieldInfo, value: Ref<'_>) -> bool {
     if field.omit_zero {
         return is_zero(value);
     }
@@ -66,6 +66,17 @@ fn left_out(field: &FieldInfo, value: Ref<'_>) -> bool {
         Ref::Message(_) => false,
         _ if field.pointer => false,
         other => is_zero(other),
+    }
+}
+
+/// Whether a field that is not left out is written as null: without content, but there.
+pub fn is_written_null(field: &FieldInfo, value: Ref<'_>) -> bool {
+    match value {
+        Ref::List(list) => list.is_empty(),
+        Ref::Map(map) => map.is_empty(),
+        Ref::Bytes(bytes) => bytes.is_empty(),
+        Ref::Message(time) => !field.pointer && is_unset_time(time),
+        _ => false,
     }
 }
 

@@ -3,16 +3,6 @@
 use serde_json::Value;
 use test_goldens::request::causes;
 
-/// What of an answer depends on the server or comes with a later part.
-pub fn without_server_parts(value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        // Field managers come with server-side apply.
-        meta.remove("managedFields");
-    }
-    value
-}
-
 /// The first difference; a placeholder stands for anything that is there.
 pub fn difference(path: &str, expected: &Value, found: &Value) -> Option<String> {
     match (expected, found) {

@@ -2,7 +2,7 @@
 //! answers.
 //!
 //! Needs etcd-server and `cargo build -p store`, or `KEELSON_PROGRAMS`. What gRPC cannot say (HTTP methods, headers, malformed query parameters) and what later
-//! parts bring (other kinds, server-side apply, users without certificates here) is counted by reason, never hidden.
+//! parts bring (other kinds, users without certificates here) is counted by reason, never hidden.
 
 #[allow(dead_code, reason = "the apiserver's tests use more of it")]
 #[path = "../../../../crates/apiserver/tests/api/harness.rs"]

@@ -54,11 +54,20 @@ pub async fn send(client: &Client, request: &Value) -> Result<Answer, &'static s
                 "application/json-patch+json" => patch_request::Type::Json,
                 "application/merge-patch+json" => patch_request::Type::Merge,
                 "application/strategic-merge-patch+json" => patch_request::Type::StrategicMerge,
-                "application/apply-patch+yaml" => return Err("server-side apply (part 3)"),
+                "application/apply-patch+yaml" => patch_request::Type::Apply,
                 _ => return Err("a content type"),
             };
+            let force = target.parameter("force") == "true";
+            // Only an applier must say its name.
+            let options = match kind {
+                patch_request::Type::Apply => options.map(|options| WriteOptions {
+                    field_manager: target.parameter("fieldManager").to_owned(),
+                    ..options
+                }),
+                _ => options,
+            };
             let request =
-                PatchRequest { r#ref: Some(reference), r#type: kind.into(), patch: text.into(), options, force: false };
+                PatchRequest { r#ref: Some(reference), r#type: kind.into(), patch: text.into(), options, force };
             resources.patch(request).await.map(|reply| made(reply.into_inner(), 200))
         }
         ("DELETE", false) => {
@@ -111,6 +120,7 @@ fn expressible(target: &Target) -> Result<(), &'static str> {
             "limit" => value.parse::<i64>().is_ok(),
             "gracePeriodSeconds" => value.parse::<i64>().is_ok(),
             "dryRun" => value == "All",
+            "force" => value.parse::<bool>().is_ok(),
             "resourceVersion"
             | "resourceVersionMatch"
             | "continue"
@@ -138,7 +148,7 @@ fn selectors(target: &Target) -> Selectors {
     }
 }
 
-/// REST warns where gRPC is strict.
+/// REST warns where gRPC is strict. The recorder's user agent names the manager where the request does not.
 fn write_options(target: &Target) -> WriteOptions {
     let validation = match target.parameter("fieldValidation") {
         "" => "Warn",
@@ -146,7 +156,10 @@ fn write_options(target: &Target) -> WriteOptions {
     };
     WriteOptions {
         dry_run: target.parameter("dryRun") == "All",
-        field_manager: target.parameter("fieldManager").to_owned(),
+        field_manager: match target.parameter("fieldManager") {
+            "" => "api-facts".to_owned(),
+            named => named.to_owned(),
+        },
         field_validation: validation.to_owned(),
     }
 }

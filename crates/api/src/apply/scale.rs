@@ -1,0 +1,59 @@
+//! Owners of replicas, between an object and its scale.
+//!
+//! A scale has one field of its own, `spec.replicas`; who owns it is written on the object, where the field lies at a path of
+//! the object's own.
+
+use proto::meta::v1::ManagedFieldsEntry;
+
+use super::owners::{Error, Owner, Owners};
+use super::set::Set;
+
+/// The version that a scale speaks.
+pub const API_VERSION: &str = "autoscaling/v1";
+const REPLICAS: &[&str] = &["spec", "replicas"];
+
+/// The entries of an object's scale, from those of the object (of version `api_version`).
+pub fn of_object(entries: &[ManagedFieldsEntry], api_version: &str) -> Result<Vec<ManagedFieldsEntry>, Error> {
+    let mut scale = Owners::default();
+    let owners = Owners::decode(entries)?;
+    for owner in owners.iter().filter(|owner| owner.api_version == api_version && owner.set().has(REPLICAS)) {
+        let mut owner = owner.clone();
+        API_VERSION.clone_into(&mut owner.api_version);
+        owner.replace(Set::of_path(REPLICAS));
+        scale.insert(owner);
+    }
+    Ok(scale.encode())
+}
+
+/// The entries of an object after its scale has got `scale`: who is not among them no longer owns the replicas. As
+/// upstream, a new owner has no time.
+pub fn to_object(
+    entries: &[ManagedFieldsEntry],
+    scale: &[ManagedFieldsEntry],
+    api_version: &str,
+) -> Result<Vec<ManagedFieldsEntry>, Error> {
+    let mut owners = Owners::decode(entries)?;
+    let mut scale: Vec<Owner> = Owners::decode(scale)?
+        .iter()
+        .filter(|owner| owner.set().has(REPLICAS))
+        .cloned()
+        .collect();
+    for owner in &mut scale {
+        api_version.clone_into(&mut owner.api_version);
+        owner.time = None;
+    }
+    let replicas = Set::of_path(REPLICAS);
+    for owner in owners.all.iter_mut().filter(|owner| owner.api_version == api_version) {
+        if !scale.iter().any(|kept| kept.is_same(owner)) {
+            owner.take(&replicas);
+        }
+    }
+    for mut owner in scale {
+        if owners.find(&owner).is_none() {
+            owner.replace(replicas.clone());
+            owners.insert(owner);
+        }
+    }
+    owners.drop_empty();
+    Ok(owners.encode())
+}

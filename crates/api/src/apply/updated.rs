@@ -1,0 +1,170 @@
+//! Who owns what after a create, an update, or a patch of another kind than apply.
+
+use std::borrow::Cow;
+
+use proto::dynamic::DynObject;
+use proto::meta::v1::ManagedFieldsEntry;
+
+use super::cap::cap;
+use super::compare::{Changes, compare};
+use super::owners::{Operation, Owner, Owners};
+use super::{Writer, owned};
+
+/// What a client said of the owners of the object that it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    /// Nothing, or entries as the object has them.
+    Entries,
+    /// An empty list: forget who owns what.
+    Reset,
+}
+
+impl Given {
+    /// What an object's entries mean: a single empty one is the empty list that survives protobuf.
+    fn of(entries: &[ManagedFieldsEntry]) -> Self {
+        match entries {
+            [one] if *one == ManagedFieldsEntry::default() => Self::Reset,
+            _ => Self::Entries,
+        }
+    }
+}
+
+/// Writes into `new` who owns its fields, now that `writer` has made it from `live` (none: it creates the object).
+///
+/// As upstream: fields that changed go to the writer, fields that are gone belong to nobody, and an object whose owners
+/// are unknown stays so until somebody applies to it.
+/// The entries in `new` are what the client sends: readable ones count, a single empty one means to forget all of them.
+pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &Writer<'_>) {
+    let said = std::mem::take(&mut new.metadata_mut().managed_fields);
+    let kept = live.map_or(&[] as &[_], |live| live.metadata().managed_fields.as_slice());
+    let base = base(kept, &said, writer);
+    if base.is_empty() && live.is_some() {
+        return;
+    }
+    let mut changes = match live {
+        Some(live) => compare(live.as_reflect(), new.as_reflect()),
+        None => compare(new.info().new_object().as_reflect(), new.as_reflect()),
+    };
+    reset(&mut changes, writer);
+    if changes.is_empty() && *base == *kept {
+        new.metadata_mut().managed_fields = base.into_owned();
+        return;
+    }
+    // What cannot be read (a client may write anything) is forgotten, as upstream does.
+    let mut owners = Owners::decode(&base).unwrap_or_default();
+    disown(&mut owners, live, new, &changes, writer);
+    let taken = owned(changes.set());
+    if !taken.is_empty() {
+        take(&mut owners, taken, writer);
+    }
+    cap(&mut owners);
+    new.metadata_mut().managed_fields = owners.encode();
+}
+
+/// The entries to begin with: those of the client where it sends any that can be read, else the object's.
+fn base<'a>(
+    kept: &'a [ManagedFieldsEntry],
+    said: &'a [ManagedFieldsEntry],
+    writer: &Writer<'_>,
+) -> Cow<'a, [ManagedFieldsEntry]> {
+    match Given::of(said) {
+        // A write of a subresource cannot change them.
+        _ if !writer.subresource.is_empty() => Cow::Borrowed(kept),
+        Given::Reset => Cow::Borrowed(&[]),
+        Given::Entries if said.is_empty() || Owners::decode(said).is_err() => Cow::Borrowed(kept),
+        Given::Entries => Cow::Borrowed(said),
+    }
+}
+
+/// Leaves out what this kind of write cannot change.
+pub(super) fn reset(changes: &mut Changes, writer: &Writer<'_>) {
+    for path in writer.reset {
+        changes.drop_below(path);
+    }
+}
+
+/// Takes what changed from everybody.
+fn disown(
+    owners: &mut Owners,
+    live: Option<&dyn DynObject>,
+    new: &dyn DynObject,
+    changes: &Changes,
+    writer: &Writer<'_>,
+) {
+    let mut versions = Versions::new(changes, writer);
+    owners.all.retain_mut(|owner| {
+        let Some(changes) = versions.at(&owner.api_version, live, new) else { return false };
+        owner.take(&changes.set());
+        owner.take(&changes.removed);
+        !owner.set().is_empty()
+    });
+}
+
+fn take(owners: &mut Owners, taken: super::Set, writer: &Writer<'_>) {
+    let mut owner = Owner::new(writer.manager, Operation::Update, writer.subresource, writer.api_version);
+    owner.time = Some(writer.now);
+    owner.replace(taken);
+    match owners.find(&owner) {
+        Some(index) => {
+            let before = &mut owners.all[index];
+            before.time = owner.time;
+            before.add(owner.set().clone());
+        }
+        None => owners.all.push(owner),
+    }
+}
+
+/// One change, in the fields of each version that owners speak of.
+pub(super) struct Versions<'a> {
+    writer: &'a Writer<'a>,
+    /// None: the version is not known any more.
+    known: Vec<(String, Option<Cow<'a, Changes>>)>,
+}
+
+impl<'a> Versions<'a> {
+    pub(super) fn new(changes: &'a Changes, writer: &'a Writer<'a>) -> Self {
+        Self { writer, known: vec![(writer.api_version.to_owned(), Some(Cow::Borrowed(changes)))] }
+    }
+
+    /// The change in that version's fields; none where the objects have no form in it.
+    pub(super) fn at(
+        &mut self,
+        api_version: &str,
+        live: Option<&dyn DynObject>,
+        new: &dyn DynObject,
+    ) -> Option<&Changes> {
+        let place = match self.known.iter().position(|(version, _)| version == api_version) {
+            Some(place) => place,
+            None => {
+                let changes = self.convert(api_version, live, new).map(Cow::Owned);
+                self.known.push((api_version.to_owned(), changes));
+                self.known.len() - 1
+            }
+        };
+        self.known[place].1.as_deref()
+    }
+
+    fn convert(&self, api_version: &str, live: Option<&dyn DynObject>, new: &dyn DynObject) -> Option<Changes> {
+        let to = |object: Box<dyn DynObject>| crate::convert::to_version(object, api_version).ok();
+        let new = to(new.clone_box())?;
+        let live = match live {
+            Some(live) => to(live.clone_box())?,
+            None => new.info().new_object(),
+        };
+        let mut changes = compare(live.as_reflect(), new.as_reflect());
+        reset(&mut changes, self.writer);
+        Some(changes)
+    }
+}
+
+/// Whether two lists of entries differ in nothing but their times: then the write that made the later one changed nothing.
+pub fn same_but_times(old: &[ManagedFieldsEntry], new: &[ManagedFieldsEntry]) -> bool {
+    let same = |(old, new): (&ManagedFieldsEntry, &ManagedFieldsEntry)| {
+        old.manager == new.manager
+            && old.operation == new.operation
+            && old.subresource == new.subresource
+            && old.api_version == new.api_version
+            && old.fields_v1 == new.fields_v1
+    };
+    old.len() == new.len() && old.iter().zip(new).all(same)
+}
