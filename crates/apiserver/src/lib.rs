@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod registry;
 pub mod relay;
 pub mod rest;
+pub mod rest_streams;
 pub mod run;
 pub mod serve;
 pub mod server;
