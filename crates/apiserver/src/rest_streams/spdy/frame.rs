@@ -30,8 +30,6 @@ const WINDOW_UPDATE: u16 = 9;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Reset {
-    /// Not what SPDY allows.
-    ProtocolError = 1,
     /// No such stream.
     InvalidStream = 2,
     /// Refused before anything was done.

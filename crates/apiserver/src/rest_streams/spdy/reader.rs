@@ -70,11 +70,6 @@ impl Reader {
         }
     }
 
-    /// The newest stream that the client opened.
-    pub fn last(&self) -> u32 {
-        self.last
-    }
-
     /// The next event, or [`Event::Late`] at `until`. None: the client is gone, or speaks no SPDY.
     pub async fn next(&mut self, until: Option<Instant>) -> Option<Event> {
         if let Some(next) = self.next.take() {
