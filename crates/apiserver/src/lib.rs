@@ -20,6 +20,7 @@ pub mod openapi;
 pub mod registry;
 pub mod relay;
 pub mod rest;
+pub mod rest_streams;
 pub mod run;
 pub mod serve;
 pub mod server;

@@ -74,26 +74,48 @@ impl Kubelets {
 }
 
 /// Finds the pod's kubelet.
-pub async fn place(server: &Server, pod: Option<&PodRef>) -> Result<Place> {
-    let Some(pod) = pod else { return Err(Failure::bad_request("the pod must be given in the first message")) };
+pub async fn place(server: &Server, asked: Option<&PodRef>) -> Result<Place> {
+    let Some(asked) = asked else { return Err(Failure::bad_request("the pod must be given in the first message")) };
+    let object = pod(server, asked).await?;
+    let kubelet = kubelet(server, &object).await?;
+    let pod = PodRef { uid: object.metadata.uid.clone(), ..asked.clone() };
+    Ok(Place { pod, object, kubelet })
+}
+
+/// The pod as the store has it.
+pub async fn pod(server: &Server, pod: &PodRef) -> Result<Pod> {
     let target = Target::resolve(&server.registry, ("", "v1", "pods"), &pod.namespace, &pod.name, "")?;
     target.require_name()?;
     let object: Pod = get::newest(server, &target).await?.read()?;
-    if !pod.uid.is_empty() && pod.uid != object.metadata.uid {
-        return Err(target.not_found());
+    match pod.uid.is_empty() || pod.uid == object.metadata.uid {
+        true => Ok(object),
+        false => Err(target.not_found()),
     }
-    let node = &object.spec.node_name;
+}
+
+/// The kubelet of the pod's node.
+pub async fn kubelet(server: &Server, pod: &Pod) -> Result<NodeClient<Channel>> {
+    let node = &pod.spec.node_name;
     if node.is_empty() {
-        return Err(Failure::bad_request(format!("pod {} does not have a host assigned", pod.name)));
+        return Err(Failure::bad_request(format!("pod {} does not have a host assigned", pod.metadata.name)));
     }
     let machine = Target::resolve(&server.registry, ("", "v1", "nodes"), "", node, "")?;
     let machine: Node = get::newest(server, &machine).await?.read()?;
     let address = address(&machine, &server.kubelets.address_types).ok_or_else(|| {
         Failure::unavailable(format!("node {node} has no address in its status; is its kubelet running?"))
     })?;
-    let kubelet = server.kubelets.dial(&address, node)?;
-    let pod = PodRef { uid: object.metadata.uid.clone(), ..pod.clone() };
-    Ok(Place { pod, object, kubelet })
+    server.kubelets.dial(&address, node)
+}
+
+/// Refuses to `exec` or `attach` to a pod that has ended.
+pub fn check_not_completed(pod: &Pod, verb: &str) -> Result<()> {
+    let (name, phase) = (&pod.metadata.name, pod.status.phase.as_str());
+    match phase {
+        "Succeeded" | "Failed" => Err(Failure::bad_request(format!(
+            "cannot {verb} into a container in a completed pod; pod {name} is {phase}"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn address(node: &Node, types: &[String]) -> Option<String> {

@@ -12,6 +12,7 @@ mod grpc_health;
 mod reflection;
 mod router;
 mod together;
+mod upgrades;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,6 +35,7 @@ use router::Router;
 
 /// The body of every answer.
 pub use tonic::body::Body;
+pub use upgrades::Upgrades;
 
 /// What answers requests that are neither gRPC nor built in.
 pub type Fallback = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;

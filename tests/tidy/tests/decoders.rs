@@ -24,6 +24,7 @@ const KUBELET: &str = "crates/kubelet/tests/fuzz.rs";
 const BBOLT: &str = "crates/bbolt/src/fuzz.rs";
 const STORE: &str = "crates/store/src/fuzz.rs";
 const APISERVER: &str = "crates/apiserver/src/fuzz.rs";
+const STREAMS: &str = "crates/apiserver/src/rest_streams/fuzz.rs";
 const KEELCTL: &str = "crates/keelctl/src/fuzz.rs";
 const DNS: &str = "crates/dns/src/fuzz.rs";
 const KEEPSAKE: &str = "crates/store/src/keepsake.rs";
@@ -60,6 +61,13 @@ const ROWS: &[(&str, Proof)] = &[
     ("apiserver/src/openapi/tests.rs", Own("reads our own documents back")),
     ("apiserver/src/registry.rs", ENVELOPES),
     ("apiserver/src/registry/convert.rs", Own("its test reads our own bytes back")),
+    ("apiserver/src/rest_streams/channel.rs", Target(STREAMS, "messages_of_channels")),
+    ("apiserver/src/rest_streams/log_options.rs", Target(STREAMS, "options_of_streams")),
+    ("apiserver/src/rest_streams/options.rs", Target(STREAMS, "options_of_streams")),
+    ("apiserver/src/rest_streams/resize.rs", Target(STREAMS, "sizes_of_a_terminal")),
+    ("apiserver/src/rest_streams/spdy/frame.rs", Target(STREAMS, "frames_of_spdy")),
+    ("apiserver/src/rest_streams/spdy/headers.rs", Target(STREAMS, "blocks_of_headers")),
+    ("apiserver/src/rest_streams/status.rs", Own("its tests read our own bytes back")),
     ("apiserver/src/verbs/list.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/page_token.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/patch.rs", Target(GOLDENS, "patches")),

@@ -91,12 +91,7 @@ impl Grpc {
                 return Err(Failure::bad_request("you must specify at least 1 command for the container"));
             }
             let Place { pod, object, mut kubelet } = relay::place(&self.server, start.pod.as_ref()).await?;
-            if matches!(object.status.phase.as_str(), "Succeeded" | "Failed") {
-                let (name, phase) = (&pod.name, &object.status.phase);
-                return Err(Failure::bad_request(format!(
-                    "cannot {subresource} into a container in a completed pod; pod {name} is {phase}"
-                )));
-            }
+            relay::check_not_completed(&object, subresource)?;
             start.container = container(&object, &start.container)?;
             start.pod = Some(pod);
             let inputs = onwards(first, inputs);

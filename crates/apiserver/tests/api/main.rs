@@ -7,6 +7,7 @@ mod harness;
 mod races;
 mod restored;
 mod services;
+mod sessions;
 mod streams;
 mod verbs;
 mod watches;

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Context};
 use super::router::Router;
+use super::upgrades::Upgrades;
 use super::{Connection, Limits};
 use crate::tls::ServerIdentity;
 
@@ -60,10 +61,10 @@ pub async fn run(
                 let context = context.clone();
                 let config = identity.as_ref().map(|identity| identity.config());
                 let abort = abort.clone();
+                let upgrades = Upgrades::new(tasks.clone(), abort.clone(), permit);
                 tasks.spawn(async move {
-                    let _permit = permit;
                     tokio::select! {
-                        () = connection::run(stream, from, config, context) => {}
+                        () = connection::run(stream, from, config, context, upgrades) => {}
                         () = abort.cancelled() => {}
                     }
                 });

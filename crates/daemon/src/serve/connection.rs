@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Connection;
 use super::router::Router;
 use super::together::{Holding, Running};
+use super::upgrades::Upgrades;
 use crate::tls::Peer;
 
 /// First byte of every TLS connection: a handshake record.
@@ -44,9 +46,15 @@ pub struct Context {
 }
 
 /// Serves a connection until it ends.
-pub async fn run(stream: TcpStream, from: Connection, config: Option<Arc<ServerConfig>>, context: Arc<Context>) {
+pub async fn run(
+    stream: TcpStream,
+    from: Connection,
+    config: Option<Arc<ServerConfig>>,
+    context: Arc<Context>,
+    upgrades: Upgrades,
+) {
     let Some(config) = config else {
-        return requests(stream, from, None, context).await;
+        return requests(stream, from, None, context, upgrades).await;
     };
     match tokio::time::timeout(context.handshake_timeout, handshake(stream, config)).await {
         Err(_) => tracing::debug!(remote = %from.remote, "no TLS handshake in time"),
@@ -54,7 +62,7 @@ pub async fn run(stream: TcpStream, from: Connection, config: Option<Arc<ServerC
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let peer = certificates.first().and_then(|certificate| Peer::from_der(certificate));
-            requests(stream, from, peer, context).await;
+            requests(stream, from, peer, context, upgrades).await;
         }
     }
 }
@@ -88,7 +96,7 @@ async fn end_politely(mut stream: TcpStream) {
     let _gone = tokio::time::timeout(REFUSED_TIMEOUT, reading).await;
 }
 
-async fn requests<S>(stream: S, from: Connection, peer: Option<Peer>, context: Arc<Context>)
+async fn requests<S>(stream: S, from: Connection, peer: Option<Peer>, context: Arc<Context>, upgrades: Upgrades)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -97,6 +105,9 @@ where
         request.extensions_mut().insert(from);
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
+        }
+        if request.headers().contains_key(UPGRADE) {
+            request.extensions_mut().insert(upgrades.clone());
         }
         let router = router.clone();
         async move { router.answer(request).await }
