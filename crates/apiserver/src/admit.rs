@@ -5,6 +5,7 @@
 
 mod default_toleration_seconds;
 mod namespace_lifecycle;
+pub mod node_restriction;
 mod pod_resize_validator;
 mod priority;
 mod service_account;
@@ -87,6 +88,7 @@ pub fn on_delete(target: &Target) -> Result<()> {
 fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
     namespace_lifecycle::admit(request, object, view)?;
     service_account::admit(request, object, view)?;
+    node_restriction::on_create(request.user, request.target, object, view)?;
     taint_nodes_by_condition::admit(object);
     priority::admit(request, object, view)?;
     default_toleration_seconds::admit(object);

@@ -14,6 +14,7 @@ pub mod list;
 pub mod options;
 pub mod page_token;
 pub mod patch;
+pub mod review;
 pub mod scale;
 pub mod token;
 pub mod update;

@@ -10,7 +10,8 @@ use proto::meta::v1::{ObjectMeta, Time};
 use super::Target;
 use super::options::{DeleteOptions, Propagation};
 use super::write::{Decision, Mutation, Outcome, change};
-use crate::admit;
+use crate::admit::{self, node_restriction};
+use crate::authenticate::User;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -19,23 +20,25 @@ const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
 /// Deletes the object, or marks it as being deleted.
-pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
+pub async fn delete(server: &Server, user: &User, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
     admit::on_delete(target)?;
-    let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now: server.now() };
+    let mut deletion = Deletion { user, target, options, now: server.now() };
     change(server, target, options.dry_run, &mut deletion).await
 }
 
 struct Deletion<'a> {
-    resource: &'a Resource,
-    name: &'a str,
+    user: &'a User,
+    target: &'a Target,
     options: &'a DeleteOptions,
     now: Time,
 }
 
 impl Mutation for Deletion<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
-        check_preconditions(self.resource, self.name, self.options, current.metadata(), rev)?;
-        Ok(decide(self.resource, self.options, current, self.now))
+        let Target { resource, name, .. } = self.target;
+        node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        check_preconditions(resource, name, self.options, current.metadata(), rev)?;
+        Ok(decide(resource, self.options, current, self.now))
     }
 }
 

@@ -8,6 +8,7 @@ use super::Target;
 use super::delete::delete;
 use super::list::{ListOptions, list};
 use super::options::DeleteOptions;
+use crate::authenticate::User;
 use crate::server::Server;
 use crate::status::Result;
 use crate::watch_cache::Entry;
@@ -18,6 +19,7 @@ const CONCURRENT_MAX: usize = 32;
 /// Deletes what matches; says how many. The first refusal ends it.
 pub async fn delete_collection(
     server: &Server,
+    user: &User,
     target: &Target,
     labels: &str,
     fields: &str,
@@ -25,11 +27,11 @@ pub async fn delete_collection(
 ) -> Result<i64> {
     let selection = ListOptions { labels: labels.to_owned(), fields: fields.to_owned(), ..Default::default() };
     let mut listed = list(server, target, &selection).await?;
-    let mut count = delete_all(server, target, options, std::mem::take(&mut listed.entries)).await?;
+    let mut count = delete_all(server, user, target, options, std::mem::take(&mut listed.entries)).await?;
     let mut rest = listed.rest;
     while let Some(more) = rest {
         let (entries, further) = more.page().await?;
-        count += delete_all(server, target, options, entries).await?;
+        count += delete_all(server, user, target, options, entries).await?;
         rest = further;
     }
     Ok(count)
@@ -37,6 +39,7 @@ pub async fn delete_collection(
 
 async fn delete_all(
     server: &Server,
+    user: &User,
     target: &Target,
     options: &DeleteOptions,
     entries: Vec<Arc<Entry>>,
@@ -44,7 +47,7 @@ async fn delete_all(
     let mut deletions = futures::stream::iter(entries)
         .map(|entry| async move {
             let target = target.named(entry.namespace(), entry.name());
-            match delete(server, &target, options).await {
+            match delete(server, user, &target, options).await {
                 Err(failure) if failure.is_not_found() => Ok(0),
                 outcome => outcome.map(|_| 1),
             }

@@ -8,6 +8,7 @@ use super::options::{WriteOptions, parse_version};
 use super::scale;
 use super::update::replace;
 use super::write::{Decision, Mutation, change};
+use crate::authenticate::User;
 use crate::registry::{Versioned, rules};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -26,6 +27,7 @@ pub enum PatchType {
 /// Changes the object by a patch.
 pub async fn patch(
     server: &Server,
+    user: &User,
     target: &Target,
     kind: PatchType,
     patch: &[u8],
@@ -37,7 +39,7 @@ pub async fn patch(
     if target.subresource == "scale" {
         return scale::patch(server, target, kind, &patch, options).await;
     }
-    let mut mutation = Patch { server, target, kind, patch: &patch, options, warnings: Vec::new() };
+    let mut mutation = Patch { server, user, target, kind, patch: &patch, options, warnings: Vec::new() };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     warnings.append(&mut mutation.warnings);
     Ok(outcome.object)
@@ -45,6 +47,7 @@ pub async fn patch(
 
 struct Patch<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     kind: PatchType,
     patch: &'a serde_json::Value,
@@ -66,7 +69,7 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.target, new, current)
+        replace(self.server, self.user, self.target, new, current)
     }
 }
 

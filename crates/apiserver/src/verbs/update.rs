@@ -7,8 +7,9 @@ use super::decode::{Body, object, place};
 use super::options::{WriteOptions, parse_version};
 use super::write::{Decision, Mutation, change};
 use super::{Target, create, scale};
-use crate::admit;
+use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
+use crate::authorize::grant;
 use crate::registry::{Resource, Versioned, namespace, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -40,7 +41,7 @@ pub async fn update(
         let causes = vec![cause("FieldValueInvalid", "metadata.resourceVersion", message)];
         return Err(Failure::invalid(row.group, row.plural, name, causes));
     }
-    let mut mutation = Update { server, target, new, expected };
+    let mut mutation = Update { server, user, target, new, expected };
     match change(server, target, options.dry_run, &mut mutation).await {
         Ok(outcome) => Ok(outcome.object),
         Err(failure)
@@ -56,6 +57,7 @@ pub async fn update(
 /// Replaces an object.
 struct Update<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     new: Box<dyn DynObject>,
     /// The version it was made from; 0: any.
@@ -67,13 +69,14 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        replace(self.server, self.target, self.new.clone(), current)
+        replace(self.server, self.user, self.target, self.new.clone(), current)
     }
 }
 
-/// What becomes of `current` when a client asks for `new`: shared by update and patch.
+/// What becomes of `current` when `user` asks for `new`: shared by update and patch.
 pub fn replace(
     server: &Server,
+    user: &User,
     target: &Target,
     mut new: Box<dyn DynObject>,
     current: Box<dyn DynObject>,
@@ -82,7 +85,9 @@ pub fn replace(
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     rules::default(new.as_mut());
+    node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
     if target.subresource.is_empty() {
+        grant::check(&server.access, user, resource, new.as_ref(), Some(current.as_ref()))?;
         admit::on_update(server, resource, new.as_mut(), current.as_ref())?;
     }
     let has_status = resource.has_subresource("status");
