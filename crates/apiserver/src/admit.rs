@@ -8,6 +8,7 @@ mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
+pub mod node_restriction;
 mod pod_resize_validator;
 mod pod_security;
 mod priority;
@@ -99,6 +100,7 @@ fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Re
     namespace_lifecycle::admit(request, object, view)?;
     limit_ranger::fill(request, object, view);
     service_account::admit(request, object, view)?;
+    node_restriction::on_create(request.user, request.target, object, view)?;
     taint_nodes_by_condition::admit(object);
     priority::admit(request, object, view)?;
     default_toleration_seconds::admit(object);

@@ -1,5 +1,6 @@
 //! Who calls: a client certificate or a service account's token.
 
+pub mod impersonate;
 pub mod token;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use crate::verbs::Target;
 use token::Claims;
 
 const AUTHENTICATED: &str = "system:authenticated";
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+const ANONYMOUS: &str = "system:anonymous";
 
 /// A caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +38,11 @@ impl User {
         Self { name: peer.common_name.clone(), groups, ..Self::default() }
     }
 
+    /// Who shows no credential.
+    pub fn anonymous() -> Self {
+        Self { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
+    }
+
     /// True for a member of the group.
     pub fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|other| other == group)
@@ -46,13 +54,18 @@ impl User {
     }
 }
 
-/// Tells who calls. A token counts before a certificate; none of both is nobody.
+/// Tells who calls. A token counts before a certificate; without both it is nobody, or the anonymous user where the
+/// server takes such callers.
 pub async fn authenticate(server: &Server, peer: Option<&Peer>, authorization: Option<&str>) -> Result<User> {
     if let Some(token) = authorization.and_then(bearer) {
         let claims = server.tokens.verify(token, server.tokens.audiences(), server.now().seconds)?;
         return of_claims(server, &claims).await;
     }
-    peer.map(User::of_peer).ok_or_else(Failure::unauthorized)
+    match peer {
+        Some(peer) => Ok(User::of_peer(peer)),
+        None if server.anonymous => Ok(User::anonymous()),
+        None => Err(Failure::unauthorized()),
+    }
 }
 
 /// The user of a verified token, whose account and bound object must still be there.

@@ -1,10 +1,12 @@
-//! What exists in every cluster: namespaces, priority classes, the service range, and the way to this apiserver.
+//! What exists in every cluster: namespaces, roles, priority classes, the service range, and the way to this apiserver.
 //!
 //! Each object is created where it is missing, and looked after again every so often; what an administrator changed
 //! stays, except for the endpoints of the `kubernetes` Service, which are this file's own.
 
 mod endpoints;
 mod objects;
+pub mod policy;
+mod reconcile;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use proto::dynamic::DynObject;
 use tokio_util::sync::CancellationToken;
 
 use crate::authenticate::User;
+use crate::authorize::MASTERS;
 use crate::server::Server;
 use crate::status::Result;
 use crate::verbs::options::WriteOptions;
@@ -60,6 +63,7 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
         for namespace in objects::namespaces() {
             ensure(server, namespace).await?;
         }
+        reconcile::run(server).await?;
         for class in objects::priority_classes() {
             ensure(server, class).await?;
         }
@@ -72,21 +76,29 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
 
 /// Creates an object that is missing.
 async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
-    let info = object.info();
-    let plural = api::resource::by_kind(info.group, info.version, info.kind).map_or("", |row| row.plural);
-    let meta = object.metadata();
-    let target =
-        Target::resolve(&server.registry, (info.group, info.version, plural), &meta.namespace, &meta.name, "")?;
-    if target.resource.cache.get(&target.resource.key(&meta.namespace, &meta.name)).is_some() {
+    let target = place_of(server, object.as_ref())?;
+    if target.resource.cache.get(&target.resource.key(&target.namespace, &target.name)).is_some() {
         return Ok(());
     }
     match get::newest(server, &target).await {
         Err(failure) if failure.is_not_found() => {}
         other => return other.map(|_| ()),
     }
+    create(server, &target, object).await
+}
+
+/// Where an object is, or is to be.
+fn place_of(server: &Server, object: &dyn DynObject) -> Result<Target> {
+    let (info, meta) = (object.info(), object.metadata());
+    let plural = api::resource::by_kind(info.group, info.version, info.kind).map_or("", |row| row.plural);
+    Target::resolve(&server.registry, (info.group, info.version, plural), &meta.namespace, &meta.name, "")
+}
+
+/// Creates an object; one that somebody else made meanwhile is fine.
+async fn create(server: &Server, target: &Target, object: Box<dyn DynObject>) -> Result<()> {
     let place = target.named(&target.namespace, "");
     let user =
-        User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
+        User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
     let options = WriteOptions { field_manager: "keelson-apiserver".to_owned(), ..WriteOptions::default() };
     match create::create_object(server, &user, &place, object, &options, Owners::Of(&options)).await {
         Err(failure) if failure.is_already_exists() => Ok(()),

@@ -59,6 +59,19 @@ pub struct Config {
     /// CA of the certificates that clients show
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
+    /// Callers without a credential are system:anonymous in system:unauthenticated, and may what roles give them
+    #[arg(
+        long,
+        default_value_t = false,
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false",
+        help_heading = "Authentication"
+    )]
+    pub anonymous_auth: bool,
     /// Who service account tokens say issued them
     #[arg(
         long,
@@ -196,7 +209,6 @@ mod tests {
             "--authorization-mode=Node,Webhook",
             "--enable-admission-plugins=NoSuchPlugin",
             "--disable-admission-plugins=NamespaceLifecycle",
-            "--anonymous-auth=true",
             "--kubelet-preferred-address-types=Nowhere",
         ] {
             let refused = parse(wrong).expect_err(wrong).to_string();

@@ -21,6 +21,7 @@ use proto::keelson::api::v1::{ResourceRef, Selectors};
 use tonic::metadata::MetadataMap;
 use tonic::service::Routes;
 
+use crate::authenticate::impersonate::impersonate;
 use crate::authenticate::{User, authenticate};
 use crate::authorize::{self, Attributes};
 use crate::metrics::Request as Seen;
@@ -67,7 +68,8 @@ impl Grpc {
 
     async fn user(&self, metadata: &MetadataMap, extensions: &tonic::Extensions) -> Result<User> {
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        authenticate(&self.server, extensions.get::<Peer>(), authorization).await
+        let user = authenticate(&self.server, extensions.get::<Peer>(), authorization).await?;
+        impersonate(&self.server, user, metadata.as_ref())
     }
 
     /// Authenticates the caller, resolves what it means, and judges whether it may.
@@ -77,17 +79,32 @@ impl Grpc {
         request: &tonic::Request<T>,
         named: Option<&ResourceRef>,
     ) -> Result<(User, Target)> {
+        self.admit_selected(verb, request, named, None).await
+    }
+
+    /// The same for a list, a watch or a deletion of many: what the selector says counts.
+    async fn admit_selected<T>(
+        &self,
+        verb: &str,
+        request: &tonic::Request<T>,
+        named: Option<&ResourceRef>,
+        selectors: Option<&Selectors>,
+    ) -> Result<(User, Target)> {
         let user = self.user(request.metadata(), request.extensions()).await?;
         let Some(named) = named else { return Err(Failure::bad_request("ref must be given")) };
+        let fields = selectors.map_or("", |selectors| selectors.fields.as_str());
+        let selected = authorize::name_in(fields);
         let attributes = Attributes {
             verb,
             group: &named.group,
             resource: &named.resource,
             subresource: &named.subresource,
             namespace: &named.namespace,
-            name: &named.name,
+            name: if named.name.is_empty() { &selected } else { &named.name },
+            fields,
+            path: "",
         };
-        authorize::check(&user, &attributes)?;
+        authorize::check(&self.server, &user, &attributes)?;
         let row = (named.group.as_str(), named.version.as_str(), named.resource.as_str());
         let target = Target::resolve(&self.server.registry, row, &named.namespace, &named.name, &named.subresource)?;
         let allowed = match named.subresource.as_str() {

@@ -28,6 +28,9 @@ use crate::watch_cache::{Entry, WatchCache};
 use convert::Conversion;
 use strategy::Strategy;
 
+/// The groups of reviews.
+const REVIEWS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
+
 type Labels = BTreeMap<String, String>;
 /// What field selectors can ask for, beyond name and namespace.
 type Fields = Vec<(&'static str, String)>;
@@ -39,7 +42,7 @@ pub struct Resource {
     pub row: &'static api::resource::Resource,
     /// The kind of its objects.
     pub kind: &'static KindInfo,
-    /// What its keys in the store begin with; ends with a slash.
+    /// What its keys in the store begin with; ends with a slash. Empty where nothing is stored.
     pub prefix: String,
     /// The apiVersion that stored objects say.
     stored_api_version: &'static str,
@@ -55,19 +58,20 @@ pub struct Resource {
 
 impl Resource {
     fn new(row: &'static api::resource::Resource) -> Option<Self> {
-        let storage = row.storage?;
         let kind = row.kind_info()?;
-        let conversion = match convert::is_stored_as_served(kind, &storage) {
-            true => None,
+        let conversion = match row.storage {
             // Without a conversion between the two versions the row is not served.
-            false => Some(Conversion::between(kind, storage.api_version)?),
+            Some(storage) if !convert::is_stored_as_served(kind, &storage) => {
+                Some(Conversion::between(kind, storage.api_version)?)
+            }
+            _ => None,
         };
         Some(Self {
             row,
             kind,
-            prefix: format!("{}/", storage.prefix),
-            stored_api_version: storage.api_version,
-            json: storage.codec == api::resource::Codec::Json,
+            prefix: row.storage.map_or_else(String::new, |storage| format!("{}/", storage.prefix)),
+            stored_api_version: row.storage.map_or("", |storage| storage.api_version),
+            json: row.storage.is_some_and(|storage| storage.codec == api::resource::Codec::Json),
             conversion,
             strategy: strategy::of(row.group, row.plural),
             cache: WatchCache::default(),
@@ -201,19 +205,27 @@ impl Versioned {
 #[derive(Debug)]
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
+    /// What is answered and never stored: reviews of access and of tokens.
+    reviews: Vec<Arc<Resource>>,
 }
 
 impl Registry {
-    /// The rows of `api::resource` whose objects are stored.
+    /// The rows of `api::resource` whose objects are stored, and the reviews.
     pub fn new() -> Self {
-        Self { resources: api::resource::all().iter().filter_map(Resource::new).map(Arc::new).collect() }
+        let made = |wanted: fn(&api::resource::Resource) -> bool| {
+            let rows = api::resource::all().iter().filter(|row| wanted(row));
+            rows.filter_map(Resource::new).map(Arc::new).collect()
+        };
+        let is_review = |row: &api::resource::Resource| row.storage.is_none() && REVIEWS.contains(&row.group);
+        Self { resources: made(|row| row.storage.is_some()), reviews: made(is_review) }
     }
 
     /// The resource of that name.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
         let named =
             |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
-        self.resources.iter().find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
+        let mut all = self.resources.iter().chain(&self.reviews);
+        all.find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
     }
 
     /// A resource that every server has.
@@ -221,7 +233,7 @@ impl Registry {
         self.find("", "v1", plural)
     }
 
-    /// All of them.
+    /// All that is stored.
     pub fn all(&self) -> &[Arc<Resource>] {
         &self.resources
     }

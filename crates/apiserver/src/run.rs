@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
+use crate::authorize::Access;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
 use crate::metrics::RequestMetrics;
@@ -120,9 +121,14 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         None => None,
     };
     let endpoints = EndpointConfig { servers: config.etcd_servers.clone(), identity: store_identity };
+    let registry = Registry::new();
+    let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
+    access.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
-        registry: Registry::new(),
+        registry,
+        access,
+        anonymous: config.anonymous_auth,
         tokens: Tokens::load(
             &config.service_account_issuer,
             &config.api_audiences,

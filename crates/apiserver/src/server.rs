@@ -7,6 +7,7 @@ use proto::meta::v1::Time;
 
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
+use crate::authorize::Access;
 use crate::metrics::RequestMetrics;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
@@ -24,6 +25,10 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// Whether callers without a credential are somebody: `--anonymous-auth`.
+    pub anonymous: bool,
     /// Service account tokens, where a signing key is configured.
     pub tokens: Tokens,
     /// Cluster addresses and node ports.

@@ -16,6 +16,7 @@ pub mod options;
 pub mod owners;
 pub mod page_token;
 pub mod patch;
+pub mod review;
 pub mod scale;
 pub mod tell;
 pub mod token;

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -90,6 +90,14 @@ struct State {
     closed: bool,
 }
 
+/// Hears of every change before any watcher does. It must be quick, and must not look into the cache.
+pub trait Observer: std::fmt::Debug + Send + Sync {
+    /// The cache was filled anew; these are all its objects.
+    fn replaced(&self, entries: &mut dyn Iterator<Item = &Arc<Entry>>);
+    /// One object changed.
+    fn changed(&self, change: &Change);
+}
+
 /// The cache of one resource.
 #[derive(Debug)]
 pub struct WatchCache {
@@ -98,11 +106,17 @@ pub struct WatchCache {
     reached: watch::Sender<i64>,
     /// Asks the feed to ask the store how far the watch is.
     progress_wanted: Notify,
+    observer: OnceLock<Box<dyn Observer>>,
 }
 
 impl Default for WatchCache {
     fn default() -> Self {
-        Self { state: RwLock::default(), reached: watch::Sender::new(0), progress_wanted: Notify::new() }
+        Self {
+            state: RwLock::default(),
+            reached: watch::Sender::new(0),
+            progress_wanted: Notify::new(),
+            observer: OnceLock::new(),
+        }
     }
 }
 
@@ -110,6 +124,11 @@ impl WatchCache {
     /// How far the cache is; 0 until it is filled.
     pub fn revision(&self) -> i64 {
         *self.reached.borrow()
+    }
+
+    /// Lets `observer` hear of everything. The first one stays; it must be there before the cache is filled.
+    pub fn observe(&self, observer: Box<dyn Observer>) {
+        _ = self.observer.set(observer);
     }
 
     /// Waits until the cache is filled and has reached `rev`; asks for progress meanwhile.
@@ -179,6 +198,9 @@ impl WatchCache {
     fn replace(&self, entries: Vec<Entry>, revision: i64) {
         let mut state = self.state.write();
         state.objects = entries.into_iter().map(|entry| (entry.key.clone(), Arc::new(entry))).collect();
+        if let Some(observer) = self.observer.get() {
+            observer.replaced(&mut state.objects.values());
+        }
         state.window.clear();
         state.window_from = revision;
         state.revision = revision;
@@ -207,6 +229,9 @@ impl WatchCache {
                 continue;
             }
             let change = Arc::new(Change::new(rev, old, new));
+            if let Some(observer) = self.observer.get() {
+                observer.changed(&change);
+            }
             state.watchers.retain_mut(|watcher| watcher.offer(&change));
             state.window.push_back(change);
         }

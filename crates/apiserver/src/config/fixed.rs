@@ -8,8 +8,9 @@ use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 
 /// The admission plugins that run; they cannot be switched off.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "NamespaceLifecycle",
+    "NodeRestriction",
     "ServiceAccount",
     "TaintNodesByCondition",
     "Priority",
@@ -17,7 +18,7 @@ const PLUGINS: [&str; 6] = [
     "StorageObjectInUseProtection",
 ];
 /// Plugins of upstream's that are not there yet: asking for them has no effect.
-const LATER: [&str; 24] = [
+const LATER: [&str; 23] = [
     "AlwaysAdmit",
     "AlwaysPullImages",
     "CertificateApproval",
@@ -34,7 +35,6 @@ const LATER: [&str; 24] = [
     "MutatingAdmissionPolicy",
     "MutatingAdmissionWebhook",
     "NodeDeclaredFeatureValidator",
-    "NodeRestriction",
     "OwnerReferencesPermissionEnforcement",
     "PersistentVolumeClaimResize",
     "PodNodeSelector",
@@ -52,11 +52,7 @@ pub struct Fixed {
     #[arg(long, value_parser = only_true, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
         default_missing_value = "true", value_name = "true")]
     allow_privileged: Option<bool>,
-    /// Anonymous callers see health and version; true is refused
-    #[arg(long, value_parser = only_false, action = ArgAction::Set, num_args = 1, require_equals = true,
-        value_name = "false")]
-    anonymous_auth: Option<bool>,
-    /// Roles are fixed; Node and RBAC are taken for them
+    /// Node and RBAC always decide, in this order
     #[arg(long, value_delimiter = ',', value_parser = ["Node", "RBAC"], value_name = "MODE,...")]
     authorization_mode: Vec<String>,
     /// Those that are there always run
@@ -101,8 +97,7 @@ impl Fixed {
         let front = "front proxies are not trusted yet";
         let given = [
             (self.allow_privileged.is_some(), "--allow-privileged", "privileged containers are always allowed"),
-            (self.anonymous_auth.is_some(), "--anonymous-auth", "anonymous callers see health and version only"),
-            (!self.authorization_mode.is_empty(), "--authorization-mode", "roles are fixed until they are objects"),
+            (!self.authorization_mode.is_empty(), "--authorization-mode", "Node and RBAC always decide"),
             (!later.is_empty(), "--enable-admission-plugins", plugins.as_str()),
             (!self.disable_admission_plugins.is_empty(), "--disable-admission-plugins", "they are not there"),
             (self.enable_bootstrap_token_auth == Some(true), "--enable-bootstrap-token-auth", "not there yet"),
@@ -120,11 +115,6 @@ impl Fixed {
 
 fn only_true(text: &str) -> Result<bool, String> {
     if text == "true" { Ok(true) } else { Err("only true is possible: privileged containers are allowed".to_owned()) }
-}
-
-fn only_false(text: &str) -> Result<bool, String> {
-    let why = "only false is possible: anonymous callers see health and version";
-    if text == "false" { Ok(false) } else { Err(why.to_owned()) }
 }
 
 fn plugin(name: &str) -> Result<String, String> {

@@ -8,8 +8,9 @@ use proto::keelson::api::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Grpc, status};
-use crate::authenticate::{User, of_claims};
+use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::verbs::review;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -30,9 +31,10 @@ impl Auth for Grpc {
             subresource: &asked.subresource,
             namespace: &asked.namespace,
             name: &asked.name,
+            ..Attributes::default()
         };
-        let verdict = authorize::judge(&user, &attributes);
-        Ok(Response::new(ReviewAccessResponse { allowed: verdict.allowed, reason: verdict.reason }))
+        let verdict = authorize::judge(&self.server, &user, &attributes);
+        Ok(Response::new(ReviewAccessResponse { allowed: verdict.allowed, reason: verdict.reason() }))
     }
 
     async fn review_token(&self, request: Request<ReviewTokenRequest>) -> Answer<ReviewTokenResponse> {
@@ -43,27 +45,16 @@ impl Auth for Grpc {
             resource: "tokenreviews",
             ..Attributes::default()
         };
-        if user.node().is_none() {
-            authorize::check(&user, &attributes).map_err(status::of)?;
-        }
+        authorize::check(&self.server, &user, &attributes).map_err(status::of)?;
         let asked = request.into_inner();
-        let tokens = &self.server.tokens;
-        let audiences = if asked.audiences.is_empty() { tokens.audiences().to_vec() } else { asked.audiences };
-        let claims = tokens.verify(&asked.token, &audiences, self.server.now().seconds);
-        let outcome = match claims {
-            Ok(claims) => of_claims(&self.server, &claims).await.map(|user| (user, claims.aud)),
-            Err(failure) => Err(failure),
-        };
-        Ok(Response::new(match outcome {
-            Ok((user, granted)) => ReviewTokenResponse {
+        Ok(Response::new(match review::token(&self.server, &asked.token, &asked.audiences).await {
+            Ok((user, audiences)) => ReviewTokenResponse {
                 authenticated: true,
                 user: Some(info(user)),
-                audiences: granted.into_iter().filter(|audience| audiences.contains(audience)).collect(),
+                audiences,
                 error: String::new(),
             },
-            Err(failure) => {
-                ReviewTokenResponse { error: format!("invalid bearer token: {failure}"), ..Default::default() }
-            }
+            Err(error) => ReviewTokenResponse { error, ..Default::default() },
         }))
     }
 }

@@ -13,7 +13,7 @@ use proto::keelson::api::v1::{
 use tonic::{Request, Response, Status};
 
 use super::shared::RawChunk;
-use super::{Grpc, encode, list_stream, selectors, status, watch_stream};
+use super::{Grpc, encode, list_stream, status, watch_stream};
 use crate::status::{Failure, Result};
 use crate::verbs::list::ListOptions;
 use crate::verbs::options::{self, DeleteOptions, FieldValidation, Propagation, WriteOptions};
@@ -40,9 +40,11 @@ impl Resources for Grpc {
     async fn list(&self, request: Request<ListRequest>) -> Answer<Self::ListStream> {
         let seen = self.seen("LIST", request.get_ref().r#ref.as_ref(), false);
         let run = async {
-            let (_, target) = self.admit("list", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.get_ref();
+            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
+            let (_, target) = self.admit_selected("list", &request, named, selectors).await?;
             let asked = request.into_inner();
-            let (labels, fields) = selectors(asked.selectors);
+            let (labels, fields) = super::selectors(asked.selectors);
             let options = ListOptions {
                 labels,
                 fields,
@@ -134,9 +136,9 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (_, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
+            let (user, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
             let options = delete_options(request.into_inner().options)?;
-            let outcome = delete::delete(&self.server, &target, &options).await?;
+            let outcome = delete::delete(&self.server, &user, &target, &options).await?;
             Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, Vec::new())), deleted: outcome.removed })
         };
         respond(seen.end(run.await))
@@ -149,12 +151,14 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (_, target) = self.admit("deletecollection", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.get_ref();
+            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
+            let (user, target) = self.admit_selected("deletecollection", &request, named, selectors).await?;
             let asked = request.into_inner();
-            let (labels, fields) = selectors(asked.selectors);
+            let (labels, fields) = super::selectors(asked.selectors);
             let options = delete_options(asked.options)?;
             let selection = ListOptions { labels, fields, ..Default::default() };
-            let deleted = delete_collection::delete_collection(&self.server, &target, &selection, &options).await?;
+            let deleted = delete_collection::delete_collection(&self.server, &user, &target, &selection, &options).await?;
             Ok(DeleteCollectionResponse { count: deleted.entries.len() as i64 })
         };
         respond(seen.end(run.await))
@@ -169,9 +173,11 @@ impl Grpc {
     ) -> std::result::Result<BoxStream<'static, std::result::Result<RawChunk, Status>>, Status> {
         let seen = self.seen("WATCH", request.get_ref().r#ref.as_ref(), false);
         let run = async {
-            let (_, target) = self.admit("watch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let asked = request.get_ref();
+            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
+            let (_, target) = self.admit_selected("watch", &request, named, selectors).await?;
             let asked = request.into_inner();
-            let (labels, fields) = selectors(asked.selectors);
+            let (labels, fields) = super::selectors(asked.selectors);
             let options = WatchOptions {
                 labels,
                 fields,

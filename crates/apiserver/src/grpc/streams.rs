@@ -13,6 +13,7 @@ use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::metrics::Request as Seen;
 use crate::relay::{self, Place, container};
+use crate::server::Server;
 use crate::status::{Failure, Result};
 
 type Chunks<T> = BoxStream<'static, std::result::Result<T, Status>>;
@@ -34,7 +35,7 @@ impl Streams for Grpc {
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
             let mut asked = request.into_inner();
-            may(&user, "get", "log", asked.pod.as_ref())?;
+            may(&self.server, &user, "get", "log", asked.pod.as_ref())?;
             let mut place = relay::place(&self.server, asked.pod.as_ref()).await?;
             asked.container = container(&place.object, &asked.container)?;
             asked.pod = Some(place.pod.clone());
@@ -66,7 +67,7 @@ impl Streams for Grpc {
             let Some(Frame::Open(open)) = &mut first.frame else {
                 return Err(Failure::bad_request("the first frame of a port-forward must open a connection"));
             };
-            may(&user, "create", "portforward", open.pod.as_ref())?;
+            may(&self.server, &user, "create", "portforward", open.pod.as_ref())?;
             let mut place = relay::place(&self.server, open.pod.as_ref()).await?;
             open.pod = Some(place.pod.clone());
             Ok(place.kubelet.port_forward(onwards(first, frames)).await)
@@ -86,7 +87,7 @@ impl Grpc {
             let Some(Input::Start(start)) = &mut first.input else {
                 return Err(Failure::bad_request("the first message must say what to start"));
             };
-            may(&user, "create", subresource, start.pod.as_ref())?;
+            may(&self.server, &user, "create", subresource, start.pod.as_ref())?;
             if kind == Kind::Exec && start.command.is_empty() {
                 return Err(Failure::bad_request("you must specify at least 1 command for the container"));
             }
@@ -104,9 +105,10 @@ impl Grpc {
     }
 }
 
-fn may(user: &User, verb: &str, subresource: &str, pod: Option<&PodRef>) -> Result<()> {
+fn may(server: &Server, user: &User, verb: &str, subresource: &str, pod: Option<&PodRef>) -> Result<()> {
     let (namespace, name) = pod.map(|pod| (pod.namespace.as_str(), pod.name.as_str())).unwrap_or_default();
-    authorize::check(user, &Attributes { verb, group: "", resource: "pods", subresource, namespace, name })
+    let attributes = Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
+    authorize::check(server, user, &attributes)
 }
 
 async fn first<T>(stream: &mut Streaming<T>, bytes_max: usize) -> Result<T> {

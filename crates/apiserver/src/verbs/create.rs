@@ -6,9 +6,10 @@ use proto::dynamic::DynObject;
 use super::decode::{Body, object, place};
 use super::options::WriteOptions;
 use super::owners::{self, Owners};
-use super::{Target, binding, eviction, token, write};
-use crate::admit;
+use super::{Target, binding, eviction, review, token, write};
+use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
+use crate::authorize::grant;
 use crate::registry::{Versioned, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -28,11 +29,15 @@ pub async fn create(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
+    node_restriction::on_subresource(user, target)?;
     match target.subresource.as_str() {
+        "" if target.resource.row.storage.is_none() => {
+            return review::create(server, user, target, body, options, warnings).await;
+        }
         "" => {}
         "binding" => return binding::bind(server, target, body, options, warnings).await,
-        "eviction" => return eviction::evict(server, target, body, options, warnings).await,
-        "token" => return token::request(server, target, body, options, warnings).await,
+        "eviction" => return eviction::evict(server, user, target, body, options, warnings).await,
+        "token" => return token::request(server, user, target, body, options, warnings).await,
         other => {
             let row = target.resource.row;
             return Err(Failure::method_not_supported(row.group, row.plural, &format!("create of {other}")));
@@ -52,7 +57,6 @@ pub async fn create_object(
     owners: Owners<'_>,
 ) -> Result<Versioned> {
     place(target, object.as_mut())?;
-    only_own(user, target, &object.metadata().name)?;
     if !matches!(object.metadata().resource_version.as_str(), "" | "0") {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
@@ -63,19 +67,6 @@ pub async fn create_object(
         return create_named(server, user, target, object, options).await;
     }
     create_once(server, user, target, object, options).await
-}
-
-/// A node agent creates objects of its own name only, where the name is a node's.
-fn only_own(user: &User, target: &Target, name: &str) -> Result<()> {
-    let Some(node) = user.node() else { return Ok(()) };
-    if matches!(target.resource.row.plural, "nodes" | "leases" | "csinodes") && name != node {
-        let why = format!(
-            "node \"{node}\" is not allowed to create {} of another name than its own",
-            target.resource.row.plural
-        );
-        return Err(target.resource.forbidden(name, &why));
-    }
-    Ok(())
 }
 
 /// Tries names until one is free.
@@ -109,6 +100,7 @@ async fn create_once(
     for _ in 0..ADMISSIONS_MAX {
         let guard = guard(server, target);
         let admitted = admit::on_create(server, user, target, object.clone()).await?;
+        grant::check(&server.access, user, &target.resource, admitted.as_ref(), None)?;
         if target.resource.row.namespaced && guard.is_none() {
             // The namespace came into sight only now.
             continue;

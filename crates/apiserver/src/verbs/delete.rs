@@ -10,7 +10,8 @@ use proto::meta::v1::{ObjectMeta, Time};
 use super::Target;
 use super::options::{DeleteOptions, Propagation};
 use super::write::{Decision, Mutation, Outcome, change};
-use crate::admit;
+use crate::admit::{self, node_restriction};
+use crate::authenticate::User;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -22,10 +23,10 @@ const FOREGROUND: &str = "foregroundDeletion";
 ///
 /// As upstream: an object of a kind with grace periods is marked first also where its period is zero, so that watchers see
 /// that it is being deleted, and is removed next.
-pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
+pub async fn delete(server: &Server, user: &User, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
     admit::on_delete(target)?;
     let now = server.now();
-    let mut deletion = Deletion { resource: &target.resource, name: &target.name, options, now, marked: false };
+    let mut deletion = Deletion { user, target, options, now, marked: false };
     let marked = change(server, target, options.dry_run, &mut deletion).await?;
     if !deletion.marked || marked.removed || options.dry_run {
         return Ok(marked);
@@ -41,8 +42,8 @@ pub async fn delete(server: &Server, target: &Target, options: &DeleteOptions) -
 }
 
 struct Deletion<'a> {
-    resource: &'a Resource,
-    name: &'a str,
+    user: &'a User,
+    target: &'a Target,
     options: &'a DeleteOptions,
     now: Time,
     /// Whether the object was marked, and nothing holds it any more.
@@ -51,9 +52,11 @@ struct Deletion<'a> {
 
 impl Mutation for Deletion<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
-        check_preconditions(self.resource, self.name, self.options, current.metadata(), rev)?;
-        let decision = decide(self.resource, self.options, current, self.now);
-        self.marked = matches!(&decision, Decision::Write(object) if is_over(self.resource, object.as_ref()));
+        let Target { resource, name, .. } = self.target;
+        node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        check_preconditions(resource, name, self.options, current.metadata(), rev)?;
+        let decision = decide(resource, self.options, current, self.now);
+        self.marked = matches!(&decision, Decision::Write(object) if is_over(resource, object.as_ref()));
         Ok(decision)
     }
 }

@@ -10,6 +10,8 @@ use super::delete::{check_preconditions, delete};
 use super::options::{DeleteOptions, Propagation, WriteOptions};
 use super::write::{Decision, Mutation, change};
 use super::{Target, get};
+use crate::admit::node_restriction;
+use crate::authenticate::User;
 use crate::registry::Versioned;
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -21,6 +23,7 @@ const DISRUPTED_LEN_MAX: usize = 2000;
 /// Evicts the pod.
 pub async fn evict(
     server: &Server,
+    user: &User,
     target: &Target,
     body: Body<'_>,
     options: &WriteOptions,
@@ -36,6 +39,7 @@ pub async fn evict(
     let deletion = deletion(eviction, options)?;
     let object = get::newest(server, &target.named(&target.namespace, &target.name)).await?;
     let pod: Pod = object.read()?;
+    node_restriction::on_evict(user, target, &pod)?;
     check_preconditions(&target.resource, &target.name, &deletion, &pod.metadata, object.rev)?;
     if needs_budget(&pod) {
         spend(server, target, &pod, deletion.dry_run).await?;
@@ -50,7 +54,7 @@ pub async fn evict(
         }
     }
     let whole = Target { subresource: String::new(), ..target.clone() };
-    delete(server, &whole, &deletion).await?;
+    delete(server, user, &whole, &deletion).await?;
     Ok(Versioned::of(eviction, 0))
 }
 

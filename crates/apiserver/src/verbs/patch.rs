@@ -54,7 +54,7 @@ pub async fn patch(
         let object = scale::patch(server, target, kind, &patch, options).await?;
         return Ok(Patched { object, created: false });
     }
-    let mut mutation = Patch { server, target, kind, patch: &patch, options, warnings: Vec::new() };
+    let mut mutation = Patch { server, user, target, kind, patch: &patch, options, warnings: Vec::new() };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     warnings.append(&mut mutation.warnings);
     Ok(Patched { object: outcome.object, created: false })
@@ -62,6 +62,7 @@ pub async fn patch(
 
 struct Patch<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     kind: PatchType,
     patch: &'a serde_json::Value,
@@ -83,7 +84,7 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.target, new, current, Owners::Of(self.options))
+        replace(self.server, self.user, self.target, new, current, Owners::Of(self.options))
     }
 }
 

@@ -5,6 +5,8 @@ use proto::authentication::v1::{TokenRequest, TokenRequestStatus};
 use super::decode::{self, Body};
 use super::options::WriteOptions;
 use super::{Target, get};
+use crate::admit::node_restriction;
+use crate::authenticate::User;
 use crate::authenticate::token::{Bound, Grant};
 use crate::registry::Versioned;
 use crate::server::Server;
@@ -17,6 +19,7 @@ const SECONDS_MAX: i64 = 1 << 32;
 /// Issues the token that the TokenRequest in `body` asks for.
 pub async fn request(
     server: &Server,
+    user: &User,
     target: &Target,
     body: Body<'_>,
     options: &WriteOptions,
@@ -26,6 +29,8 @@ pub async fn request(
     let kind = <TokenRequest as proto::Object>::kind_info();
     let mut object = decode::object(kind, body, options.field_validation, warnings)?;
     let request = object.downcast_mut::<TokenRequest>().expect("decoded as that kind");
+    node_restriction::on_token(user, target, request)?;
+    let asked = request.clone();
     let seconds = request.spec.expiration_seconds.unwrap_or(SECONDS_DEFAULT);
     check(&target.name, seconds)?;
     if request.spec.audiences.is_empty() {
@@ -34,7 +39,7 @@ pub async fn request(
     let account = get::newest(server, target).await?;
     let account = target.resource.decode(&account.bytes)?;
     let bound = match &request.spec.bound_object_ref {
-        Some(reference) => Some(bound(server, target, reference).await?),
+        Some(reference) => Some(bound(server, user, target, &asked, reference).await?),
         None => None,
     };
     let grant = Grant {
@@ -70,7 +75,9 @@ fn check(name: &str, seconds: i64) -> Result<()> {
 /// Looks up what the token is to be bound to.
 async fn bound(
     server: &Server,
+    user: &User,
     target: &Target,
+    request: &TokenRequest,
     reference: &proto::authentication::v1::BoundObjectReference,
 ) -> Result<Bound> {
     let (plural, namespace) = match (reference.api_version.as_str(), reference.kind.as_str()) {
@@ -100,7 +107,11 @@ async fn bound(
         );
         return Err(resource.conflict(&reference.name, &why));
     }
-    let node = object.downcast_ref::<proto::core::v1::Pod>().map(|pod| pod.spec.node_name.clone());
+    let pod = object.downcast_ref::<proto::core::v1::Pod>();
+    if let Some(pod) = pod {
+        node_restriction::on_token_of(user, target, request, pod)?;
+    }
+    let node = pod.map(|pod| pod.spec.node_name.clone());
     Ok(Bound {
         kind: reference.kind.clone(),
         name: reference.name.clone(),

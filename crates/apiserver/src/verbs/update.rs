@@ -8,8 +8,9 @@ use super::options::{WriteOptions, parse_version};
 use super::owners::{self, Owners};
 use super::write::{Decision, Mutation, change};
 use super::{Target, create, scale};
-use crate::admit;
+use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
+use crate::authorize::grant;
 use crate::registry::{Resource, Versioned, namespace, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -35,7 +36,7 @@ pub async fn update(
     let expected = if version != 0 { version } else { said };
     new.metadata_mut().resource_version.clear();
     let rules = target.resource.strategy.rules();
-    let mut mutation = Update { server, target, new, expected, options };
+    let mut mutation = Update { server, user, target, new, expected, options };
     match change(server, target, options.dry_run, &mut mutation).await {
         Ok(outcome) => Ok(outcome.object),
         Err(failure)
@@ -51,6 +52,7 @@ pub async fn update(
 /// Replaces an object.
 struct Update<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     new: Box<dyn DynObject>,
     /// The version it was made from; 0: any.
@@ -69,13 +71,14 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        replace(self.server, self.target, self.new.clone(), current, Owners::Of(self.options))
+        replace(self.server, self.user, self.target, self.new.clone(), current, Owners::Of(self.options))
     }
 }
 
-/// What becomes of `current` when a client asks for `new`: shared by update and patch.
+/// What becomes of `current` when `user` asks for `new`: shared by update and patch.
 pub fn replace(
     server: &Server,
+    user: &User,
     target: &Target,
     mut new: Box<dyn DynObject>,
     current: Box<dyn DynObject>,
@@ -89,7 +92,9 @@ pub fn replace(
     if !is_part(&target.subresource) {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
     }
+    node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
     if target.subresource.is_empty() {
+        grant::check(&server.access, user, resource, new.as_ref(), Some(current.as_ref()))?;
         admit::on_update(server, resource, new.as_mut(), current.as_ref())?;
     }
     let has_status = resource.has_subresource("status");
