@@ -97,8 +97,7 @@ fn place_of(server: &Server, object: &dyn DynObject) -> Result<Target> {
 /// Creates an object; one that somebody else made meanwhile is fine.
 async fn create(server: &Server, target: &Target, object: Box<dyn DynObject>) -> Result<()> {
     let place = target.named(&target.namespace, "");
-    let user =
-        User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
+    let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
     let options = WriteOptions { field_manager: "keelson-apiserver".to_owned(), ..WriteOptions::default() };
     match create::create_object(server, &user, &place, object, &options, Owners::Of(&options)).await {
         Err(failure) if failure.is_already_exists() => Ok(()),

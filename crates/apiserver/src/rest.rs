@@ -12,6 +12,7 @@ mod objects;
 mod path;
 mod query;
 mod respond;
+mod streams;
 mod table;
 mod watch;
 mod yaml;
@@ -24,6 +25,7 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
+use crate::authenticate::impersonate::impersonate;
 use crate::authenticate::{User, authenticate};
 use crate::discovery::Discovery;
 use crate::openapi::OpenApi;
@@ -69,13 +71,14 @@ impl Rest {
         let user = self.user(&request).await?;
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
-            _ => self.document(&request.into_parts().0).await,
+            _ => self.document(&user, &request.into_parts().0).await,
         }
     }
 
     async fn user(&self, request: &Request<Incoming>) -> Result<User> {
         let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        authenticate(&self.server, request.extensions().get::<Peer>(), authorization).await
+        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization).await?;
+        impersonate(&self.server, user, request.headers())
     }
 
     fn knows_group(&self, path: &ResourcePath) -> bool {

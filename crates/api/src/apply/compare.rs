@@ -110,12 +110,7 @@ fn shown<'a>(message: Option<&'a dyn Reflect>, index: usize, field: &FieldInfo) 
     Some(Shown { value, null: is_written_null(field, value) })
 }
 
-fn fields(
-    info: &'static MessageInfo,
-    old: Option<&dyn Reflect>,
-    new: Option<&dyn Reflect>,
-    changes: &mut Changes,
-) {
+fn fields(info: &'static MessageInfo, old: Option<&dyn Reflect>, new: Option<&dyn Reflect>, changes: &mut Changes) {
     for (index, field) in info.fields.iter().enumerate() {
         if field.inline {
             if let Some(inner) = field.message() {

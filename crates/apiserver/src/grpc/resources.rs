@@ -158,7 +158,8 @@ impl Resources for Grpc {
             let (labels, fields) = super::selectors(asked.selectors);
             let options = delete_options(asked.options)?;
             let selection = ListOptions { labels, fields, ..Default::default() };
-            let deleted = delete_collection::delete_collection(&self.server, &user, &target, &selection, &options).await?;
+            let deleted =
+                delete_collection::delete_collection(&self.server, &user, &target, &selection, &options).await?;
             Ok(DeleteCollectionResponse { count: deleted.entries.len() as i64 })
         };
         respond(seen.end(run.await))

@@ -8,6 +8,8 @@ use http_body_util::Full;
 
 use super::query::Query;
 use super::{Rest, respond};
+use crate::authenticate::User;
+use crate::authorize;
 use crate::discovery::Form;
 use crate::document::Document;
 use crate::openapi::{Answer, Request};
@@ -18,8 +20,9 @@ const OF_THE_SHELL: [&str; 4] = ["/healthz", "/livez", "/readyz", "/metrics"];
 
 impl Rest {
     /// Answers a path that is no resource.
-    pub(super) async fn document(&self, head: &Parts) -> Result<Response<Body>> {
+    pub(super) async fn document(&self, user: &User, head: &Parts) -> Result<Response<Body>> {
         let path = head.uri.path();
+        authorize::check_path(&self.server, user, &head.method.as_str().to_ascii_lowercase(), path)?;
         let is_known = path == "/" || ["/api", "/apis", "/openapi"].iter().any(|root| is_below(path, root));
         if !is_known {
             return Ok(respond::page_not_found());

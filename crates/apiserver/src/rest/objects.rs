@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use daemon::serve::Body;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -14,11 +15,13 @@ use super::list::Style;
 use super::negotiate::{self, Accepted, Format, Offer};
 use super::path::ResourcePath;
 use super::query::{self, Query};
+use super::streams::Stream;
 use super::table::Include;
 use super::{Rest, encode, list as lists, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::registry::Versioned;
+use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::options::DeleteOptions;
 use crate::verbs::patch::PatchType;
@@ -122,6 +125,9 @@ impl Rest {
         path: ResourcePath,
         request: Request<Incoming>,
     ) -> Result<Response<Body>> {
+        if let Some(stream) = Stream::of(&path) {
+            return self.stream(&user, stream, path, request).await;
+        }
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
@@ -140,7 +146,7 @@ impl Rest {
             query.all("dryRun").any(|value| value == "All"),
         );
         let outcome = async {
-            authorize(&user, verb, &path, &query)?;
+            authorize(&self.server, &user, verb, &path, &query)?;
             let target = self.target(verb, &path)?;
             let asked = Asked { rest: self, user, target, head: &head, query };
             match verb {
@@ -182,14 +188,16 @@ impl Rest {
 }
 
 /// Refuses who may not.
-fn authorize(user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
+fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
     // As upstream: a namespace is in itself, and a selection of one name is that name.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
-    let selected = match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => selected_name(query.text("fieldSelector")),
-        _ => None,
+    let fields = match verb {
+        Verb::List | Verb::Watch | Verb::DeleteCollection => query.text("fieldSelector"),
+        _ => "",
     };
+    let selected = authorize::name_in(fields);
     authorize::check(
+        server,
         user,
         &Attributes {
             verb: verb.name(),
@@ -197,18 +205,20 @@ fn authorize(user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) ->
             resource: &path.resource,
             subresource: &path.subresource,
             namespace: if is_namespace { &path.name } else { &path.namespace },
-            name: selected.unwrap_or(&path.name),
+            name: if path.name.is_empty() { &selected } else { &path.name },
+            fields,
+            ..Attributes::default()
         },
     )
-}
-
-fn selected_name(selector: &str) -> Option<&str> {
-    selector.split(',').find_map(|part| part.strip_prefix("metadata.name=")).map(|name| name.trim_start_matches('='))
 }
 
 impl Asked<'_> {
     fn accepted(&self, offer: Offer) -> Result<Accepted> {
         negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
+    }
+
+    fn user_agent(&self) -> &str {
+        self.head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     fn include(&self) -> Result<Include> {
@@ -257,7 +267,7 @@ impl Asked<'_> {
 
     async fn create(self, sent: Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
-        let options = self.query.write_options("CreateOptions")?;
+        let options = self.query.write_options("CreateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
@@ -272,7 +282,7 @@ impl Asked<'_> {
 
     async fn update(self, sent: Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
-        let options = self.query.write_options("UpdateOptions")?;
+        let options = self.query.write_options("UpdateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
@@ -285,23 +295,26 @@ impl Asked<'_> {
             "application/json-patch+json" => PatchType::Json,
             "application/merge-patch+json" => PatchType::Merge,
             "application/strategic-merge-patch+json" => PatchType::StrategicMerge,
+            "application/apply-patch+yaml" => PatchType::Apply,
             _ => {
                 let failure = Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
                 return Err(failure.because(Vec::new()));
             }
         };
         let accepted = self.accepted(Offer::Objects)?;
-        let options = self.query.write_options("PatchOptions")?;
+        let options = self.query.write_options("PatchOptions", self.user_agent(), kind == PatchType::Apply)?;
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let mut warnings = Vec::new();
-        let object = patch::patch(&self.rest.server, &self.target, kind, &bytes, &options, &mut warnings).await?;
-        self.object(StatusCode::OK, &object, accepted, &warnings)
+        let Self { rest, user, target, .. } = &self;
+        let made = patch::patch(&rest.server, user, target, kind, &bytes, &options, &mut warnings).await?;
+        let code = if made.created { StatusCode::CREATED } else { StatusCode::OK };
+        self.object(code, &made.object, accepted, &warnings)
     }
 
     async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options(sent).await?;
-        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.target, &options).await?;
+        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
         let row = self.target.resource.row;
         let shown = row.group.is_empty() && SHOWN_WHEN_DELETED.contains(&row.plural);
         if removed && !shown {
@@ -325,7 +338,8 @@ impl Asked<'_> {
         let (options, _) = self.delete_options(sent).await?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
         let deleted =
-            delete_collection::delete_collection(&self.rest.server, &self.target, &selection, &options).await?;
+            delete_collection::delete_collection(&self.rest.server, &self.user, &self.target, &selection, &options)
+                .await?;
         Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, deleted).await?))
     }
 
@@ -391,12 +405,5 @@ mod tests {
         assert_eq!(of(Method::DELETE, &pods, ""), Some(Verb::DeleteCollection));
         assert_eq!(of(Method::HEAD, &pods, ""), None);
         assert!(!Verb::Create.fits(&pod) && Verb::Create.fits(&pods) && !Verb::Update.fits(&pods));
-    }
-
-    #[test]
-    fn a_selection_of_one_name_is_that_name() {
-        assert_eq!(selected_name("metadata.name=a"), Some("a"));
-        assert_eq!(selected_name("spec.x=1,metadata.name==a"), Some("a"));
-        assert_eq!(selected_name("metadata.name!=a"), None);
     }
 }

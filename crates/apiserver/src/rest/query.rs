@@ -4,11 +4,8 @@ use std::borrow::Cow;
 
 use crate::status::{Failure, Result, cause};
 use crate::verbs::list::ListOptions;
-use crate::verbs::options::{DeleteOptions, FieldValidation, Propagation, WriteOptions};
+use crate::verbs::options::{self, DeleteOptions, FieldValidation, Propagation, WriteOptions};
 use crate::verbs::watch::WatchOptions;
-
-/// Longest name of who writes, as upstream.
-const FIELD_MANAGER_BYTES_MAX: usize = 128;
 
 /// A query, read once. Of a name that is given twice the first value counts, as upstream.
 #[derive(Debug, Default)]
@@ -100,18 +97,12 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// Options of a write; `kind` is that of the options, for refusals: `CreateOptions`.
-    pub fn write_options(&self, kind: &str) -> Result<WriteOptions> {
+    /// Options of a write by `user_agent`; `kind` is that of the options, for refusals: `CreateOptions`; `apply`: it applies
+    /// a configuration.
+    pub fn write_options(&self, kind: &str, user_agent: &str, apply: bool) -> Result<WriteOptions> {
         let field_manager = self.text("fieldManager");
-        if field_manager.len() > FIELD_MANAGER_BYTES_MAX {
-            let message = format!("Too long: may not be more than {FIELD_MANAGER_BYTES_MAX} bytes");
-            return Err(invalid(kind, "FieldValueTooLong", "fieldManager", &message));
-        }
-        if let Some(bad) = field_manager.chars().find(|letter| letter.is_control()) {
-            let message =
-                format!("Invalid value: {field_manager:?}: should only contain printable characters ({bad:?} is none)");
-            return Err(invalid(kind, "FieldValueInvalid", "fieldManager", &message));
-        }
+        let force = self.optional_flag("force").filter(|_| kind == "PatchOptions");
+        options::check_manager(kind, field_manager, force, apply)?;
         let field_validation = match self.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,
             "Strict" => FieldValidation::Strict,
@@ -122,7 +113,12 @@ impl<'a> Query<'a> {
                 return Err(invalid(kind, "FieldValueNotSupported", "fieldValidation", &message));
             }
         };
-        Ok(WriteOptions { dry_run: dry_run(self.all("dryRun"), kind)?, field_validation })
+        Ok(WriteOptions {
+            dry_run: dry_run(self.all("dryRun"), kind)?,
+            field_validation,
+            field_manager: options::manager(field_manager, user_agent),
+            force: force.unwrap_or(false),
+        })
     }
 
     /// Options of a deletion, where no body has them.
@@ -197,9 +193,9 @@ mod tests {
 
     #[test]
     fn only_all_is_a_dry_run() {
-        assert!(Query::parse("dryRun=All").write_options("CreateOptions").unwrap().dry_run);
-        assert!(!Query::parse("dryRun=").write_options("CreateOptions").unwrap().dry_run);
-        let failure = Query::parse("dryRun=None").write_options("CreateOptions").unwrap_err();
+        assert!(Query::parse("dryRun=All").write_options("CreateOptions", "test/1", false).unwrap().dry_run);
+        assert!(!Query::parse("dryRun=").write_options("CreateOptions", "test/1", false).unwrap().dry_run);
+        let failure = Query::parse("dryRun=None").write_options("CreateOptions", "test/1", false).unwrap_err();
         assert_eq!((failure.code(), failure.reason()), (422, "Invalid"));
     }
 

@@ -33,7 +33,7 @@ pub async fn apply(
         return Ok(Patched { object, created: false });
     }
     for _ in 0..ATTEMPTS_MAX {
-        let mut mutation = Apply { server, target, config: &config, options };
+        let mut mutation = Apply { server, user, target, config: &config, options };
         match change(server, target, options.dry_run, &mut mutation).await {
             Ok(outcome) => return Ok(Patched { object: outcome.object, created: false }),
             Err(failure) if failure.is_not_found() && target.subresource.is_empty() => {}
@@ -59,6 +59,7 @@ async fn new(
 ) -> Result<crate::registry::Versioned> {
     let row = target.resource.row;
     authorize::check(
+        server,
         user,
         &Attributes {
             verb: "create",
@@ -67,13 +68,13 @@ async fn new(
             subresource: "",
             namespace: &target.namespace,
             name: &target.name,
+            ..Attributes::default()
         },
     )?;
     let object = run(server, target, None, target.resource.kind, config, options)?;
     let uid = &object.metadata().uid;
     if !uid.is_empty() {
-        let why =
-            format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
         return Err(target.resource.conflict(&target.name, &why));
     }
     named(target, object.as_ref())?;
@@ -98,6 +99,7 @@ fn named(target: &Target, object: &dyn DynObject) -> Result<()> {
 
 struct Apply<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     config: &'a Value,
     options: &'a WriteOptions,
@@ -106,14 +108,13 @@ struct Apply<'a> {
 impl Mutation for Apply<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let resource = &self.target.resource;
-        let mut new =
-            run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
+        let mut new = run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
         if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.target, new, current, Owners::Applied)
+        replace(self.server, self.user, self.target, new, current, Owners::Applied)
     }
 }
 

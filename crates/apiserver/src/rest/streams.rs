@@ -1,0 +1,91 @@
+//! Requests about a pod's streams: who may, then a session of `rest_streams`.
+
+use daemon::serve::Body;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use proto::keelson::api::v1::{PodRef, ResourceRef};
+
+use super::Rest;
+use super::path::ResourcePath;
+use crate::authenticate::User;
+use crate::authorize::{self, Attributes};
+use crate::rest_streams::{self, Kind};
+use crate::status::{Failure, Result};
+
+/// What is below a pod and streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Log,
+    Exec,
+    Attach,
+    PortForward,
+}
+
+impl Stream {
+    /// The stream that a path names.
+    pub fn of(path: &ResourcePath) -> Option<Self> {
+        if !path.group.is_empty() || path.version != "v1" || path.resource != "pods" || path.rest.is_some() {
+            return None;
+        }
+        Some(match path.subresource.as_str() {
+            "log" => Self::Log,
+            "exec" => Self::Exec,
+            "attach" => Self::Attach,
+            "portforward" => Self::PortForward,
+            _ => return None,
+        })
+    }
+
+    /// The verb that a method means; a stream that runs something is created, however it is asked for.
+    fn verb(self, method: &Method) -> Option<&'static str> {
+        match (self, method) {
+            (Self::Log, &Method::GET) => Some("get"),
+            (Self::Exec | Self::Attach | Self::PortForward, &Method::GET | &Method::POST) => Some("create"),
+            _ => None,
+        }
+    }
+}
+
+impl Rest {
+    pub(super) async fn stream(
+        &self,
+        user: &User,
+        stream: Stream,
+        path: ResourcePath,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>> {
+        let Some(verb) = stream.verb(request.method()) else { return Err(Failure::method_not_allowed()) };
+        let ResourcePath { namespace, name, subresource, .. } = &path;
+        let named = ResourceRef {
+            version: "v1".to_owned(),
+            resource: "pods".to_owned(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+            subresource: subresource.clone(),
+            ..ResourceRef::default()
+        };
+        let counted = if stream == Stream::Log { "GET" } else { "CONNECT" };
+        let seen = self.server.metrics.begin(&self.server.registry, counted, Some(&named), false);
+        let outcome = async {
+            let attributes =
+                Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
+            authorize::check(&self.server, user, &attributes)?;
+            if namespace.is_empty() {
+                return Err(Failure::no_resource());
+            }
+            let pod = PodRef { namespace: namespace.clone(), name: name.clone(), ..PodRef::default() };
+            let (server, running) = (&*self.server, seen.runs());
+            match stream {
+                Stream::Log => {
+                    rest_streams::logs(server, pod, request.uri().query().unwrap_or_default(), running).await
+                }
+                Stream::Exec => rest_streams::exec(server, request, Kind::Exec, pod, running).await,
+                Stream::Attach => rest_streams::exec(server, request, Kind::Attach, pod, running).await,
+                Stream::PortForward => rest_streams::port_forward(server, request, pod, running).await,
+            }
+        }
+        .await;
+        seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
+        outcome
+    }
+}
