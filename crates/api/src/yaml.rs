@@ -135,8 +135,10 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             let value = self.value(event, span, depth + 1)?;
             if merges {
-                merge(&mut merged, value)
-                    .map_err(|()| Error { line, reason: "map merge requires map or sequence of maps as the value".to_owned() })?;
+                merge(&mut merged, value).map_err(|()| Error {
+                    line,
+                    reason: "map merge requires map or sequence of maps as the value".to_owned(),
+                })?;
             } else if map.insert(key.clone(), value).is_some() {
                 self.repeated.push(format!("line {line}: key {key:?} already set in map"));
             }
@@ -213,9 +215,12 @@ mod tests {
     #[test]
     fn texts_become_json() {
         is("a: 1\nb: [x, 'yes', yes]\nc:\n  d: 0644\n", &json!({"a": 1, "b": ["x", "yes", true], "c": {"d": 420}}));
-        is("a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}\n", &json!({
-            "a": {"k": 1, "l": 2}, "b": {"k": 1, "l": 2}, "c": {"k": 3, "l": 2}
-        }));
+        is(
+            "a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}\n",
+            &json!({
+                "a": {"k": 1, "l": 2}, "b": {"k": 1, "l": 2}, "c": {"k": 3, "l": 2}
+            }),
+        );
         is("1: a\ntrue: b\n", &json!({"1": "a", "true": "b"}));
         is("", &Value::Null);
     }

@@ -28,9 +28,7 @@ fn visit(shape: Shape, value: &Value, path: &str, wrong: &mut Vec<String>) {
         (Shape::Struct(_) | Shape::Map(_) | Shape::Atomic(Whole::Map(_) | Whole::Message(_)), other) => {
             Some(format!("expected map, got &{{{}}}", shown(other)))
         }
-        (Shape::Atomic(Whole::Texts), Value::Array(items)) => {
-            items.iter().find_map(|item| scalar(Plain::Text, item))
-        }
+        (Shape::Atomic(Whole::Texts), Value::Array(items)) => items.iter().find_map(|item| scalar(Plain::Text, item)),
         (Shape::Atomic(Whole::List(field)), Value::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
                 visit(Shape::of_item(field), item, &format!("{path}[{index}]"), wrong);
@@ -74,7 +72,9 @@ fn items(list: Shape, shape: Shape, items: &[Value], path: &str, wrong: &mut Vec
 
 fn scalar(plain: Plain, value: &Value) -> Option<String> {
     let wanted = match (plain, value) {
-        (Plain::Bool, Value::Bool(_)) | (Plain::Number, Value::Number(_)) | (Plain::Text, Value::String(_)) => return None,
+        (Plain::Bool, Value::Bool(_)) | (Plain::Number, Value::Number(_)) | (Plain::Text, Value::String(_)) => {
+            return None;
+        }
         (Plain::Any, Value::Bool(_) | Value::Number(_) | Value::String(_)) => return None,
         (_, Value::Null) => return None,
         (Plain::Bool, _) => "boolean",

@@ -35,11 +35,11 @@ impl Changes {
         }
     }
 
-    /// What the new object has that the old one had not, or had otherwise.
-    pub fn set(&self) -> Set {
-        let mut both = self.modified.clone();
-        both.add(self.added.clone());
-        both
+    /// What the new object has that the old one had not, or had otherwise; and what it has no more.
+    pub fn split(self) -> (Set, Set) {
+        let mut set = self.modified;
+        set.add(self.added);
+        (set, self.removed)
     }
 
     fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {
@@ -110,12 +110,7 @@ fn shown<'a>(message: Option<&'a dyn Reflect>, index: usize, field: &FieldInfo) 
     Some(Shown { value, null: is_written_null(field, value) })
 }
 
-fn fields(
-    info: &'static MessageInfo,
-    old: Option<&dyn Reflect>,
-    new: Option<&dyn Reflect>,
-    changes: &mut Changes,
-) {
+fn fields(info: &'static MessageInfo, old: Option<&dyn Reflect>, new: Option<&dyn Reflect>, changes: &mut Changes) {
     for (index, field) in info.fields.iter().enumerate() {
         if field.inline {
             if let Some(inner) = field.message() {

@@ -146,7 +146,9 @@ fn element(text: &str) -> Result<Element, String> {
             keys.sort();
             Ok(Element::Key(keys))
         }
-        Some(("v:", value)) => serde_json::from_str(value).map(|value: Value| Element::Value(Scalar::of(&value))).map_err(malformed),
+        Some(("v:", value)) => {
+            serde_json::from_str(value).map(|value: Value| Element::Value(Scalar::of(&value))).map_err(malformed)
+        }
         Some(("i:", index)) => {
             index.parse().map(Element::Index).map_err(|_| format!("the step {text:?} names no place"))
         }

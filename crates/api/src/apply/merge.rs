@@ -18,7 +18,11 @@ pub fn merge(shape: Shape, live: Value, config: &Value) -> Value {
             Value::Array(lists(shape, Shape::of_item(field), live, config))
         }
         // A null says nothing about a map, message or list that has content.
-        (Shape::Struct(_) | Shape::Map(_) | Shape::Set(_) | Shape::Keyed(..), live, Value::Null) if has_content(&live) => live,
+        (Shape::Struct(_) | Shape::Map(_) | Shape::Set(_) | Shape::Keyed(..), live, Value::Null)
+            if has_content(&live) =>
+        {
+            live
+        }
         (_, _, config) => config.clone(),
     }
 }

@@ -33,11 +33,8 @@ pub fn to_object(
     api_version: &str,
 ) -> Result<Vec<ManagedFieldsEntry>, Error> {
     let mut owners = Owners::decode(entries)?;
-    let mut scale: Vec<Owner> = Owners::decode(scale)?
-        .iter()
-        .filter(|owner| owner.set().has(REPLICAS))
-        .cloned()
-        .collect();
+    let mut scale: Vec<Owner> =
+        Owners::decode(scale)?.iter().filter(|owner| owner.set().has(REPLICAS)).cloned().collect();
     for owner in &mut scale {
         api_version.clone_into(&mut owner.api_version);
         owner.time = None;

@@ -75,7 +75,9 @@ impl Shape {
         match self {
             Self::Struct(info) | Self::Atomic(Whole::Message(info)) => match info.find(key) {
                 Some((_, field)) => Some(Self::of(field)),
-                None => (info.kind.is_some() && matches!(key, "kind" | "apiVersion")).then_some(Self::Scalar(Plain::Text)),
+                None => {
+                    (info.kind.is_some() && matches!(key, "kind" | "apiVersion")).then_some(Self::Scalar(Plain::Text))
+                }
             },
             Self::Map(field) | Self::Atomic(Whole::Map(field)) => Some(Self::of_item(field)),
             _ => None,

@@ -21,7 +21,7 @@ fn apply<T: Object>(
 ) -> Result<Box<dyn DynObject>, Error> {
     let config = Config { kind: T::kind_info(), json, force };
     let seconds = live.map_or(1, |live| 2 + live.metadata().managed_fields.len() as i64);
-    applied(live, config, &writer(manager, T::API_VERSION, seconds)).map(|applied| applied.object)
+    applied(live, config, &writer(manager, T::API_VERSION, seconds))
 }
 
 /// Writes as a server does after an update.
@@ -40,7 +40,9 @@ fn entries(object: &dyn DynObject) -> Vec<String> {
     let json = proto::json::dyn_to_value(object.as_reflect());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = json["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
-    all.iter().map(|entry| format!("{} {} {}", text(&entry["manager"]), text(&entry["operation"]), entry["fieldsV1"])).collect()
+    all.iter()
+        .map(|entry| format!("{} {} {}", text(&entry["manager"]), text(&entry["operation"]), entry["fieldsV1"]))
+        .collect()
 }
 
 fn data(object: &dyn DynObject) -> Value {
@@ -50,7 +52,8 @@ fn data(object: &dyn DynObject) -> Value {
 #[test]
 fn a_field_that_is_no_longer_applied_goes() {
     let first = apply::<ConfigMap>(None, "a", &config_map(&json!({"k": "1", "j": "2"})), false).expect("applied");
-    let second = apply::<ConfigMap>(Some(first.as_ref()), "a", &config_map(&json!({"k": "1"})), false).expect("applied");
+    let second =
+        apply::<ConfigMap>(Some(first.as_ref()), "a", &config_map(&json!({"k": "1"})), false).expect("applied");
     assert_eq!(data(second.as_ref()), json!({"k": "1"}));
     assert_eq!(entries(second.as_ref()), [r#"a Apply {"f:data":{"f:k":{}}}"#]);
 }
@@ -58,8 +61,10 @@ fn a_field_that_is_no_longer_applied_goes() {
 #[test]
 fn a_field_that_another_wants_too_stays() {
     let first = apply::<ConfigMap>(None, "a", &config_map(&json!({"k": "1"})), false).expect("applied");
-    let second = apply::<ConfigMap>(Some(first.as_ref()), "b", &config_map(&json!({"k": "1", "z": "2"})), false).expect("applied");
-    let third = apply::<ConfigMap>(Some(second.as_ref()), "b", &config_map(&json!({"z": "2"})), false).expect("applied");
+    let second = apply::<ConfigMap>(Some(first.as_ref()), "b", &config_map(&json!({"k": "1", "z": "2"})), false)
+        .expect("applied");
+    let third =
+        apply::<ConfigMap>(Some(second.as_ref()), "b", &config_map(&json!({"z": "2"})), false).expect("applied");
     assert_eq!(data(third.as_ref()), json!({"k": "1", "z": "2"}));
     assert_eq!(entries(third.as_ref()), [r#"a Apply {"f:data":{"f:k":{}}}"#, r#"b Apply {"f:data":{"f:z":{}}}"#]);
 }
@@ -110,7 +115,8 @@ fn items_are_told_apart_by_their_keys_and_keep_their_order() {
     let config = service(json!([{"port": 90, "name": "n"}, {"port": 70, "protocol": "UDP"}]));
     let second = apply::<Service>(Some(first.as_ref()), "b", &config, false).expect("applied");
     let json = proto::json::dyn_to_value(second.as_reflect());
-    let ports: Vec<_> = json["spec"]["ports"].as_array().expect("ports").iter().map(|port| port["port"].clone()).collect();
+    let ports: Vec<_> =
+        json["spec"]["ports"].as_array().expect("ports").iter().map(|port| port["port"].clone()).collect();
     assert_eq!(ports, [json!(80), json!(90), json!(70)]);
     assert_eq!(
         entries(second.as_ref())[1],
@@ -161,7 +167,9 @@ fn what_does_not_fit_the_schema_is_told_with_its_path() {
 fn the_oldest_updaters_become_one() {
     let mut live: Option<Box<dyn DynObject>> = None;
     for manager in 0..12 {
-        let json = config_map(&(0..=manager).map(|key| (format!("k{key:02}"), json!("1"))).collect::<serde_json::Map<_, _>>().into());
+        let json = config_map(
+            &(0..=manager).map(|key| (format!("k{key:02}"), json!("1"))).collect::<serde_json::Map<_, _>>().into(),
+        );
         let mut new = ConfigMap::kind_info().from_json(json.to_string().as_bytes()).expect("an object");
         let name = format!("m{manager:02}");
         updated(live.as_deref(), new.as_mut(), &writer(&name, "v1", i64::from(manager) + 1));

@@ -1,6 +1,6 @@
 //! Server-side apply: a configuration laid over an object, or made into one.
 
-use api::apply::{Applied, Config, Conflict, Error, applied};
+use api::apply::{Config, Conflict, Error, applied};
 use proto::dynamic::{DynObject, KindInfo};
 use serde_json::Value;
 
@@ -72,8 +72,7 @@ async fn new(
     let object = run(server, target, None, target.resource.kind, config, options)?;
     let uid = &object.metadata().uid;
     if !uid.is_empty() {
-        let why =
-            format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        let why = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
         return Err(target.resource.conflict(&target.name, &why));
     }
     named(target, object.as_ref())?;
@@ -106,8 +105,7 @@ struct Apply<'a> {
 impl Mutation for Apply<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let resource = &self.target.resource;
-        let mut new =
-            run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
+        let mut new = run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
         if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
             return Err(resource.modified(&self.target.name));
@@ -130,7 +128,7 @@ pub(super) fn run(
     writer.api_version = kind.api_version;
     let config = Config { kind, json: config, force: options.force };
     match applied(live, config, &writer) {
-        Ok(Applied { object }) => Ok(object),
+        Ok(object) => Ok(object),
         Err(Error::Malformed(why)) => Err(Failure::bad_request(why)),
         Err(Error::Conflicts(conflicts)) => Err(Conflict::refusal(conflicts).into()),
         // Upstream gives no reason here.

@@ -5,12 +5,12 @@ use proto::autoscaling::v1::Scale;
 use proto::dynamic::DynObject;
 use proto::meta::v1::Time;
 
-use super::{Target, apply as applying};
 use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::owners;
 use super::patch::{PatchType, changed};
 use super::write::{Decision, Mutation, change};
+use super::{Target, apply as applying};
 use crate::registry::{Versioned, rules, scale, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result};
