@@ -26,7 +26,7 @@ mod set;
 mod shape;
 mod updated;
 
-pub use applied::{Applied, Config, Error, applied};
+pub use applied::{Config, Error, applied};
 pub use conflict::Conflict;
 pub use owners::{Operation, Owner, Owners};
 pub use set::Set;

@@ -104,6 +104,11 @@ pub enum PatchType {
     Json,
     Merge,
     Strategic,
+    /// Server-side apply.
+    Apply {
+        /// Take fields over from other managers.
+        force: bool,
+    },
 }
 
 impl Remote {
@@ -323,17 +328,19 @@ impl Remote {
         patch: &Value,
         write: &Write,
     ) -> anyhow::Result<Value> {
+        let force = kind == PatchType::Apply { force: true };
         let kind = match kind {
             PatchType::Json => rpc::patch_request::Type::Json,
             PatchType::Merge => rpc::patch_request::Type::Merge,
             PatchType::Strategic => rpc::patch_request::Type::StrategicMerge,
+            PatchType::Apply { .. } => rpc::patch_request::Type::Apply,
         };
         let request = rpc::PatchRequest {
             r#ref: Some(reference(resource, namespace, name, &write.subresource)),
             r#type: kind.into(),
             patch: serde_json::to_vec(patch)?.into(),
             options: Some(write.options()),
-            force: false,
+            force,
         };
         let answer = self.resources().patch(self.request(request)).await;
         from_write(answer.map_err(|status| self.failed(status))?.into_inner())

@@ -138,6 +138,7 @@ fn commands_work_against_a_real_server() {
     edits(&server);
     refusals(&server);
     immutable_fields(&server);
+    server_side_apply(&server);
     config_files(&server);
     nodes(&server);
     delete(&server);
@@ -343,7 +344,23 @@ fn refusals(server: &Server) {
         &["--server", "https://127.0.0.1:1", "get", "pods"],
         "The connection to the server 127.0.0.1:1 was refused",
     );
-    server.refuses(&["apply", "--server-side", "-f", &file], "--server-side is not served yet");
+}
+
+/// The same person on the client and on the server is one manager; others are met with conflicts.
+fn server_side_apply(server: &Server) {
+    let map = |value: &str| {
+        let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: ssa}}\ndata: {{k: \"{value}\"}}\n");
+        server.file(&format!("ssa-{value}.yaml"), &text)
+    };
+    let (one, two, three) = (map("1"), map("2"), map("3"));
+    server.prints(&["apply", "-f", &one], "configmap/ssa created\n");
+    server.prints(&["apply", "--server-side", "-f", &two], "configmap/ssa serverside-applied\n");
+    let other = ["apply", "--server-side", "--field-manager", "other", "-f", &three];
+    server.refuses(&other, "Apply failed with 1 conflict: conflict with \"kubectl\": .data.k");
+    server.prints(&[other.as_slice(), &["--force-conflicts"]].concat(), "configmap/ssa serverside-applied\n");
+    assert_eq!(server.json(&["get", "cm", "ssa"])["data"], json!({"k": "3"}));
+    let dry = ["apply", "--server-side", "--dry-run=client", "-f", &one];
+    server.refuses(&dry, "did you mean --dry-run=server instead?");
 }
 
 /// `KUBECONFIG` may name several files: one that is not there is passed over, each thing is written to the file it is in.

@@ -405,7 +405,7 @@ proptest! {
         for live in [None, Some(live.as_ref())] {
             let config = api::apply::Config { kind, json: &json, force: true };
             if let Ok(applied) = api::apply::applied(live, config, &writer) {
-                exercise(applied.object);
+                exercise(applied);
             }
         }
     }

@@ -46,17 +46,15 @@ pub struct Config<'a> {
     pub force: bool,
 }
 
-/// What came of it: the object with its owners, before defaults.
-#[derive(Debug)]
-pub struct Applied {
-    pub object: Box<dyn DynObject>,
-}
-
-/// Applies a configuration to `live`; none: it makes the object.
+/// The object that applying a configuration to `live` (none: to nothing) makes, with its owners, before defaults.
 ///
 /// Fields that the configuration gives become the applier's, alone or with others who want them the same; fields that it
 /// gave before and gives no longer are removed unless somebody else owns them.
-pub fn applied(live: Option<&dyn DynObject>, config: Config<'_>, writer: &Writer<'_>) -> Result<Applied, Error> {
+pub fn applied(
+    live: Option<&dyn DynObject>,
+    config: Config<'_>,
+    writer: &Writer<'_>,
+) -> Result<Box<dyn DynObject>, Error> {
     let shape = Shape::of_message(config.kind.message);
     fits(config, shape)?;
     let (live, owners) = begin(live, config.kind, writer)?;
@@ -72,7 +70,7 @@ pub fn applied(live: Option<&dyn DynObject>, config: Config<'_>, writer: &Writer
         }
         first => first?,
     };
-    Ok(Applied { object: last_applied::kept(object, config.json, writer.manager) })
+    Ok(last_applied::kept(object, config.json, writer.manager))
 }
 
 /// The object to apply to, and its owners: an object that has none belongs to a manager of its own.
@@ -134,18 +132,18 @@ fn lay(
 
     let mut changes = compare(live.as_reflect(), new.as_reflect());
     reset(&mut changes, writer);
-    let mut versions = Versions::new(&changes, writer);
+    let mut versions = Versions::new(changes, writer);
     let mut conflicts = Vec::new();
     owners.all.retain_mut(|owner| {
         if owner.is_same(&applier) {
             return true;
         }
-        let Some(changes) = versions.at(&owner.api_version, Some(live), new.as_ref()) else { return false };
-        let lost = owner.take(&changes.set());
+        let Some(change) = versions.at(&owner.api_version, Some(live), new.as_ref()) else { return false };
+        let lost = owner.take(&change.set);
         if !lost.is_empty() {
             conflicts.push(Conflict::new(owner, lost));
         }
-        owner.take(&changes.removed);
+        owner.take(&change.removed);
         true
     });
     if !conflicts.is_empty() && !config.force {

@@ -35,11 +35,11 @@ impl Changes {
         }
     }
 
-    /// What the new object has that the old one had not, or had otherwise.
-    pub fn set(&self) -> Set {
-        let mut both = self.modified.clone();
-        both.add(self.added.clone());
-        both
+    /// What the new object has that the old one had not, or had otherwise; and what it has no more.
+    pub fn split(self) -> (Set, Set) {
+        let mut set = self.modified;
+        set.add(self.added);
+        (set, self.removed)
     }
 
     fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {

@@ -74,8 +74,7 @@ impl Owner {
 
     /// Takes these fields from it; says which it had.
     pub fn take(&mut self, set: &Set) -> Set {
-        let mut had = self.set.clone();
-        had.intersect(set);
+        let had = self.set.common(set);
         if !had.is_empty() {
             self.written = None;
             self.set.subtract(set);

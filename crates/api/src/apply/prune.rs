@@ -87,6 +87,5 @@ fn keep(merged: Value, pruned: &Value, shape: Shape, managed: Set) -> Value {
 fn add_back_dangling(merged: Value, pruned: &Value, shape: Shape, last: &Set) -> Value {
     let mut surplus = field_set(shape, &merged).with_named_fields();
     surplus.subtract(&field_set(shape, pruned).with_named_fields());
-    surplus.intersect(last);
-    remove(shape, merged, &surplus)
+    remove(shape, merged, &surplus.common(last))
 }

@@ -86,12 +86,26 @@ impl Set {
 
     /// Removes the paths of another set; what is below them stays.
     pub fn subtract(&mut self, other: &Set) {
-        self.pair(other, true, |own, other| own && !other);
+        let mut rest = other.nodes.as_slice();
+        self.nodes.retain_mut(|node| {
+            let Some(same) = advance(&mut rest, &node.element) else { return true };
+            node.member &= !same.member;
+            node.children.subtract(&same.children);
+            node.member || !node.children.is_empty()
+        });
     }
 
-    /// Keeps only the paths of another set.
-    pub fn intersect(&mut self, other: &Set) {
-        self.pair(other, false, |own, other| own && other);
+    /// The paths that both sets have.
+    pub fn common(&self, other: &Set) -> Set {
+        let (mut both, mut rest) = (Set::default(), other.nodes.as_slice());
+        for node in &self.nodes {
+            let Some(same) = advance(&mut rest, &node.element) else { continue };
+            let (member, children) = (node.member && same.member, node.children.common(&same.children));
+            if member || !children.is_empty() {
+                both.nodes.push(Node { element: node.element.clone(), member, children });
+            }
+        }
+        both
     }
 
     /// This set without the paths of another one.
@@ -99,22 +113,6 @@ impl Set {
         let mut left = self.clone();
         left.subtract(other);
         left
-    }
-
-    /// Goes through both trees; `keep`: steps that the other does not have stay.
-    fn pair(&mut self, other: &Set, keep: bool, member: fn(bool, bool) -> bool) {
-        let mut rest = other.nodes.as_slice();
-        self.nodes.retain_mut(|node| {
-            while rest.first().is_some_and(|first| first.element < node.element) {
-                rest = &rest[1..];
-            }
-            let Some(first) = rest.first().filter(|first| first.element.cmp(&node.element) == Ordering::Equal) else {
-                return keep;
-            };
-            node.member = member(node.member, first.member);
-            node.children.pair(&first.children, keep, member);
-            node.member || !node.children.is_empty()
-        });
     }
 
     /// Removes a path of fields and everything below it.
@@ -188,6 +186,18 @@ impl Set {
         paths.extend(self.nodes.iter().filter(|node| node.member).map(|node| format!("{prefix}{}", node.element)));
         for node in self.nodes.iter().filter(|node| !node.children.is_empty()) {
             node.children.collect(&format!("{prefix}{}", node.element), paths);
+        }
+    }
+}
+
+/// The step of that element, if the sorted steps have one; those before it are passed over.
+fn advance<'s>(rest: &mut &'s [Node], element: &Element) -> Option<&'s Node> {
+    loop {
+        let (first, after) = rest.split_first()?;
+        match first.element.cmp(element) {
+            Ordering::Less => *rest = after,
+            Ordering::Equal => return Some(first),
+            Ordering::Greater => return None,
         }
     }
 }

@@ -21,7 +21,7 @@ fn apply<T: Object>(
 ) -> Result<Box<dyn DynObject>, Error> {
     let config = Config { kind: T::kind_info(), json, force };
     let seconds = live.map_or(1, |live| 2 + live.metadata().managed_fields.len() as i64);
-    applied(live, config, &writer(manager, T::API_VERSION, seconds)).map(|applied| applied.object)
+    applied(live, config, &writer(manager, T::API_VERSION, seconds))
 }
 
 /// Writes as a server does after an update.

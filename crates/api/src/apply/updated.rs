@@ -8,6 +8,7 @@ use proto::meta::v1::ManagedFieldsEntry;
 use super::cap::cap;
 use super::compare::{Changes, compare};
 use super::owners::{Operation, Owner, Owners};
+use super::set::Set;
 use super::{Writer, owned};
 
 /// What a client said of the owners of the object that it sends.
@@ -52,8 +53,14 @@ pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &W
     }
     // What cannot be read (a client may write anything) is forgotten, as upstream does.
     let mut owners = Owners::decode(&base).unwrap_or_default();
-    disown(&mut owners, live, new, &changes, writer);
-    let taken = owned(changes.set());
+    let mut versions = Versions::new(changes, writer);
+    owners.all.retain_mut(|owner| {
+        let Some(change) = versions.at(&owner.api_version, live, new) else { return false };
+        owner.take(&change.set);
+        owner.take(&change.removed);
+        !owner.set().is_empty()
+    });
+    let taken = owned(versions.into_set());
     if !taken.is_empty() {
         take(&mut owners, taken, writer);
     }
@@ -83,24 +90,7 @@ pub(super) fn reset(changes: &mut Changes, writer: &Writer<'_>) {
     }
 }
 
-/// Takes what changed from everybody.
-fn disown(
-    owners: &mut Owners,
-    live: Option<&dyn DynObject>,
-    new: &dyn DynObject,
-    changes: &Changes,
-    writer: &Writer<'_>,
-) {
-    let mut versions = Versions::new(changes, writer);
-    owners.all.retain_mut(|owner| {
-        let Some(changes) = versions.at(&owner.api_version, live, new) else { return false };
-        owner.take(&changes.set());
-        owner.take(&changes.removed);
-        !owner.set().is_empty()
-    });
-}
-
-fn take(owners: &mut Owners, taken: super::Set, writer: &Writer<'_>) {
+fn take(owners: &mut Owners, taken: Set, writer: &Writer<'_>) {
     let mut owner = Owner::new(writer.manager, Operation::Update, writer.subresource, writer.api_version);
     owner.time = Some(writer.now);
     owner.replace(taken);
@@ -114,16 +104,37 @@ fn take(owners: &mut Owners, taken: super::Set, writer: &Writer<'_>) {
     }
 }
 
+/// What a write set and removed, in the fields of one version.
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) set: Set,
+    pub(super) removed: Set,
+}
+
+impl From<Changes> for Change {
+    fn from(changes: Changes) -> Self {
+        let (set, removed) = changes.split();
+        Self { set, removed }
+    }
+}
+
 /// One change, in the fields of each version that owners speak of.
 pub(super) struct Versions<'a> {
     writer: &'a Writer<'a>,
-    /// None: the version is not known any more.
-    known: Vec<(String, Option<Cow<'a, Changes>>)>,
+    /// In the request's version.
+    own: Change,
+    /// In others; none: that version is not known any more.
+    others: Vec<(String, Option<Change>)>,
 }
 
 impl<'a> Versions<'a> {
-    pub(super) fn new(changes: &'a Changes, writer: &'a Writer<'a>) -> Self {
-        Self { writer, known: vec![(writer.api_version.to_owned(), Some(Cow::Borrowed(changes)))] }
+    pub(super) fn new(changes: Changes, writer: &'a Writer<'a>) -> Self {
+        Self { writer, own: changes.into(), others: Vec::new() }
+    }
+
+    /// What was set, in the request's version.
+    fn into_set(self) -> Set {
+        self.own.set
     }
 
     /// The change in that version's fields; none where the objects have no form in it.
@@ -132,16 +143,19 @@ impl<'a> Versions<'a> {
         api_version: &str,
         live: Option<&dyn DynObject>,
         new: &dyn DynObject,
-    ) -> Option<&Changes> {
-        let place = match self.known.iter().position(|(version, _)| version == api_version) {
+    ) -> Option<&Change> {
+        if api_version == self.writer.api_version {
+            return Some(&self.own);
+        }
+        let place = match self.others.iter().position(|(version, _)| version == api_version) {
             Some(place) => place,
             None => {
-                let changes = self.convert(api_version, live, new).map(Cow::Owned);
-                self.known.push((api_version.to_owned(), changes));
-                self.known.len() - 1
+                let changes = self.convert(api_version, live, new).map(Change::from);
+                self.others.push((api_version.to_owned(), changes));
+                self.others.len() - 1
             }
         };
-        self.known[place].1.as_deref()
+        self.others[place].1.as_ref()
     }
 
     fn convert(&self, api_version: &str, live: Option<&dyn DynObject>, new: &dyn DynObject) -> Option<Changes> {

@@ -1,6 +1,6 @@
 //! Server-side apply: a configuration laid over an object, or made into one.
 
-use api::apply::{Applied, Config, Conflict, Error, applied};
+use api::apply::{Config, Conflict, Error, applied};
 use proto::dynamic::{DynObject, KindInfo};
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ pub(super) fn run(
     writer.api_version = kind.api_version;
     let config = Config { kind, json: config, force: options.force };
     match applied(live, config, &writer) {
-        Ok(Applied { object }) => Ok(object),
+        Ok(object) => Ok(object),
         Err(Error::Malformed(why)) => Err(Failure::bad_request(why)),
         Err(Error::Conflicts(conflicts)) => Err(Conflict::refusal(conflicts).into()),
         // Upstream gives no reason here.

@@ -4,6 +4,7 @@
 
 mod access;
 mod harness;
+mod owners;
 mod races;
 mod restored;
 mod services;

@@ -33,25 +33,29 @@ pub struct Args {
     /// Delete and create again what cannot be changed in place
     #[arg(long)]
     pub force: bool,
-    /// Who owns the fields
-    #[arg(long, default_value = "kubectl-client-side-apply")]
-    pub field_manager: String,
+    /// Who owns the fields [default: kubectl-client-side-apply; with --server-side kubectl]
+    #[arg(long)]
+    pub field_manager: Option<String>,
     /// Judge unknown fields: strict, warn, ignore (true and false as kubectl has them)
     #[arg(long, default_value = "strict", num_args = 0..=1, default_missing_value = "strict")]
     pub validate: String,
     /// Merge on the server
     #[arg(long)]
     pub server_side: bool,
+    /// Take fields over from other managers (with --server-side)
+    #[arg(long, requires = "server_side")]
+    pub force_conflicts: bool,
     /// Wait until deletions are complete (with --force)
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
 }
 
 pub async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    if args.server_side {
-        bail!(
-            "--server-side is not served yet; leave it out: apply then merges here, as kubectl apply does by default"
-        );
+    if args.server_side && args.dry_run == DryRun::Client {
+        bail!("--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)");
+    }
+    if args.server_side && args.force {
+        bail!("--force cannot be used with --server-side; --force-conflicts takes fields over from other managers");
     }
     if args.files.filenames.is_empty() {
         bail!("must specify one of -f: keelctl apply -f FILE");
@@ -178,8 +182,13 @@ impl Run<'_> {
         if resource.namespaced {
             wanted["metadata"]["namespace"] = json!(namespace);
         }
-        let modified = merge::with_last_applied(&wanted);
         let display = resource.display(&name);
+        if self.args.server_side {
+            let kind = PatchType::Apply { force: self.args.force_conflicts };
+            let object = self.remote.patch(resource, &namespace, &name, kind, &wanted, &self.write()).await?;
+            return Ok(Done { name: display, verb: "serverside-applied", object });
+        }
+        let modified = merge::with_last_applied(&wanted);
         for attempt in 0.. {
             let done = match self.remote.get(resource, &namespace, &name).await {
                 Ok(current) => self.change(resource, &namespace, &name, &modified, &current).await,
@@ -204,7 +213,12 @@ impl Run<'_> {
     fn write(&self) -> Write {
         Write {
             dry_run: self.args.dry_run == DryRun::Server,
-            field_manager: self.args.field_manager.clone(),
+            field_manager: match (&self.args.field_manager, self.args.server_side) {
+                (Some(manager), _) => manager.clone(),
+                // kubectl's own names: who mixes both programs, or moves from one way to the other, stays one manager.
+                (None, true) => "kubectl".to_owned(),
+                (None, false) => "kubectl-client-side-apply".to_owned(),
+            },
             ..Write::default()
         }
     }

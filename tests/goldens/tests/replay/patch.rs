@@ -1,7 +1,7 @@
 //! Patches and what they made of objects.
 
 use serde_json::Value;
-use test_goldens::request::Target;
+use test_goldens::request::{Target, header};
 use test_goldens::{cases, json};
 
 use crate::compare::{difference, refusal};
@@ -10,9 +10,12 @@ use crate::validation::{filled, setup};
 use crate::{Tally, on_each_store, report, send};
 
 /// Fewer would mean that cases, or kinds, went missing.
-const REPLAYED_MIN: usize = 74;
+const REPLAYED_MIN: usize = 77;
 /// Why cases are not replayed, and how many.
-const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 13)];
+const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 10)];
+
+/// Kinds that have no rules of their own yet, but whose patches need none.
+const PLAIN: &[&str] = &["ingresses", "roles", "rolebindings"];
 
 on_each_store! { patches_do_what_was_recorded }
 
@@ -36,20 +39,20 @@ async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option
     let request = &case["request"];
     let path = request["path"].as_str().ok_or("a request without a path")?;
     let target = Target::parse(path).ok_or("a path that names no resource")?;
-    if !target.is_served() {
+    if !target.is_served() && !PLAIN.contains(&target.plural.as_str()) {
         return Err("a kind of a later part");
     }
     if !target.namespace.is_empty() {
         send::namespace(client, &target.namespace).await;
     }
-    let answers = setup(client, case).await?;
+    let answers = setup(client, case, PLAIN).await?;
     let answer = send::send(client, &filled(request, &answers)?).await?;
     let code = case["response"]["code"].as_i64().unwrap_or_default();
     if !(200..300).contains(&code) {
         let found = if (200..300).contains(&answer.code) {
             Some(format!("expected {code}, found success"))
         } else {
-            refusal(&case["response"]["body"], code, &answer.body)
+            refusal(&case["response"]["body"], code, &answer.body).or_else(|| message(case, &answer.body))
         };
         return Ok((target.plural, found));
     }
@@ -65,4 +68,11 @@ async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option
     let after = send::send(client, &get).await?.body;
     let found = difference("", &case["after"], &after);
     Ok((target.plural, found))
+}
+
+/// Who applies reads in the message whose fields stand in the way, and what does not fit the schema.
+fn message(case: &Value, found: &Value) -> Option<String> {
+    let applies = header(&case["request"], "content-type").starts_with("application/apply-patch");
+    let expected = &case["response"]["body"];
+    if applies { difference("message", &expected["message"], &found["message"]) } else { None }
 }

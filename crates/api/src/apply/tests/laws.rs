@@ -104,8 +104,7 @@ proptest! {
         let owners = owners(object.as_ref());
         let Some(own) = owners.iter().find(|owner| owner.manager == "u") else { return Ok(()) };
         for other in owners.iter().filter(|owner| owner.manager != "u") {
-            let mut both = other.set().clone();
-            both.intersect(own.set());
+            let both = other.set().common(own.set());
             prop_assert!(both.is_empty(), "{} and u both own {both}", other.manager);
         }
     }
@@ -115,9 +114,8 @@ proptest! {
         let shape = shape::Shape::of_message(Service::kind_info().message);
         let (left, right) = (field_set::field_set(shape, &left), field_set::field_set(shape, &right));
         let paths = |set: &Set| set.paths().into_iter().map(|path| (path, ())).collect::<BTreeMap<_, _>>();
-        let (mut union, mut both) = (left.clone(), left.clone());
+        let (mut union, both) = (left.clone(), left.common(&right));
         union.add(right.clone());
-        both.intersect(&right);
         let mut all = paths(&left);
         all.extend(paths(&right));
         prop_assert_eq!(paths(&union), all);
