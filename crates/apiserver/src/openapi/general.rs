@@ -6,8 +6,11 @@ use proto::meta::v1::{ApiGroup, ApiGroupList, ApiResourceList, ApiVersions};
 use super::path::{Answer, Operation, Path};
 use super::{media, name};
 
-/// The OpenAPI documents that describe one such path: name of the document, what is described.
-pub const FIXED: &[(&str, fn() -> Path)] = &[
+/// The name of an OpenAPI document, and the one path that it describes.
+type Fixed = (&'static str, fn() -> Path);
+
+/// The documents that every server has, whatever its resources.
+pub const FIXED: &[Fixed] = &[
     (".well-known/openid-configuration", issuer),
     ("api", core_versions),
     ("apis", groups),
