@@ -163,6 +163,8 @@ fn name_rule(kind: &str) -> fn(&str) -> Vec<String> {
         "Namespace" | "Service" => name::dns_label,
         // Names of these are judged by rules of their own, or not at all.
         "Event" | "IPAddress" => name::path_segment,
+        // A role may be called as its holder is, whatever that is.
+        "ClusterRole" | "ClusterRoleBinding" | "Role" | "RoleBinding" => name::path_segment,
         _ => name::dns_subdomain,
     }
 }

@@ -4,8 +4,10 @@
 
 mod access;
 mod harness;
+mod nodes;
 mod races;
 mod restored;
+mod roles;
 mod services;
 mod streams;
 mod verbs;
