@@ -94,13 +94,19 @@ impl Grpc {
         let Some(named) = named else { return Err(Failure::bad_request("ref must be given")) };
         let fields = selectors.map_or("", |selectors| selectors.fields.as_str());
         let selected = authorize::name_in(fields);
+        let name = match named.name.as_str() {
+            "" => &selected,
+            // As in upstream's paths, a new object has no name yet.
+            _ if verb == "create" && named.subresource.is_empty() => "",
+            name => name,
+        };
         let attributes = Attributes {
             verb,
             group: &named.group,
             resource: &named.resource,
             subresource: &named.subresource,
             namespace: &named.namespace,
-            name: if named.name.is_empty() { &selected } else { &named.name },
+            name,
             fields,
             path: "",
         };

@@ -21,6 +21,7 @@ pub mod manager;
 pub mod network;
 pub mod node;
 pub mod node_context;
+pub mod object_source;
 pub mod observed;
 pub mod paths;
 pub mod plan;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use client::informer::{Change, Informer};
 use client::{Client, ListParams};
-use proto::Object;
-use proto::core::v1::{ConfigMap, Pod, Secret};
+use proto::core::v1::Pod;
 use tokio::sync::mpsc;
 
 use crate::manager::{Handles, PodEvent};
+use crate::object_source::Objects;
 
 /// Pod events that wait for the manager.
 pub const EVENTS_MAX: usize = 256;
@@ -18,8 +18,13 @@ pub fn informer(client: &Client, node_name: &str) -> Informer<Pod> {
     Informer::new(client.api(), ListParams::default().fields(format!("spec.nodeName={node_name}")))
 }
 
-/// Passes the informer's changes to the manager. After the first list, pods that only this node knows are told as gone.
-pub async fn run(mut informer: Informer<Pod>, handles: Handles, tx: mpsc::Sender<PodEvent>) {
+/// Passes the informer's changes to the manager, and says whose objects are to be followed. After the first list, pods that only this node knows are told as gone.
+pub async fn run(
+    mut informer: Informer<Pod>,
+    handles: Handles,
+    mut objects: Objects,
+    tx: mpsc::Sender<PodEvent>,
+) {
     let (mut changes, store) = (informer.changes(), informer.store());
     let follow = tokio::spawn(informer.run());
     let _end = AbortOnDrop(follow);
@@ -40,6 +45,7 @@ pub async fn run(mut informer: Informer<Pod>, handles: Handles, tx: mpsc::Sender
         };
         let Some(change) = change else { return };
         for event in events(change) {
+            objects.take(&event);
             if tx.send(event).await.is_err() {
                 return;
             }
@@ -63,23 +69,4 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Tells the manager when an object changes that volumes may be made of. Only names and versions are kept.
-pub fn tell_objects(client: &Client, tx: &mpsc::Sender<PodEvent>) -> Vec<tokio::task::JoinHandle<()>> {
-    fn follow<T: Object>(mut informer: Informer<T>, tx: mpsc::Sender<PodEvent>) -> tokio::task::JoinHandle<()> {
-        informer.on_change(move |change: &Change<T>| {
-            if change.old.is_some() {
-                // A full channel: the volumes are looked at from time to time anyway.
-                let _ = tx.try_send(PodEvent::ObjectsChanged { namespace: change.key.namespace.clone() });
-            }
-        });
-        tokio::spawn(informer.run())
-    }
-    let maps = Informer::<ConfigMap>::new(client.api(), ListParams::default()).strip(|map| {
-        map.data.clear();
-        map.binary_data.clear();
-    });
-    let secrets = Informer::<Secret>::new(client.api(), ListParams::default()).strip(|secret| secret.data.clear());
-    vec![follow(maps, tx.clone()), follow(secrets, tx.clone())]
 }

@@ -29,6 +29,7 @@ use crate::node::register::Registrar;
 use crate::node::{lease, network};
 use crate::node_context::{Node, Parts, Settings};
 use crate::paths::Paths;
+use crate::object_source::Objects;
 use crate::pod_source;
 use crate::runtime::{Containerd, events};
 use crate::serve::NodeService;
@@ -101,12 +102,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     start_node(&config, wanted, &node, &client, recorder, containerd_rx, &mut tasks);
     tasks.spawn(events::run(node.containerd.clone(), task_tx));
     let source = pod_source::informer(&client, &name);
-    let objects = pod_source::tell_objects(&client, &pod_tx);
-    tasks.spawn(pod_source::run(source, handles, pod_tx));
+    let objects = Objects::new(&client, &pod_tx);
+    tasks.spawn(pod_source::run(source, handles, objects, pod_tx));
     manager.run(shutdown.drain.clone()).await;
-    for task in objects {
-        task.abort();
-    }
     tasks.shutdown().await;
     Ok(())
 }

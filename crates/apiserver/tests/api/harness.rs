@@ -214,6 +214,8 @@ fn identities() -> Vec<Identity> {
         server,
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
+        client("node-1", "system:node:node-1", Some("system:nodes")),
+        client("alice", "alice", Some("devs")),
         client("scheduler", "system:kube-scheduler", None),
         client("stranger", "mallory", Some("guests")),
     ]

@@ -4,9 +4,11 @@
 
 mod access;
 mod harness;
+mod nodes;
 mod owners;
 mod races;
 mod restored;
+mod roles;
 mod services;
 mod sessions;
 mod streams;
