@@ -2,6 +2,7 @@
 //! kubelet that this test plays.
 
 mod door;
+mod kubectl;
 mod kubelet;
 mod spdy;
 mod websocket;
@@ -191,6 +192,7 @@ async fn ports_over_spdy_and_in_a_websocket() {
     assert_eq!((seen.of(0), seen.of(1)), (b"\x50\0hello".to_vec(), b"\x50\0".to_vec()), "the port, then data");
     assert_eq!((seen.of(2), &seen.of(3)[..2]), (b"\x51\0".to_vec(), &b"\x51\0"[..]));
     assert!(seen.of(3).ends_with(b"connection refused"));
+    drop(channels);
     door.close().await;
 }
 

@@ -10,6 +10,7 @@ use proto::keelson::api::v1::{PortForwardClose, PortForwardData, PortForwardFram
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Status, Streaming};
@@ -51,18 +52,19 @@ async fn serve(
     tx: Out,
     stalled: Duration,
 ) {
-    let mut sinks: HashMap<u32, mpsc::Sender<bytes::Bytes>> = HashMap::new();
-    let open = |open: PortForwardOpen, sinks: &mut HashMap<u32, mpsc::Sender<bytes::Bytes>>| {
+    let mut sinks: HashMap<u32, (mpsc::Sender<bytes::Bytes>, AbortHandle)> = HashMap::new();
+    let open = |open: PortForwardOpen, sinks: &mut HashMap<u32, (mpsc::Sender<bytes::Bytes>, AbortHandle)>| {
         let (sink, rx) = mpsc::channel(CHUNKS_MAX);
-        sinks.insert(open.connection, sink);
-        tokio::spawn(connection(network.clone(), open, rx, tx.clone()));
+        let number = open.connection;
+        let task = tokio::spawn(connection(network.clone(), open, rx, tx.clone()));
+        sinks.insert(number, (sink, task.abort_handle()));
     };
     open(first, &mut sinks);
     while let Some(Ok(message)) = input.next().await {
         match message.frame {
             Some(Frame::Open(next)) => open(next, &mut sinks),
             Some(Frame::Data(data)) => {
-                let Some(sink) = sinks.get(&data.connection) else { continue };
+                let Some((sink, _)) = sinks.get(&data.connection) else { continue };
                 match sink.send_timeout(data.data, stalled).await {
                     Ok(()) => {}
                     Err(mpsc::error::SendTimeoutError::Closed(_)) => drop(sinks.remove(&data.connection)),
@@ -79,7 +81,13 @@ async fn serve(
                     }
                 }
             }
-            Some(Frame::Close(close)) => drop(sinks.remove(&close.connection)),
+            Some(Frame::Close(close)) => {
+                let gone = sinks.remove(&close.connection);
+                // With a reason the client gave the connection up: what the pod still sends is for nobody.
+                if let Some((_, task)) = gone.filter(|_| !close.error.is_empty()) {
+                    task.abort();
+                }
+            }
             None => {}
         }
     }
@@ -170,6 +178,24 @@ mod tests {
         assert_eq!(&heard, b"hello");
         let told = rx.recv().await.unwrap().unwrap().frame.unwrap();
         assert!(matches!(told, Frame::Close(close) if close.connection == 1 && !close.error.is_empty()));
+        served.abort();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_client_gives_up_is_closed_though_the_pod_still_sends() {
+        let endless = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = u32::from(endless.local_addr().unwrap().port());
+        let frame = |frame| Ok::<_, Status>(PortForwardFrame { frame: Some(frame) });
+        let (input, frames) = mpsc::channel(4);
+        let (tx, mut rx) = mpsc::channel(4);
+        let first = PortForwardOpen { connection: 1, port, ..PortForwardOpen::default() };
+        let served = tokio::spawn(serve(None, first, ReceiverStream::new(frames), tx, STALLED));
+        let (mut endless, _) = endless.accept().await.unwrap();
+        let sending = tokio::spawn(async move { while endless.write_all(&[7; 4096]).await.is_ok() {} });
+        assert!(rx.recv().await.is_some(), "it sends");
+        let error = "given up".to_owned();
+        input.send(frame(Frame::Close(PortForwardClose { connection: 1, error }))).await.unwrap();
+        sending.await.expect("its socket is closed");
         served.abort();
     }
 }

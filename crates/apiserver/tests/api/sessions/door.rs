@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apiserver::rest_streams::{self, Kind};
 use apiserver::server::Server as Apiserver;
-use apiserver::status::Result;
+use apiserver::status::{Failure, Result};
 use daemon::health::Health;
 use daemon::metrics::Metrics;
 use daemon::serve::{Body, Limits, Server};
 use daemon::tls::{ClientCerts, ClientIdentity, ServerIdentity};
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use proto::core::v1::{Binding, Node, NodeAddress, Pod, ServiceAccount};
@@ -27,9 +28,9 @@ use super::kubelet;
 use crate::harness::{Cluster, Engine, pod, service_account, until};
 
 pub struct Door {
-    cluster: Cluster,
+    pub cluster: Cluster,
     objects: crate::harness::Apiserver,
-    address: SocketAddr,
+    pub address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
     sleepers: Arc<AtomicUsize>,
@@ -172,7 +173,7 @@ async fn stream(server: &Apiserver, request: Request<Incoming>) -> Result<Respon
     let ["", "api", "v1", "namespaces", namespace, "pods", name, subresource] =
         path.iter().map(String::as_str).collect::<Vec<_>>()[..]
     else {
-        panic!("{}", request.uri())
+        return look(server, request.uri().path()).await;
     };
     let pod = PodRef { namespace: namespace.into(), name: name.into(), uid: String::new() };
     let running = server.metrics.begin(&server.registry, "CONNECT", Some(&ResourceRef::default()), false).runs();
@@ -186,4 +187,27 @@ async fn stream(server: &Apiserver, request: Request<Incoming>) -> Result<Respon
         }
         other => panic!("{other}"),
     }
+}
+
+/// What kubectl looks at before it streams: which kinds there are, and the pod `p`.
+async fn look(server: &Apiserver, path: &str) -> Result<Response<Body>> {
+    let text = match path {
+        "/api" => r#"{"kind":"APIVersions","versions":["v1"],"serverAddressByClientCIDRs":[]}"#.to_owned(),
+        "/apis" => r#"{"kind":"APIGroupList","apiVersion":"v1","groups":[]}"#.to_owned(),
+        "/api/v1" => concat!(
+            r#"{"kind":"APIResourceList","groupVersion":"v1","resources":[{"name":"pods","singularName":"pod","#,
+            r#""namespaced":true,"kind":"Pod","verbs":["get"]}]}"#
+        )
+        .to_owned(),
+        "/api/v1/namespaces/default/pods/p" => {
+            let pod = PodRef { namespace: "default".into(), name: "p".into(), uid: String::new() };
+            let mut pod = apiserver::relay::pod(server, &pod).await?;
+            pod.status.phase = "Running".into();
+            proto::json::to_string(&pod)
+        }
+        _ => return Err(Failure::no_resource()),
+    };
+    let mut response = Response::new(Body::new(Full::new(bytes::Bytes::from(text))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
