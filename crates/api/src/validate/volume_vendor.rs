@@ -15,17 +15,17 @@ use super::check::{Errors, driver_name, no_back_steps, required, shape};
 use super::{FieldError, Path};
 use crate::name;
 use sources::{
-    azure_disk, azure_file, csi_volume, disk, fibre, flex_volume, flocker, gluster_volume, iscsi, local_secret,
-    monitors_and, quobyte, scale_io, secret, shape_of_storage_os,
+    azure_disk, azure_file, csi_volume, fibre, flex_volume, flocker, gluster_volume, iscsi, local_secret, monitors_and,
+    quobyte, scale_io, secret, shape_of_storage_os,
 };
 
 /// Sources of a pod's volume.
 pub fn in_pod(errors: &mut Errors, path: Path<'_>, source: &VolumeSource) {
     if let Some(disk) = &source.gce_persistent_disk {
-        disk(errors, path.child("gcePersistentDisk"), ("pdName", &disk.pd_name), disk.partition);
+        sources::disk(errors, path.child("gcePersistentDisk"), ("pdName", &disk.pd_name), disk.partition);
     }
     if let Some(store) = &source.aws_elastic_block_store {
-        disk(errors, path.child("awsElasticBlockStore"), ("volumeID", &store.volume_id), store.partition);
+        sources::disk(errors, path.child("awsElasticBlockStore"), ("volumeID", &store.volume_id), store.partition);
     }
     if let Some(repository) = &source.git_repo {
         let path = path.child("gitRepo");
@@ -111,10 +111,10 @@ pub fn in_pod(errors: &mut Errors, path: Path<'_>, source: &VolumeSource) {
 /// Sources of a PersistentVolume.
 pub fn in_volume(errors: &mut Errors, path: Path<'_>, source: &PersistentVolumeSource) {
     if let Some(disk) = &source.gce_persistent_disk {
-        disk(errors, path.child("gcePersistentDisk"), ("pdName", &disk.pd_name), disk.partition);
+        sources::disk(errors, path.child("gcePersistentDisk"), ("pdName", &disk.pd_name), disk.partition);
     }
     if let Some(store) = &source.aws_elastic_block_store {
-        disk(errors, path.child("awsElasticBlockStore"), ("volumeID", &store.volume_id), store.partition);
+        sources::disk(errors, path.child("awsElasticBlockStore"), ("volumeID", &store.volume_id), store.partition);
     }
     if let Some(target) = &source.iscsi {
         let at = path.child("iscsi");
