@@ -83,7 +83,7 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("", "nodes") => &Plain(Rules { keeps_status: true, ..Rules::PLAIN }),
         ("", "endpoints" | "events" | "limitranges") | ("events.k8s.io", _) => &Plain(Rules::UPSERT),
         ("coordination.k8s.io", "leases") => &Plain(Rules { unconditional_update: false, ..Rules::UPSERT }),
-        ("", "serviceaccounts") | ("node.k8s.io" | "apiregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL),
+        ("node.k8s.io" | "apiregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL),
         ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments") => {
             &Plain(Rules::CONDITIONAL)
         }
