@@ -19,6 +19,7 @@ mod yaml;
 
 use std::sync::Arc;
 
+use daemon::metrics::Metrics;
 use daemon::serve::Body;
 use daemon::tls::Peer;
 use http::header::AUTHORIZATION;
@@ -41,14 +42,15 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
+    metrics: Metrics,
 }
 
 impl Rest {
     /// A door to this server, which clients reach at this host and port.
-    pub fn new(server: Arc<Server>, address: String) -> Self {
+    pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
         let discovery = Arc::new(Discovery::new(&server.registry, address));
         let openapi = Arc::new(OpenApi::new(discovery.catalog()));
-        Self { server, discovery, openapi }
+        Self { server, discovery, openapi, metrics }
     }
 
     /// Answers any request.

@@ -29,11 +29,12 @@ pub fn server(
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
-    let rest = Rest::new(Arc::clone(server), address);
+    let rest = Rest::new(Arc::clone(server), address, metrics.clone());
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))
         .reflection(proto::DESCRIPTORS, grpc::SERVICES)
+        .metrics_by_fallback()
         .fallback_fn(move |request| {
             let rest = rest.clone();
             async move { rest.answer(request).await }

@@ -37,6 +37,9 @@ use router::Router;
 pub use tonic::body::Body;
 pub use upgrades::Upgrades;
 
+/// The page of metrics, in the form that an Accept header asks for.
+pub use builtin::page as metrics_page;
+
 /// What answers requests that are neither gRPC nor built in.
 pub type Fallback = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
@@ -133,6 +136,7 @@ pub struct Server {
     health: Health,
     metrics: Metrics,
     open_metrics: bool,
+    metrics_elsewhere: bool,
     descriptors: Option<(&'static [u8], &'static [&'static str])>,
     version: Option<&'static str>,
     limits: Limits,
@@ -149,6 +153,7 @@ impl Server {
             health,
             metrics,
             open_metrics: false,
+            metrics_elsewhere: false,
             descriptors: None,
             version: None,
             limits: Limits::default(),
@@ -205,6 +210,12 @@ impl Server {
     /// Shows /metrics to callers without a certificate, too. Otherwise, where callers have certificates, one is needed.
     pub fn open_metrics(mut self) -> Self {
         self.open_metrics = true;
+        self
+    }
+
+    /// Leaves /metrics to the fallback, which knows who may read them; it answers with [`metrics_page`].
+    pub fn metrics_by_fallback(mut self) -> Self {
+        self.metrics_elsewhere = true;
         self
     }
 

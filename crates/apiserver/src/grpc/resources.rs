@@ -103,8 +103,8 @@ impl Resources for Grpc {
             let body = encode::body(asked.object.as_ref(), &mut json)?;
             let options = write_options("UpdateOptions", asked.options, &agent, None, false)?;
             let version = asked.resource_version;
-            let object = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
-            Ok(encode::answer(&object, warnings))
+            let made = update::update(&self.server, &user, &target, body, version, &options, &mut warnings).await?;
+            Ok(encode::answer(&made.object, warnings))
         };
         respond(seen.end(run.await))
     }

@@ -23,7 +23,8 @@ impl Rest {
     pub(super) async fn document(&self, user: &User, head: &Parts) -> Result<Response<Body>> {
         let path = head.uri.path();
         authorize::check_path(&self.server, user, &head.method.as_str().to_ascii_lowercase(), path)?;
-        let is_known = path == "/" || ["/api", "/apis", "/openapi"].iter().any(|root| is_below(path, root));
+        let is_known =
+            matches!(path, "/" | "/metrics") || ["/api", "/apis", "/openapi"].iter().any(|root| is_below(path, root));
         if !is_known {
             return Ok(respond::page_not_found());
         }
@@ -34,6 +35,9 @@ impl Rest {
             return self.openapi(head).await;
         }
         let accept = accept(&head.headers);
+        if path == "/metrics" {
+            return Ok(daemon::serve::metrics_page(&self.metrics, &accept));
+        }
         if path == "/" {
             return Ok(document(&head.headers, self.discovery.root(OF_THE_SHELL)));
         }

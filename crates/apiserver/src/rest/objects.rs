@@ -25,7 +25,7 @@ use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::options::DeleteOptions;
 use crate::verbs::patch::PatchType;
-use crate::verbs::write::Outcome;
+use crate::verbs::write::{Made, Outcome};
 use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, update, watch};
 
 /// Resources whose deletion is answered with the object itself, also where it is gone at once; others answer a Status.
@@ -244,6 +244,11 @@ impl Asked<'_> {
         Ok(response)
     }
 
+    fn made(&self, made: &Made, accepted: Accepted, warnings: &[String]) -> Result<Response<Body>> {
+        let code = if made.created { StatusCode::CREATED } else { StatusCode::OK };
+        self.object(code, &made.object, accepted, warnings)
+    }
+
     async fn list(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.list_options()?;
@@ -286,8 +291,8 @@ impl Asked<'_> {
         let sent = self.sent(sent).await?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
-        let object = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await?;
-        self.object(StatusCode::OK, &object, accepted, &warnings)
+        let made = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await?;
+        self.made(&made, accepted, &warnings)
     }
 
     async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
@@ -307,8 +312,7 @@ impl Asked<'_> {
         let mut warnings = Vec::new();
         let Self { rest, user, target, .. } = &self;
         let made = patch::patch(&rest.server, user, target, kind, &bytes, &options, &mut warnings).await?;
-        let code = if made.created { StatusCode::CREATED } else { StatusCode::OK };
-        self.object(code, &made.object, accepted, &warnings)
+        self.made(&made, accepted, &warnings)
     }
 
     async fn delete(self, sent: Incoming) -> Result<Response<Body>> {

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::options::{FieldValidation, WriteOptions, parse_version};
 use super::owners::{Owners, writer};
-use super::patch::Patched;
 use super::update::replace;
-use super::write::{Decision, Mutation, change};
+use super::write::{Decision, Made, Mutation, change};
 use super::{Target, create, decode, scale};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
@@ -26,21 +25,21 @@ pub async fn apply(
     text: &[u8],
     options: &WriteOptions,
     warnings: &mut Vec<String>,
-) -> Result<Patched> {
+) -> Result<Made> {
     let config = parse(text, options.field_validation, warnings)?;
     if target.subresource == "scale" {
         let object = scale::apply(server, target, &config, options).await?;
-        return Ok(Patched { object, created: false });
+        return Ok(Made { object, created: false });
     }
     for _ in 0..ATTEMPTS_MAX {
         let mut mutation = Apply { server, user, target, config: &config, options };
         match change(server, target, options.dry_run, &mut mutation).await {
-            Ok(outcome) => return Ok(Patched { object: outcome.object, created: false }),
+            Ok(outcome) => return Ok(Made { object: outcome.object, created: false }),
             Err(failure) if failure.is_not_found() && target.subresource.is_empty() => {}
             Err(failure) => return Err(failure),
         }
         match new(server, user, target, &config, options).await {
-            Ok(object) => return Ok(Patched { object, created: true }),
+            Ok(object) => return Ok(Made { object, created: true }),
             // Somebody else was faster: it is there now.
             Err(failure) if failure.is_already_exists() => {}
             Err(failure) => return Err(failure),

@@ -7,10 +7,10 @@ use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::owners::Owners;
 use super::update::replace;
-use super::write::{Decision, Mutation, change};
+use super::write::{Decision, Made, Mutation, change};
 use super::{apply, scale};
 use crate::authenticate::User;
-use crate::registry::{Versioned, rules};
+use crate::registry::rules;
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
 
@@ -27,14 +27,6 @@ pub enum PatchType {
     Apply,
 }
 
-/// What a patch made.
-#[derive(Debug)]
-pub struct Patched {
-    pub object: Versioned,
-    /// The object did not exist before.
-    pub created: bool,
-}
-
 /// Changes the object by a patch; a configuration that is applied creates what does not exist.
 pub async fn patch(
     server: &Server,
@@ -44,7 +36,7 @@ pub async fn patch(
     patch: &[u8],
     options: &WriteOptions,
     warnings: &mut Vec<String>,
-) -> Result<Patched> {
+) -> Result<Made> {
     if kind == PatchType::Apply {
         return apply::apply(server, user, target, patch, options, warnings).await;
     }
@@ -52,12 +44,12 @@ pub async fn patch(
         .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
     if target.subresource == "scale" {
         let object = scale::patch(server, target, kind, &patch, options).await?;
-        return Ok(Patched { object, created: false });
+        return Ok(Made { object, created: false });
     }
     let mut mutation = Patch { server, user, target, kind, patch: &patch, options, warnings: Vec::new() };
     let outcome = change(server, target, options.dry_run, &mut mutation).await?;
     warnings.append(&mut mutation.warnings);
-    Ok(Patched { object: outcome.object, created: false })
+    Ok(Made { object: outcome.object, created: false })
 }
 
 struct Patch<'a> {

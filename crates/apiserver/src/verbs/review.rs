@@ -12,6 +12,7 @@ use proto::authorization::v1::{
 use super::Target;
 use super::decode::{self, Body};
 use super::options::WriteOptions;
+use super::owners::{self, Owners};
 use crate::authenticate::{User, of_claims};
 use crate::authorize::{self, Attributes};
 use crate::registry::Versioned;
@@ -34,6 +35,7 @@ pub async fn create(
     let mut object = decode::object(target.resource.kind, body, options.field_validation, warnings)?;
     decode::place(target, object.as_mut())?;
     object.metadata_mut().managed_fields.clear();
+    owners::track(target, None, object.as_mut(), Owners::Of(options), server.now());
     if let Some(review) = object.downcast_mut::<SubjectAccessReview>() {
         check(&review.spec)?;
         review.status = access(server, &subject(&review.spec), &review.spec);

@@ -6,12 +6,12 @@ use proto::meta::v1::ObjectMeta;
 use super::decode::{Body, object, place};
 use super::options::{WriteOptions, parse_version};
 use super::owners::{self, Owners};
-use super::write::{Decision, Mutation, change};
+use super::write::{Decision, Made, Mutation, change};
 use super::{Target, create, scale};
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
-use crate::registry::{Resource, Versioned, namespace, rules, strategy};
+use crate::registry::{Resource, namespace, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
 
@@ -25,10 +25,11 @@ pub async fn update(
     version: i64,
     options: &WriteOptions,
     warnings: &mut Vec<String>,
-) -> Result<Versioned> {
+) -> Result<Made> {
     target.require_name()?;
     if target.subresource == "scale" {
-        return scale::update(server, target, body, version, options).await;
+        let object = scale::update(server, target, body, version, options).await?;
+        return Ok(Made { object, created: false });
     }
     let mut new = object(target.resource.kind, body, options.field_validation, warnings)?;
     place(target, new.as_mut())?;
@@ -38,12 +39,14 @@ pub async fn update(
     let rules = target.resource.strategy.rules();
     let mut mutation = Update { server, user, target, new, expected, options };
     match change(server, target, options.dry_run, &mut mutation).await {
-        Ok(outcome) => Ok(outcome.object),
+        Ok(outcome) => Ok(Made { object: outcome.object, created: false }),
         Err(failure)
             if failure.is_not_found() && rules.create_on_update && target.subresource.is_empty() && expected == 0 =>
         {
             let place = target.named(&target.namespace, "");
-            create::create_object(server, user, &place, mutation.new, options, Owners::Of(options)).await
+            let owners = Owners::Of(options);
+            let object = create::create_object(server, user, &place, mutation.new, options, owners).await?;
+            Ok(Made { object, created: true })
         }
         Err(failure) => Err(failure),
     }

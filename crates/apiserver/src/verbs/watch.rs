@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Target;
 use super::options::{filter, parse_version};
 use crate::server::Server;
-use crate::status::{Failure, Result, cause};
+use crate::status::{Failure, Result};
 use crate::watch_cache::{Start, Subscription};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -46,7 +46,9 @@ pub struct Watching {
 pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> Result<Watching> {
     let cache = &target.resource.cache;
     let wanted = filter(&target.resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
-    let version = parse_version(&options.resource_version)?;
+    // As upstream: a malformed version is answered without a reason.
+    let version =
+        parse_version(&options.resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;
     let start = match version {
         Some(version) if version > 0 && !options.initial_events => Start::After(version),
         _ => Start::Current,
@@ -60,16 +62,11 @@ pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> 
         Some(_) => cache.wait_for(0, WAIT_TIMEOUT).await?,
         None => server.catch_up(&target.resource).await?,
     }
-    if options.initial_events && !options.bookmarks {
-        let message = "Forbidden: sendInitialEvents is forbidden unless allowWatchBookmarks is set";
-        let causes = vec![cause("FieldValueForbidden", "sendInitialEvents", message)];
-        return Err(Failure::invalid("meta.k8s.io", "ListOptions", "", causes));
-    }
     let subscription = cache.subscribe(wanted, start, options.bookmarks)?;
     let timeout = match u64::try_from(options.timeout_s) {
         Ok(seconds) if seconds > 0 => Duration::from_secs(seconds),
         _ => TIMEOUT_MIN.mul_f64(rand::random_range(1.0..2.0)),
     };
     let bookmarks = options.bookmarks;
-    Ok(Watching { subscription, mark_initial_end: options.initial_events, bookmarks, timeout })
+    Ok(Watching { subscription, mark_initial_end: options.initial_events && bookmarks, bookmarks, timeout })
 }

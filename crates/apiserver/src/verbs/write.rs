@@ -39,6 +39,14 @@ pub trait Mutation: Send {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision>;
 }
 
+/// What a write made.
+#[derive(Debug)]
+pub struct Made {
+    pub object: Versioned,
+    /// The object did not exist before.
+    pub created: bool,
+}
+
 /// How a change ended.
 #[derive(Debug)]
 pub struct Outcome {

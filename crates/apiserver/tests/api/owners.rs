@@ -6,7 +6,7 @@ use proto::core::v1::{ConfigMap, Namespace, Pod, PodCondition};
 use proto::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Engine, config_map, pod, service_account};
+use crate::harness::{Cluster, Engine, pod, service_account};
 use crate::on_each_store;
 
 on_each_store! {

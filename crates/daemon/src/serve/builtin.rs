@@ -20,6 +20,8 @@ pub struct Builtin {
     pub metrics: Metrics,
     /// Metrics only for callers with a certificate.
     pub guarded_metrics: bool,
+    /// Whether the fallback answers /metrics.
+    pub metrics_elsewhere: bool,
     /// What /version answers instead of our own.
     pub version: Option<&'static str>,
 }
@@ -30,6 +32,8 @@ impl Builtin {
         let path = request.uri().path();
         let known = if let Some((probe, only)) = probe(path) {
             Some((probe, only))
+        } else if path == "/metrics" && self.metrics_elsewhere {
+            return None;
         } else if path == "/metrics" || path == "/version" {
             None
         } else {
@@ -63,11 +67,16 @@ impl Builtin {
             return text(StatusCode::UNAUTHORIZED, "a client certificate is needed to read metrics\n");
         }
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let kind = if accept.contains("openmetrics") { OPEN_METRICS } else { TEXT_METRICS };
-        match self.metrics.encode() {
-            Ok(answer) => typed(StatusCode::OK, kind, answer),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics: {error}\n")),
-        }
+        page(&self.metrics, accept)
+    }
+}
+
+/// The page of metrics, in the form that the client accepts.
+pub fn page(metrics: &Metrics, accept: &str) -> Response<Body> {
+    let kind = if accept.contains("openmetrics") { OPEN_METRICS } else { TEXT_METRICS };
+    match metrics.encode() {
+        Ok(answer) => typed(StatusCode::OK, kind, answer),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("metrics: {error}\n")),
     }
 }
 

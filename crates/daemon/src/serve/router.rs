@@ -44,6 +44,7 @@ impl Router {
             health: server.health,
             metrics: server.metrics,
             guarded_metrics,
+            metrics_elsewhere: server.metrics_elsewhere,
             version: server.version,
         };
         Self { routes, direct: server.direct, fallback: server.fallback, builtin, guarded: knows_clients }
