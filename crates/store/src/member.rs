@@ -18,7 +18,6 @@ use crate::env::{Env, WorkerHandle};
 use crate::expiry::Deadlines;
 use crate::forward::Forwarder;
 use crate::lease::Lease;
-use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::peer::notices::Notices;
 use crate::propose::{Proposer, Unproposed};

@@ -38,6 +38,8 @@ pub struct Net {
     pub random: Arc<Mutex<u64>>,
     /// Milliseconds that each message takes beside that.
     pub slow: Arc<Mutex<u64>>,
+    /// Commands of each call that passed writes on to a leader.
+    pub forwarded: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Net {
@@ -148,6 +150,7 @@ impl Transport for Wire {
 
     async fn forward(&self, leader: u64, commands: Vec<Command>) -> Vec<Carried> {
         let count = commands.len();
+        self.net.forwarded.lock().unwrap().push(count);
         let outcomes = match self.net.reach(self.from, leader) {
             Some(to) => to.propose_forwarded(commands).await,
             None => Err(Unproposed::NotLeader),
