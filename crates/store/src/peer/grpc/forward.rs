@@ -102,6 +102,7 @@ fn never_sent(status: &tonic::Status) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -125,11 +126,9 @@ mod tests {
                 return Err(request);
             }
             self.0.fetch_add(1, Ordering::Relaxed);
-            let reply = Some(reply::to_wire(Ok(Done::Done)));
-            let answer = async |_: tonic::Request<pb::ForwardRequest>| {
-                Ok(tonic::Response::new(pb::ForwardResponse { reply: reply.clone() }))
-            };
-            Ok(Box::pin(async move { unary(request, 1 << 20, |req| answer(req)).await }))
+            let done = pb::ForwardResponse { reply: Some(reply::to_wire(Ok(Done::Done))) };
+            let answer = |_: tonic::Request<pb::ForwardRequest>| ready(Ok(tonic::Response::new(done)));
+            Ok(Box::pin(async move { unary(request, 1 << 20, answer).await }))
         }
     }
 
