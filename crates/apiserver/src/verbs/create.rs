@@ -144,6 +144,7 @@ async fn create_admitted(
         strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
     write::tell(warnings, api::warn::on_create(object.as_ref()));
+    write::tell(warnings, admit::warnings(server, object.as_ref()));
     let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
     let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {

@@ -118,6 +118,10 @@ pub fn replace(
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
             tell(warnings, api::warn::on_update(new.as_ref(), current.as_ref()));
+            if new.info().kind != "Pod" {
+                // What a pod may change breaks no level.
+                tell(warnings, admit::warnings(server, new.as_ref()));
+            }
             return Ok(keep_or_remove(resource, new));
         }
         other => {
