@@ -14,7 +14,7 @@ use super::{Warnings, definition, network, pod, secret, service, simple, storage
 macro_rules! of_kind {
     ($warnings:expr, $new:expr, $old:expr; $($kind:ty => $rule:path,)*) => {
         $(if let Some(new) = $new.downcast_ref::<$kind>() {
-            $rule($warnings, new, $old.and_then(|old: &dyn Any| old.downcast_ref::<$kind>()));
+            $rule($warnings, new, $old.and_then(|old| old.downcast_ref::<$kind>()));
         } else)* {}
     };
 }

@@ -30,21 +30,23 @@ fn labels_of_nodes_have_newer_names() {
     let path = "spec.affinity.nodeAffinity";
     let term = "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]";
     assert!(told[2].starts_with(&format!("{path}.{term}.values[0]: -a is invalid, a valid label")), "{told:?}");
-    let others: Vec<&String> = [0, 1, 3, 4].iter().map(|index| &told[*index]).collect();
+    let others = [0, 1, 3, 4].map(|index: usize| told[index].clone());
+    let preferred = "preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0]";
+    let since = |version: &str, new: &str| format!("deprecated since {version}; use \"{new}\" instead");
+    let region = "failure-domain.beta.kubernetes.io/region";
     assert_eq!(
         others,
         [
-            "spec.nodeSelector[beta.kubernetes.io/arch]: deprecated since v1.14; use \"kubernetes.io/arch\" instead",
-            &format!(
-                "{path}.{term}.key: beta.kubernetes.io/os is deprecated since v1.14; use \"kubernetes.io/os\" instead"
+            format!("spec.nodeSelector[beta.kubernetes.io/arch]: {}", since("v1.14", "kubernetes.io/arch")),
+            format!("{path}.{term}.key: beta.kubernetes.io/os is {}", since("v1.14", "kubernetes.io/os")),
+            format!(
+                "{path}.{preferred}.key: beta.kubernetes.io/instance-type is {}",
+                since("v1.17", "node.kubernetes.io/instance-type")
             ),
-            &format!(
-                "{path}.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].key: \
-             beta.kubernetes.io/instance-type is deprecated since v1.17; use \"node.kubernetes.io/instance-type\" \
-             instead"
+            format!(
+                "spec.topologySpreadConstraints[0].topologyKey: {region} is {}",
+                since("v1.17", "topology.kubernetes.io/region")
             ),
-            "spec.topologySpreadConstraints[0].topologyKey: failure-domain.beta.kubernetes.io/region is deprecated since \
-         v1.17; use \"topology.kubernetes.io/region\" instead"
         ]
     );
 }
