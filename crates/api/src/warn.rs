@@ -21,6 +21,7 @@ mod volume_paths;
 mod workload;
 
 use proto::dynamic::{DynObject, KindInfo};
+use proto::meta::v1::ObjectMeta;
 
 use crate::validate::Path;
 
@@ -52,6 +53,27 @@ pub fn deprecated_api(kind: &KindInfo) -> Option<String> {
         _ => return None,
     };
     Some(format!("{} {} is deprecated in {since}{instead}", kind.api_version, kind.kind))
+}
+
+/// Removes owners that are named twice in the same words, and says which.
+pub fn repeated_owners(meta: &mut ObjectMeta) -> Option<String> {
+    let mut twice: Vec<String> = Vec::new();
+    let mut once = Vec::with_capacity(meta.owner_references.len());
+    for owner in std::mem::take(&mut meta.owner_references) {
+        if !once.contains(&owner) {
+            once.push(owner);
+        } else if !twice.contains(&owner.uid) {
+            twice.push(owner.uid);
+        }
+    }
+    meta.owner_references = once;
+    (!twice.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
+             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            twice.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -33,6 +33,18 @@ fn deprecated_apis_say_what_to_use_instead() {
 }
 
 #[test]
+fn owners_are_named_once() {
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "u"});
+    let mut other = owner.clone();
+    other["name"] = json!("b");
+    let mut pod: Pod = object(json!({"metadata": {"ownerReferences": [owner, other, owner, owner]}}));
+    let told = repeated_owners(&mut pod.metadata).expect("a warning");
+    assert!(told.ends_with("duplicate UID(s) observed: u"), "{told}");
+    assert_eq!(pod.metadata.owner_references.len(), 2);
+    assert_eq!(repeated_owners(&mut pod.metadata), None);
+}
+
+#[test]
 fn services() {
     assert_eq!(told::<Service>(json!({"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]}})), NOTHING);
     assert_eq!(told::<Service>(json!({"spec": {"clusterIP": "None", "sessionAffinity": "None"}})), NOTHING);

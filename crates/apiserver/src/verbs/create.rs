@@ -64,6 +64,7 @@ pub async fn create_object(
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     fill_metadata(server, object.as_mut());
+    warnings.extend(api::warn::repeated_owners(object.metadata_mut()));
     rules::default(object.as_mut());
     owners::track(target, None, object.as_mut(), owners, server.now());
     if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {

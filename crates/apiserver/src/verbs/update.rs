@@ -94,6 +94,7 @@ pub fn replace(
     let resource = &target.resource;
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
+    warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(new.as_mut());
     let now = server.now();
     if !is_part(&target.subresource) {
