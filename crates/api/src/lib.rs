@@ -16,4 +16,5 @@ pub mod selector;
 pub mod status;
 pub mod time;
 pub mod validate;
+pub mod warn;
 pub mod yaml;

@@ -85,6 +85,11 @@ pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject,
     Ok(())
 }
 
+/// What plugins say of an object that they let in.
+pub fn warnings(view: &impl View, new: &dyn DynObject) -> Vec<String> {
+    pod_security::warning(new, view).into_iter().collect()
+}
+
 /// Runs the plugin that concerns resizes of pods.
 pub fn on_resize(view: &impl View, resource: &Resource, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
     pod_resize_validator::admit(resource, new, old, view)

@@ -99,7 +99,8 @@ async fn create(server: &Server, target: &Target, object: Box<dyn DynObject>) ->
     let place = target.named(&target.namespace, "");
     let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
     let options = WriteOptions { field_manager: "keelson-apiserver".to_owned(), ..WriteOptions::default() };
-    match create::create_object(server, &user, &place, object, &options, Owners::Of(&options)).await {
+    let owners = Owners::Of(&options);
+    match create::create_object(server, &user, &place, object, &options, owners, &mut Vec::new()).await {
         Err(failure) if failure.is_already_exists() => Ok(()),
         outcome => outcome.map(|_| ()),
     }

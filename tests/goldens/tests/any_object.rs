@@ -1,4 +1,5 @@
-//! No object makes defaults or validation panic, whatever its fields hold, and defaults done twice change nothing.
+//! No object makes defaults, validation or warnings panic, whatever its fields hold, and defaults done twice change
+//! nothing.
 //!
 //! Objects of every kind are filled at random from words that rules know, words that they refuse, and numbers at the
 //! ends of their range. A run is the same each time: `KEELSON_FUZZ_CASES` makes it longer.
@@ -198,6 +199,9 @@ proptest! {
             prop_assert!(again == new, "defaults of {} done twice change it", kind.kind);
             api::prepare::create(old.as_mut());
             let _ = api::validate::create(old.as_ref());
+            let told = api::warn::on_create(old.as_ref());
+            prop_assert!(told.iter().all(|text| !text.is_empty()), "{}: {told:?}", kind.kind);
+            let _ = api::warn::on_update(new.as_ref(), old.as_ref());
             api::prepare::update(new.as_mut(), old.as_ref());
             let _ = api::validate::update(new.as_ref(), old.as_ref());
             let _ = api::validate::update_status(new.as_ref(), old.as_ref());

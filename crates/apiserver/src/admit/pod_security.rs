@@ -1,35 +1,100 @@
 //! PodSecurity: a namespace's level of the Pod Security Standards, which its labels say.
 //!
-//! Only what is enforced is judged; warnings and audit annotations are not made. `baseline` and `restricted` are judged
-//! as their latest version has them.
+//! What is enforced refuses pods; what is warned of is told of pods and of what makes pods. Audit annotations are not
+//! made. `baseline` and `restricted` are judged as their latest version has them.
 
 mod checks;
 
-use proto::core::v1::Pod;
+use proto::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use proto::batch::v1::{CronJob, Job};
+use proto::core::v1::{Namespace, Pod, PodTemplate, PodTemplateSpec, ReplicationController};
 use proto::dynamic::DynObject;
 
 use super::{Request, View};
 use crate::status::Result;
 
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-const VERSION: &str = "pod-security.kubernetes.io/enforce-version";
+const WARN: &str = "pod-security.kubernetes.io/warn";
+
+/// A level, and the version of it that is named in texts.
+#[derive(PartialEq, Eq)]
+struct Policy {
+    level: &'static str,
+    version: String,
+}
+
+impl Policy {
+    /// What the namespace's label says; none: everything is allowed.
+    fn of(namespace: &Namespace, label: &str) -> Option<Self> {
+        let labels = &namespace.metadata.labels;
+        let level = match labels.get(label).map(String::as_str) {
+            None | Some("privileged") => return None,
+            Some("baseline") => "baseline",
+            // What is not known is taken for the strictest.
+            Some(_) => "restricted",
+        };
+        let version = labels.get(&format!("{label}-version")).map_or("latest", String::as_str).to_owned();
+        Some(Self { level, version })
+    }
+
+    /// What of the pod the policy does not allow; nothing: all of it is fine.
+    fn violated(&self, pod: &Pod) -> Option<String> {
+        let wrong = checks::violations(pod, self.level == "restricted");
+        let Self { level, version } = self;
+        (!wrong.is_empty()).then(|| format!("PodSecurity \"{level}:{version}\": {}", wrong.join(", ")))
+    }
+}
 
 /// Refuses a pod that its namespace's level does not allow.
 pub fn admit(request: Request<'_>, object: &dyn DynObject, view: &impl View) -> Result<()> {
     let Some(pod) = object.downcast_ref::<Pod>() else { return Ok(()) };
-    let labels = view.namespace(&request.target.namespace).map(|namespace| namespace.metadata.labels);
-    let label = |key: &str| labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-    let level = match label(ENFORCE) {
-        None | Some("privileged") => return Ok(()),
-        Some("baseline") => "baseline",
-        // What is not known is taken for the strictest.
-        Some(_) => "restricted",
-    };
-    let wrong = checks::violations(pod, level == "restricted");
-    if wrong.is_empty() {
-        return Ok(());
+    let namespace = view.namespace(&request.target.namespace);
+    let policy = namespace.and_then(|namespace| Policy::of(&namespace, ENFORCE));
+    match policy.and_then(|policy| policy.violated(pod)) {
+        None => Ok(()),
+        Some(violated) => Err(request.target.resource.forbidden(&pod.metadata.name, &format!("violates {violated}"))),
     }
-    let version = label(VERSION).unwrap_or("latest");
-    let why = format!("violates PodSecurity \"{level}:{version}\": {}", wrong.join(", "));
-    Err(request.target.resource.forbidden(&pod.metadata.name, &why))
+}
+
+/// What is told of a pod, or of a template of pods, that goes beyond the level of which its namespace warns.
+pub fn warning(object: &dyn DynObject, view: &impl View) -> Option<String> {
+    let pod = object.downcast_ref::<Pod>();
+    let template = template(object);
+    if pod.is_none() && template.is_none() {
+        return None;
+    }
+    let namespace = view.namespace(&object.metadata().namespace)?;
+    let policy = Policy::of(&namespace, WARN)?;
+    let violated = match (pod, template) {
+        // A pod that was let in breaks nothing of what is enforced.
+        (Some(_), _) if Policy::of(&namespace, ENFORCE).is_some_and(|enforced| enforced == policy) => None,
+        (Some(pod), _) => policy.violated(pod),
+        (None, template) => {
+            let PodTemplateSpec { metadata, spec } = template?.clone();
+            policy.violated(&Pod { metadata, spec, ..Pod::default() })
+        }
+    };
+    violated.map(|violated| format!("would violate {violated}"))
+}
+
+fn template(object: &dyn DynObject) -> Option<&PodTemplateSpec> {
+    macro_rules! first {
+        ($($kind:ty => $template:expr,)*) => {
+            $(if let Some(object) = object.downcast_ref::<$kind>() {
+                let template: fn(&$kind) -> Option<&PodTemplateSpec> = $template;
+                return template(object);
+            })*
+        };
+    }
+    first! {
+        Deployment => |object| Some(&object.spec.template),
+        ReplicaSet => |object| Some(&object.spec.template),
+        DaemonSet => |object| Some(&object.spec.template),
+        StatefulSet => |object| Some(&object.spec.template),
+        ReplicationController => |object| object.spec.template.as_ref(),
+        Job => |object| Some(&object.spec.template),
+        CronJob => |object| Some(&object.spec.job_template.spec.template),
+        PodTemplate => |object| Some(&object.template),
+    }
+    None
 }

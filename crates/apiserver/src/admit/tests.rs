@@ -281,6 +281,31 @@ fn a_namespace_enforces_its_level() {
 }
 
 #[test]
+fn a_namespace_warns_of_a_level() {
+    let mut view = cluster();
+    let set_label = |view: &mut Fake, key: &str| {
+        let labels = &mut view.namespaces.get_mut("default").expect("made above").metadata.labels;
+        labels.insert(format!("pod-security.kubernetes.io/{key}"), "baseline".into());
+    };
+    let mut bold = pod();
+    bold.metadata.namespace = "default".into();
+    bold.spec.host_network = true;
+    let mut set = proto::apps::v1::DaemonSet::default();
+    set.metadata.namespace = "default".into();
+    set.spec.template.spec = bold.spec.clone();
+    assert_eq!(super::warnings(&view, &bold), Vec::<String>::new());
+    set_label(&mut view, "warn");
+    let why = "would violate PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)";
+    assert_eq!(super::warnings(&view, &bold), [why]);
+    assert_eq!(super::warnings(&view, &set), [why]);
+    assert_eq!(super::warnings(&view, &pod()), Vec::<String>::new());
+    set_label(&mut view, "enforce");
+    // Such a pod is refused; what makes such pods is not.
+    assert_eq!(super::warnings(&view, &bold), Vec::<String>::new());
+    assert_eq!(super::warnings(&view, &set), [why]);
+}
+
+#[test]
 fn the_newest_default_class_is_taken() {
     let mut view = cluster();
     for (name, second) in [("old", 1), ("new", 2)] {

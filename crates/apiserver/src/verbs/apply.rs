@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::options::{FieldValidation, WriteOptions, parse_version};
 use super::owners::{Owners, writer};
 use super::update::replace;
-use super::write::{Decision, Made, Mutation, change};
+use super::write::{Decision, Made, Mutation, change, tell};
 use super::{Target, create, decode, scale};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
@@ -32,13 +32,15 @@ pub async fn apply(
         return Ok(Made { object, created: false });
     }
     for _ in 0..ATTEMPTS_MAX {
-        let mut mutation = Apply { server, user, target, config: &config, options };
-        match change(server, target, options.dry_run, &mut mutation).await {
+        let mut mutation = Apply { server, user, target, config: &config, options, warnings: Vec::new() };
+        let changed = change(server, target, options.dry_run, &mut mutation).await;
+        tell(warnings, mutation.warnings);
+        match changed {
             Ok(outcome) => return Ok(Made { object: outcome.object, created: false }),
             Err(failure) if failure.is_not_found() && target.subresource.is_empty() => {}
             Err(failure) => return Err(failure),
         }
-        match new(server, user, target, &config, options).await {
+        match new(server, user, target, &config, options, warnings).await {
             Ok(object) => return Ok(Made { object, created: true }),
             // Somebody else was faster: it is there now.
             Err(failure) if failure.is_already_exists() => {}
@@ -55,6 +57,7 @@ async fn new(
     target: &Target,
     config: &Value,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<crate::registry::Versioned> {
     let row = target.resource.row;
     authorize::check(
@@ -78,7 +81,7 @@ async fn new(
     }
     named(target, object.as_ref())?;
     let place = target.named(&target.namespace, "");
-    create::create_object(server, user, &place, object, options, Owners::Applied).await
+    create::create_object(server, user, &place, object, options, Owners::Applied, warnings).await
 }
 
 /// A new object must say its name: nothing else does.
@@ -102,10 +105,12 @@ struct Apply<'a> {
     target: &'a Target,
     config: &'a Value,
     options: &'a WriteOptions,
+    warnings: Vec<String>,
 }
 
 impl Mutation for Apply<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        self.warnings.clear();
         let resource = &self.target.resource;
         let mut new = run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
@@ -113,7 +118,7 @@ impl Mutation for Apply<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.user, self.target, new, current, Owners::Applied)
+        replace(self.server, self.user, self.target, new, current, Owners::Applied, &mut self.warnings)
     }
 }
 

@@ -43,11 +43,13 @@ pub async fn create(
             return Err(Failure::method_not_supported(row.group, row.plural, &format!("create of {other}")));
         }
     }
+    warnings.extend(api::warn::deprecated_api(target.resource.kind));
     let object = object(target.resource.kind, body, options.field_validation, warnings)?;
-    create_object(server, user, target, object, options, Owners::Of(options)).await
+    create_object(server, user, target, object, options, Owners::Of(options), warnings).await
 }
 
-/// Creates an object. Admission and what prepares it own nothing, as upstream.
+/// Creates an object, and says in `warnings` what its sender should know. Admission and what prepares it own nothing,
+/// as upstream.
 pub async fn create_object(
     server: &Server,
     user: &User,
@@ -55,18 +57,20 @@ pub async fn create_object(
     mut object: Box<dyn DynObject>,
     options: &WriteOptions,
     owners: Owners<'_>,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     place(target, object.as_mut())?;
     if !matches!(object.metadata().resource_version.as_str(), "" | "0") {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     fill_metadata(server, object.as_mut());
+    warnings.extend(api::warn::repeated_owners(object.metadata_mut()));
     rules::default(object.as_mut());
     owners::track(target, None, object.as_mut(), owners, server.now());
     if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {
-        return create_named(server, user, target, object, options).await;
+        return create_named(server, user, target, object, options, warnings).await;
     }
-    create_once(server, user, target, object, options).await
+    create_once(server, user, target, object, options, warnings).await
 }
 
 /// Tries names until one is free.
@@ -76,6 +80,7 @@ async fn create_named(
     target: &Target,
     object: Box<dyn DynObject>,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     let mut attempts = NAMES_MAX;
     loop {
@@ -83,7 +88,7 @@ async fn create_named(
         let meta = named.metadata_mut();
         meta.name = api::name::generated(&meta.generate_name, rand::random());
         attempts -= 1;
-        match create_once(server, user, target, named, options).await {
+        match create_once(server, user, target, named, options, warnings).await {
             Err(failure) if failure.is_already_exists() && attempts > 0 => {}
             outcome => return outcome,
         }
@@ -96,6 +101,7 @@ async fn create_once(
     target: &Target,
     object: Box<dyn DynObject>,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     for _ in 0..ADMISSIONS_MAX {
         let guard = guard(server, target);
@@ -105,7 +111,7 @@ async fn create_once(
             // The namespace came into sight only now.
             continue;
         }
-        match create_admitted(server, target, admitted, options, guard).await {
+        match create_admitted(server, target, admitted, options, guard, warnings).await {
             Err(StoreFailure::Judged) => admit::catch_up(server).await?,
             Err(StoreFailure::Lost(failure) | StoreFailure::Refused(failure)) => return Err(failure),
             Ok(created) => return Ok(created),
@@ -131,12 +137,15 @@ async fn create_admitted(
     object: Box<dyn DynObject>,
     options: &WriteOptions,
     guard: Option<(String, i64)>,
+    warnings: &mut Vec<String>,
 ) -> std::result::Result<Versioned, StoreFailure> {
     let resource = &target.resource;
     let refused = StoreFailure::Refused;
     let mut object =
         strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
+    write::tell(warnings, api::warn::on_create(object.as_ref()));
+    write::tell(warnings, admit::warnings(server, object.as_ref()));
     let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
     let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {

@@ -7,7 +7,7 @@ use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::owners::Owners;
 use super::update::replace;
-use super::write::{Decision, Made, Mutation, change};
+use super::write::{Decision, Made, Mutation, change, tell};
 use super::{apply, scale};
 use crate::authenticate::User;
 use crate::registry::rules;
@@ -37,6 +37,7 @@ pub async fn patch(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Made> {
+    warnings.extend(api::warn::deprecated_api(target.resource.kind));
     if kind == PatchType::Apply {
         return apply::apply(server, user, target, patch, options, warnings).await;
     }
@@ -47,9 +48,9 @@ pub async fn patch(
         return Ok(Made { object, created: false });
     }
     let mut mutation = Patch { server, user, target, kind, patch: &patch, options, warnings: Vec::new() };
-    let outcome = change(server, target, options.dry_run, &mut mutation).await?;
-    warnings.append(&mut mutation.warnings);
-    Ok(Made { object: outcome.object, created: false })
+    let changed = change(server, target, options.dry_run, &mut mutation).await;
+    tell(warnings, mutation.warnings);
+    Ok(Made { object: changed?.object, created: false })
 }
 
 struct Patch<'a> {
@@ -76,7 +77,8 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.user, self.target, new, current, Owners::Of(self.options))
+        let owners = Owners::Of(self.options);
+        replace(self.server, self.user, self.target, new, current, owners, &mut self.warnings)
     }
 }
 

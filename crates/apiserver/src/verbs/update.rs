@@ -6,7 +6,7 @@ use proto::meta::v1::ObjectMeta;
 use super::decode::{Body, object, place};
 use super::options::{WriteOptions, parse_version};
 use super::owners::{self, Owners};
-use super::write::{Decision, Made, Mutation, change};
+use super::write::{Decision, Made, Mutation, change, tell};
 use super::{Target, create, scale};
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
@@ -31,21 +31,24 @@ pub async fn update(
         let object = scale::update(server, target, body, version, options).await?;
         return Ok(Made { object, created: false });
     }
+    warnings.extend(api::warn::deprecated_api(target.resource.kind));
     let mut new = object(target.resource.kind, body, options.field_validation, warnings)?;
     place(target, new.as_mut())?;
     let said = parse_version(&new.metadata().resource_version)?.unwrap_or(0);
     let expected = if version != 0 { version } else { said };
     new.metadata_mut().resource_version.clear();
     let rules = target.resource.strategy.rules();
-    let mut mutation = Update { server, user, target, new, expected, options };
-    match change(server, target, options.dry_run, &mut mutation).await {
+    let mut mutation = Update { server, user, target, new, expected, options, warnings: Vec::new() };
+    let changed = change(server, target, options.dry_run, &mut mutation).await;
+    tell(warnings, mutation.warnings);
+    match changed {
         Ok(outcome) => Ok(Made { object: outcome.object, created: false }),
         Err(failure)
             if failure.is_not_found() && rules.create_on_update && target.subresource.is_empty() && expected == 0 =>
         {
             let place = target.named(&target.namespace, "");
             let owners = Owners::Of(options);
-            let object = create::create_object(server, user, &place, mutation.new, options, owners).await?;
+            let object = create::create_object(server, user, &place, mutation.new, options, owners, warnings).await?;
             Ok(Made { object, created: true })
         }
         Err(failure) => Err(failure),
@@ -61,10 +64,12 @@ struct Update<'a> {
     /// The version it was made from; 0: any.
     expected: i64,
     options: &'a WriteOptions,
+    warnings: Vec<String>,
 }
 
 impl Mutation for Update<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+        self.warnings.clear();
         let resource = &self.target.resource;
         if self.expected == 0 && !resource.strategy.rules().unconditional_update {
             let message = "Invalid value: 0: must be specified for an update";
@@ -74,11 +79,12 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        replace(self.server, self.user, self.target, self.new.clone(), current, Owners::Of(self.options))
+        let (new, owners) = (self.new.clone(), Owners::Of(self.options));
+        replace(self.server, self.user, self.target, new, current, owners, &mut self.warnings)
     }
 }
 
-/// What becomes of `current` when `user` asks for `new`: shared by update and patch.
+/// What becomes of `current` when `user` asks for `new`, and what the user is told of it: shared by update and patch.
 pub fn replace(
     server: &Server,
     user: &User,
@@ -86,10 +92,12 @@ pub fn replace(
     mut new: Box<dyn DynObject>,
     current: Box<dyn DynObject>,
     owners: Owners<'_>,
+    warnings: &mut Vec<String>,
 ) -> Result<Decision> {
     let resource = &target.resource;
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
+    warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(new.as_mut());
     let now = server.now();
     if !is_part(&target.subresource) {
@@ -113,6 +121,11 @@ pub fn replace(
         "" => {
             let new = strategy::prepare_for_update(resource.strategy, has_status, new, current.as_ref())?;
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
+            tell(warnings, api::warn::on_update(new.as_ref(), current.as_ref()));
+            if new.info().kind != "Pod" {
+                // What a pod may change breaks no level.
+                tell(warnings, admit::warnings(server, new.as_ref()));
+            }
             return Ok(keep_or_remove(resource, new));
         }
         other => {

@@ -186,6 +186,15 @@ async fn remove(
     Ok((written, (bytes, Kind::Removed)))
 }
 
+/// Adds warnings, each once: an object may be judged again after a lost race.
+pub fn tell(warnings: &mut Vec<String>, more: Vec<String>) {
+    for text in more {
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+}
+
 /// An object's bytes, without the version that travels beside them.
 pub fn encode(resource: &Resource, object: &dyn DynObject, name: &str) -> Result<Bytes> {
     debug_assert!(object.metadata().resource_version.is_empty(), "the version travels beside the bytes");
