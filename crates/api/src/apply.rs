@@ -16,6 +16,7 @@ mod equal;
 mod field_set;
 pub mod fields_v1;
 mod item;
+mod keys;
 pub mod last_applied;
 mod merge;
 mod owners;

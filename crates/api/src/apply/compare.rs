@@ -7,13 +7,13 @@ use std::borrow::Cow;
 
 use proto::json::{is_left_out, is_written_null};
 use proto::reflect::{List, Map, Ref, Reflect};
-use proto::schema::{FieldInfo, FieldPath, MessageInfo};
-use serde_json::Value;
+use proto::schema::{FieldInfo, MessageInfo};
 
-use super::element::{Element, Scalar};
+use super::element::Element;
 use super::equal::equal;
+use super::keys::{Item, Keys, scalar};
 use super::set::Set;
-use super::shape::{self, Shape};
+use super::shape::Shape;
 
 /// What changed from one object to the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -289,12 +289,6 @@ fn duplicates(before: &[Item<'_>], after: &[Item<'_>]) -> Own {
     }
 }
 
-/// An item of a map-like list.
-struct Item<'a> {
-    element: Element,
-    value: Ref<'a>,
-}
-
 fn shown_item<'a>(items: &[Item<'a>]) -> Option<Shown<'a>> {
     items.first().map(|item| Shown::item(item.value))
 }
@@ -302,58 +296,4 @@ fn shown_item<'a>(items: &[Item<'a>]) -> Option<Shown<'a>> {
 /// The items at the beginning that have those keys, and the rest.
 fn split<'s, 'a>(items: &'s [Item<'a>], element: &Element) -> (&'s [Item<'a>], &'s [Item<'a>]) {
     items.split_at(items.iter().take_while(|item| item.element == *element).count())
-}
-
-/// Where the keys of a list's items are.
-struct Keys {
-    /// Sorted by name.
-    places: Vec<(&'static str, FieldPath, &'static FieldInfo)>,
-    info: &'static MessageInfo,
-}
-
-impl Keys {
-    fn new(field: &'static FieldInfo, info: &'static MessageInfo) -> Self {
-        let place = |key: &&'static str| info.find(key).map(|(path, found)| (*key, path, found));
-        let mut places: Vec<_> = field.list_map_keys.iter().filter_map(place).collect();
-        places.sort_by_key(|(name, ..)| *name);
-        Self { places, info }
-    }
-
-    /// Sorted by their keys; those with the same keys keep their order.
-    fn items<'a>(&self, list: Option<&'a dyn List>) -> Vec<Item<'a>> {
-        let Some(list) = list else { return Vec::new() };
-        let mut items: Vec<Item<'a>> = (0..list.len())
-            .map(|index| list.item(index))
-            .map(|value| Item { element: self.element(value), value })
-            .collect();
-        items.sort_by(|left, right| left.element.cmp(&right.element));
-        items
-    }
-
-    fn element(&self, item: Ref<'_>) -> Element {
-        let mut keys = Vec::with_capacity(self.places.len());
-        for (name, path, field) in &self.places {
-            let found = path.steps().fold(item, |value, index| match value {
-                Ref::Message(message) => message.get(index),
-                other => other,
-            });
-            let value = match is_left_out(field, found) {
-                false => Some(scalar(found)),
-                true => shape::key_default(self.info, name).as_ref().map(Scalar::of),
-            };
-            keys.extend(value.map(|value| (Cow::Borrowed(*name), value)));
-        }
-        Element::Key(keys)
-    }
-}
-
-fn scalar(value: Ref<'_>) -> Scalar {
-    match value {
-        Ref::Bool(flag) => Scalar::Bool(flag),
-        Ref::Int32(number) => Scalar::int(i64::from(number)),
-        Ref::Int64(number) => Scalar::int(number),
-        Ref::Double(number) => Scalar::of(&Value::from(number)),
-        Ref::String(text) => Scalar::Text(text.to_owned()),
-        _ => Scalar::Null,
-    }
 }
