@@ -1,6 +1,6 @@
 //! Follows one resource's metadata into the graph.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use client::backoff::Backoff;
@@ -18,12 +18,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 const WATCH_TIMEOUT_S: i64 = 600;
 
-/// Resources whose objects can be collected. Events are many, owned by nobody and expire by themselves.
+/// Resources whose objects can be collected. Events are many, owned by nobody and expire by themselves. Of several versions
+/// of a resource the first one, which the server prefers: their objects are the same.
 pub fn collectable(resources: &[ApiResource]) -> Vec<&ApiResource> {
     let has_all = |resource: &&ApiResource| {
         ["list", "watch", "delete"].iter().all(|verb| resource.verbs.iter().any(|known| known == verb))
     };
-    resources.iter().filter(has_all).filter(|resource| resource.plural != "events").collect()
+    let mut known = HashSet::new();
+    let candidates = resources.iter().filter(has_all).filter(|resource| resource.plural != "events");
+    candidates.filter(|resource| known.insert((&resource.group, &resource.plural))).collect()
 }
 
 /// Lists and watches for ever.
@@ -111,5 +114,24 @@ fn metadata(object: &DynObject) -> Result<ObjectMeta, Error> {
     match MetadataOnly::decode(object.any.value.as_slice()) {
         Ok(MetadataOnly { metadata: Some(metadata) }) => Ok(metadata),
         _ => object.metadata(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_with_two_versions_is_followed_once() {
+        let row = |version: &str, plural: &str| ApiResource {
+            group: "autoscaling".to_owned(),
+            version: version.to_owned(),
+            plural: plural.to_owned(),
+            verbs: ["list", "watch", "delete"].map(str::to_owned).to_vec(),
+            ..Default::default()
+        };
+        let rows = [row("v2", "scalers"), row("v1", "scalers"), row("v1", "others"), row("v1", "events")];
+        let followed = collectable(&rows).into_iter().map(|row| (row.version.as_str(), row.plural.as_str()));
+        assert_eq!(followed.collect::<Vec<_>>(), [("v2", "scalers"), ("v1", "others")]);
     }
 }
