@@ -19,12 +19,7 @@ pub fn informer(client: &Client, node_name: &str) -> Informer<Pod> {
 }
 
 /// Passes the informer's changes to the manager, and says whose objects are to be followed. After the first list, pods that only this node knows are told as gone.
-pub async fn run(
-    mut informer: Informer<Pod>,
-    handles: Handles,
-    mut objects: Objects,
-    tx: mpsc::Sender<PodEvent>,
-) {
+pub async fn run(mut informer: Informer<Pod>, handles: Handles, mut objects: Objects, tx: mpsc::Sender<PodEvent>) {
     let (mut changes, store) = (informer.changes(), informer.store());
     let follow = tokio::spawn(informer.run());
     let _end = AbortOnDrop(follow);

@@ -42,7 +42,9 @@ fn wanted(headers: &HeaderMap) -> Result<Option<User>> {
     let wanted = User { name: one(USER), uid: one(UID), groups, extra };
     match wanted.name.is_empty() {
         true if wanted == User::default() => Ok(None),
-        true => Err(Failure::internal("groups, a uid or extras are to be impersonated without a user: send Impersonate-User")),
+        true => Err(Failure::internal(
+            "groups, a uid or extras are to be impersonated without a user: send Impersonate-User",
+        )),
         false => Ok(Some(wanted)),
     }
 }

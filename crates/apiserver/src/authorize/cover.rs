@@ -52,7 +52,8 @@ fn covers(rule: &PolicyRule, part: &PolicyRule) -> bool {
         list.iter().any(|item| item == ALL) || wanted.iter().all(|item| list.contains(item))
     };
     let names = rule.resource_names.is_empty()
-        || (!part.resource_names.is_empty() && part.resource_names.iter().all(|name| rule.resource_names.contains(name)));
+        || (!part.resource_names.is_empty()
+            && part.resource_names.iter().all(|name| rule.resource_names.contains(name)));
     all(&rule.verbs, &part.verbs)
         && all(&rule.api_groups, &part.api_groups)
         && part.resources.iter().all(|resource| covers_resource(&rule.resources, resource))

@@ -54,7 +54,9 @@ impl Graph {
         let Some(pod) = take(&mut self.pods, namespace, name) else { return };
         for reference in &pod.references {
             let Some(names) = self.uses.get_mut(&reference.kind) else { continue };
-            let Some(nodes) = names.get_mut(namespace).and_then(|names| names.get_mut(&reference.name)) else { continue };
+            let Some(nodes) = names.get_mut(namespace).and_then(|names| names.get_mut(&reference.name)) else {
+                continue;
+            };
             if let Some(count) = nodes.0.get_mut(&pod.node) {
                 *count -= 1;
                 if *count == 0 {

@@ -3,7 +3,8 @@
 #![allow(deprecated, reason = "volumes of old kinds name Secrets, too")]
 
 use proto::core::v1::{
-    Container, LocalObjectReference, PersistentVolume, PersistentVolumeSource, Pod, PodSpec, SecretReference, VolumeSource,
+    Container, LocalObjectReference, PersistentVolume, PersistentVolumeSource, Pod, PodSpec, SecretReference,
+    VolumeSource,
 };
 
 /// Marks pods that come from a file on a node.
@@ -112,7 +113,8 @@ fn for_environments(spec: &PodSpec, add: &mut impl FnMut(Kind, &str)) {
     }
     for container in &spec.ephemeral_containers {
         let common = &container.ephemeral_container_common;
-        let container = Container { env: common.env.clone(), env_from: common.env_from.clone(), ..Container::default() };
+        let container =
+            Container { env: common.env.clone(), env_from: common.env_from.clone(), ..Container::default() };
         for_environment(&container, add);
     }
 }

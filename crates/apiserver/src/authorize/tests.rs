@@ -207,9 +207,13 @@ fn refusals_say_who_cannot_do_what_where() {
 
 #[test]
 fn a_selected_name_is_what_a_list_is_about() {
-    for (fields, name) in
-        [("metadata.name=a", "a"), ("spec.x=b,metadata.name==a", "a"), ("metadata.name!=a", ""), ("", ""), ("metadata.name=a/b", "")]
-    {
+    for (fields, name) in [
+        ("metadata.name=a", "a"),
+        ("spec.x=b,metadata.name==a", "a"),
+        ("metadata.name!=a", ""),
+        ("", ""),
+        ("metadata.name=a/b", ""),
+    ] {
         assert_eq!(name_in(fields), name, "{fields}");
     }
 }

@@ -68,8 +68,7 @@ fn object(head: &str, lines: &[&str]) -> Option<Box<dyn DynObject>> {
         parts.read(line);
     }
     let Parts { metadata, rules, selectors, subjects } = parts;
-    let aggregation_rule =
-        (!selectors.is_empty()).then_some(AggregationRule { cluster_role_selectors: selectors });
+    let aggregation_rule = (!selectors.is_empty()).then_some(AggregationRule { cluster_role_selectors: selectors });
     let role_ref = RoleRef {
         api_group: GROUP.to_owned(),
         kind: words.get(3).copied().unwrap_or_default().to_owned(),

@@ -48,12 +48,9 @@ impl Auth for Grpc {
         authorize::check(&self.server, &user, &attributes).map_err(status::of)?;
         let asked = request.into_inner();
         Ok(Response::new(match review::token(&self.server, &asked.token, &asked.audiences).await {
-            Ok((user, audiences)) => ReviewTokenResponse {
-                authenticated: true,
-                user: Some(info(user)),
-                audiences,
-                error: String::new(),
-            },
+            Ok((user, audiences)) => {
+                ReviewTokenResponse { authenticated: true, user: Some(info(user)), audiences, error: String::new() }
+            }
             Err(error) => ReviewTokenResponse { error, ..Default::default() },
         }))
     }

@@ -122,7 +122,8 @@ impl Resources for Grpc {
             let asked = request.into_inner();
             let mut warnings = Vec::new();
             let options = write_options("PatchOptions", asked.options)?;
-            let object = patch::patch(&self.server, &user, &target, kind, &asked.patch, &options, &mut warnings).await?;
+            let object =
+                patch::patch(&self.server, &user, &target, kind, &asked.patch, &options, &mut warnings).await?;
             Ok(encode::answer(&object, warnings))
         };
         respond(seen.end(run.await))
@@ -156,7 +157,8 @@ impl Resources for Grpc {
             let asked = request.into_inner();
             let (labels, fields) = super::selectors(asked.selectors);
             let options = delete_options(asked.options)?;
-            let count = delete_collection::delete_collection(&self.server, &user, &target, &labels, &fields, &options).await?;
+            let count =
+                delete_collection::delete_collection(&self.server, &user, &target, &labels, &fields, &options).await?;
             Ok(DeleteCollectionResponse { count })
         };
         respond(seen.end(run.await))

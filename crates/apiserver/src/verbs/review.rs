@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use proto::authentication::v1::{self as authentication, SelfSubjectReview, TokenReview, TokenReviewStatus, UserInfo};
 use proto::authorization::v1::{
-    FieldSelectorAttributes, LocalSubjectAccessReview, NonResourceAttributes, NonResourceRule,
-    ResourceRule, SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview, SubjectAccessReviewSpec,
+    FieldSelectorAttributes, LocalSubjectAccessReview, NonResourceAttributes, NonResourceRule, ResourceRule,
+    SelfSubjectAccessReview, SelfSubjectRulesReview, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus, SubjectRulesReviewStatus,
 };
 
@@ -185,11 +185,13 @@ fn check_local(spec: &SubjectAccessReviewSpec, namespace: &str) -> Result<()> {
 fn about_one_thing(spec: &SubjectAccessReviewSpec) -> Vec<(&'static str, String)> {
     match (&spec.resource_attributes, &spec.non_resource_attributes) {
         (Some(_), Some(path)) => {
-            let why = format!("Invalid value: {}: cannot be specified in combination with resourceAttributes", shown(path));
+            let why =
+                format!("Invalid value: {}: cannot be specified in combination with resourceAttributes", shown(path));
             vec![("spec.nonResourceAttributes", why)]
         }
         (None, None) => {
-            let why = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let why =
+                "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
             vec![("spec.resourceAttributes", why.to_owned())]
         }
         _ => Vec::new(),

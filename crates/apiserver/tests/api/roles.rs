@@ -1,7 +1,7 @@
 //! Roles and bindings as objects: who they let do what, who may write them, and what every cluster has of them.
 
-use client::{Client, DeleteParams, ListParams, Patch};
 use client::config::Credentials;
+use client::{Client, DeleteParams, ListParams, Patch};
 use daemon::tls::ClientIdentity;
 use proto::authentication::v1::{SelfSubjectReview, TokenReview};
 use proto::authorization::v1::{
@@ -224,7 +224,10 @@ async fn seen_as(
         request.metadata_mut().append(*name, value.parse().expect("text"));
     }
     let answer = AuthClient::new(channel).who_am_i(request).await;
-    answer.map(|answer| answer.into_inner()).map(|me| (me.username, me.groups)).map_err(|status| status.message().to_owned())
+    answer
+        .map(|answer| answer.into_inner())
+        .map(|me| (me.username, me.groups))
+        .map_err(|status| status.message().to_owned())
 }
 
 async fn who_may_impersonate_counts_as_somebody_else(engine: Engine) {

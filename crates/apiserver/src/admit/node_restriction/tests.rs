@@ -129,7 +129,10 @@ fn a_node_changes_its_own_node_but_neither_taints_nor_restricted_labels() {
         on_update(&user, &target("", "nodes", "n1", ""), &new, &old)
     };
     expect(changed(|_| {}), None);
-    expect(changed(|node| node.spec.taints = vec![Taint::default()]), Some("node \"n1\" is not allowed to modify taints"));
+    expect(
+        changed(|node| node.spec.taints = vec![Taint::default()]),
+        Some("node \"n1\" is not allowed to modify taints"),
+    );
     for (key, fine) in [
         ("disk", true),
         ("example.com/disk", true),
@@ -186,9 +189,8 @@ fn a_node_asks_for_tokens_of_pods_that_run_on_it() {
 #[test]
 fn leases_claims_and_slices_are_a_nodes_own() {
     let (user, view) = (node_user(), one_node());
-    let lease = |namespace: &str, name: &str| {
-        object::<Lease>(json!({"metadata": {"namespace": namespace, "name": name}}))
-    };
+    let lease =
+        |namespace: &str, name: &str| object::<Lease>(json!({"metadata": {"namespace": namespace, "name": name}}));
     let place = target("coordination.k8s.io", "leases", "", "");
     expect(on_create(&user, &place, &lease("kube-node-lease", "n1"), &view), None);
     let why = "can only access node lease with the same name as the requesting node";

@@ -98,7 +98,10 @@ fn what_a_mirror_pod_names_counts_for_nothing() {
     let mut graph = Graph::default();
     put(&mut graph, &mirror);
     assert!(graph.runs("n1", "ns", "p") && !graph.concerns("n1", Kind::Secret, "ns", "pull"));
-    let unbound = Pod { spec: proto::core::v1::PodSpec { containers: vec![Container::default()], ..Default::default() }, ..Default::default() };
+    let unbound = Pod {
+        spec: proto::core::v1::PodSpec { containers: vec![Container::default()], ..Default::default() },
+        ..Default::default()
+    };
     assert_eq!(PodFacts::of(&unbound), None);
 }
 
