@@ -10,8 +10,8 @@ use clap::builder::BoolishValueParser;
 /// The admission plugins that run; they cannot be switched off.
 const PLUGINS: [&str; 7] = [
     "NamespaceLifecycle",
-    "NodeRestriction",
     "ServiceAccount",
+    "NodeRestriction",
     "TaintNodesByCondition",
     "Priority",
     "DefaultTolerationSeconds",
