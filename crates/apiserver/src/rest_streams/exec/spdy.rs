@@ -69,7 +69,7 @@ pub async fn run(chunks: Chunks, pieces: Pieces, protocol: &'static ExecProtocol
     let reading = Reading { reader, writer: writer.clone(), streams: Streams::default(), inputs };
     let reading = reading.run(&start, protocol.resizes, begin);
     let saying = say(writer, process, begun, protocol.status);
-    drive::run(reading, pump.run_beside(saying), &idle).await;
+    drive::run(Box::pin(reading), Box::pin(pump.run_beside(saying)), &idle).await;
 }
 
 struct Reading {

@@ -144,7 +144,7 @@ impl Reader {
     }
 
     async fn opened(&mut self, stream: u32, fin: bool, headers: Headers) -> Result<Option<Event>, ReadError> {
-        if stream % 2 == 0 || stream <= self.last {
+        if stream.is_multiple_of(2) || stream <= self.last {
             return Err(ReadError::Number(stream, self.last));
         }
         self.last = stream;
