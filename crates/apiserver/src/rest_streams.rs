@@ -42,6 +42,7 @@ use negotiate::{Asked, ForwardProtocol};
 
 pub use log_options::parse as log_options;
 pub use logs::logs;
+pub use negotiate::websocket_bearer;
 pub use options::Kind;
 
 /// Answers `pods/exec` or `pods/attach` by a session with a container; `running` is held until its end.

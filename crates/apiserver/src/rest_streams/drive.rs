@@ -44,10 +44,13 @@ impl Idle {
 ///
 /// `reading` ends when the client is gone, `writing` with true once the client was sent everything. Then `reading` goes on,
 /// throwing away what comes, until the client leaves.
-pub async fn run(reading: impl Future<Output = ()>, writing: impl Future<Output = bool>, idle: &Idle) {
-    let mut reading = std::pin::pin!(reading);
+pub async fn run(
+    mut reading: impl Future<Output = ()> + Unpin,
+    writing: impl Future<Output = bool> + Unpin,
+    idle: &Idle,
+) {
     let finished = tokio::select! {
-        () = reading.as_mut() => false,
+        () = &mut reading => false,
         finished = writing => finished,
         () = idle.expired() => {
             tracing::debug!("a session ends in which nothing moved for {} s", IDLE_MAX.as_secs());
@@ -73,7 +76,7 @@ mod tests {
             idle.touch();
             pending().await
         };
-        run(moving, pending(), &idle).await;
+        run(Box::pin(moving), pending(), &idle).await;
         assert_eq!(begin.elapsed(), IDLE_MAX + Duration::from_secs(3600));
     }
 
@@ -82,7 +85,7 @@ mod tests {
         let begin = Instant::now();
         run(pending(), ready(true), &Idle::new()).await;
         assert_eq!(begin.elapsed(), FINISH_TIMEOUT);
-        run(tokio::time::sleep(Duration::from_secs(1)), ready(true), &Idle::new()).await;
+        run(Box::pin(tokio::time::sleep(Duration::from_secs(1))), ready(true), &Idle::new()).await;
         assert_eq!(begin.elapsed(), FINISH_TIMEOUT + Duration::from_secs(1));
         run(pending(), ready(false), &Idle::new()).await;
         assert_eq!(begin.elapsed(), FINISH_TIMEOUT + Duration::from_secs(1), "the client is gone");

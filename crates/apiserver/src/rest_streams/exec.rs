@@ -42,7 +42,7 @@ pub enum Said {
     /// Bytes of its standard error.
     Stderr(Bytes),
     /// It ended, or could not begin.
-    Ended(Status),
+    Ended(Box<Status>),
 }
 
 /// The input of a process.
@@ -104,14 +104,14 @@ impl Process {
                             None => continue,
                         }
                     }
-                    Ok(None) => return Said::Ended(self.unfinished()),
+                    Ok(None) => return Said::Ended(Box::new(self.unfinished())),
                     Err(error) => Err(error),
                 },
-                State::Ended => return Said::Ended(self.unfinished()),
+                State::Ended => return Said::Ended(Box::new(self.unfinished())),
             };
             match step {
                 Ok(running) => self.state = running,
-                Err(error) => return Said::Ended(status::refused(&error)),
+                Err(error) => return Said::Ended(Box::new(status::refused(&error))),
             }
         }
     }
@@ -141,6 +141,6 @@ fn said(output: ExecOutput) -> Option<Said> {
         Output::Started(_) => None,
         Output::Stdout(bytes) => Some(Said::Stdout(bytes)),
         Output::Stderr(bytes) => Some(Said::Stderr(bytes)),
-        Output::ExitCode(code) => Some(Said::Ended(status::exited(code))),
+        Output::ExitCode(code) => Some(Said::Ended(Box::new(status::exited(code)))),
     }
 }

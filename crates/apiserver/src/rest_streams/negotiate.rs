@@ -1,5 +1,7 @@
 //! Which upgrade a request asks for, and which subprotocol it gets.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use daemon::serve::Body;
 use http::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::header::{HeaderName, SEC_WEBSOCKET_PROTOCOL};
@@ -11,6 +13,7 @@ use super::channel::Codec;
 use super::status::Form;
 
 const SPDY: &str = "SPDY/3.1";
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 /// Which protocols a client of SPDY speaks, and the one that was chosen.
 const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// Which protocols there are, where a client's is not among them.
@@ -146,6 +149,20 @@ pub fn asked<B>(request: &Request<B>) -> Result<Asked, Box<Response<Body>>> {
     Ok(Asked::WebSocket { accept, protocols: words(headers, &SEC_WEBSOCKET_PROTOCOL) })
 }
 
+/// The token of a client that can send no header but this one: a browser names it among its subprotocols, beside one that
+/// is spoken. As upstream's `base64url.bearer.authorization.k8s.io.TOKEN`.
+pub fn websocket_bearer(headers: &HeaderMap) -> Option<String> {
+    let protocols = words(headers, &SEC_WEBSOCKET_PROTOCOL);
+    let mut tokens = protocols.iter().filter_map(|protocol| protocol.strip_prefix(BEARER));
+    let (token, another) = (tokens.next()?, tokens.next());
+    // Two tokens, or nothing to speak: upstream refuses both.
+    if another.is_some() || protocols.len() < 2 {
+        return None;
+    }
+    let token = URL_SAFE_NO_PAD.decode(token).ok()?;
+    String::from_utf8(token).ok().filter(|token| !token.is_empty())
+}
+
 /// The words of a header that is a list.
 fn words(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -270,5 +287,22 @@ mod tests {
         assert_eq!(refused.headers().get_all(ACCEPTED_PROTOCOLS).iter().count(), 5);
         let tunnel = ask(&["SPDY/3.1+portforward.k8s.io"]);
         assert_eq!(choose(&tunnel, &FORWARD_WEBSOCKET).map(|it| it.1), Some(ForwardProtocol::Tunnel));
+    }
+
+    #[test]
+    fn a_browsers_token_is_among_its_subprotocols() {
+        let of =
+            |protocols: &'static str| websocket_bearer(request(&[("sec-websocket-protocol", protocols)]).headers());
+        let token = "base64url.bearer.authorization.k8s.io.dG9rZW4, v5.channel.k8s.io";
+        assert_eq!(of(token).as_deref(), Some("token"));
+        for none in [
+            "v5.channel.k8s.io",
+            "base64url.bearer.authorization.k8s.io.dG9rZW4",
+            "base64url.bearer.authorization.k8s.io.!, v5.channel.k8s.io",
+            "base64url.bearer.authorization.k8s.io., v5.channel.k8s.io",
+            "base64url.bearer.authorization.k8s.io.YQ, base64url.bearer.authorization.k8s.io.Yg, v5.channel.k8s.io",
+        ] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 }

@@ -109,7 +109,7 @@ async fn exec_over_spdy() {
 
     let query = "exec?command=exit&command=7&stdout=1&stderr=1";
     for protocol in ["v4.channel.k8s.io", "v2.channel.k8s.io"] {
-        let (mut spdy, of) = exec(&door, query, protocol, &["error", "stdout", "stderr"]).await;
+        let (spdy, of) = exec(&door, query, protocol, &["error", "stdout", "stderr"]).await;
         let seen = spdy.all().await;
         assert_eq!((spdy::data(&seen, of[1]), spdy::data(&seen, of[2])), (b"out".to_vec(), b"err".to_vec()));
         let end = spdy::data(&seen, of[0]);

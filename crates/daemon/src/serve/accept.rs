@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,10 @@ use crate::tls::ServerIdentity;
 
 /// Rest after accept failed for lack of something (descriptors, memory).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A connection on which nothing came for so long is asked whether the caller is still there, then so often. A stream over
+/// HTTP/1.1 (a watch, an exec) would outlive a caller that lost its power.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Warn when a certificate has less left.
 const EXPIRY_WARNING_S: i64 = 7 * 24 * 3600;
 
@@ -83,6 +88,8 @@ pub async fn run(
 
 fn prepare(stream: TcpStream, tls: bool) -> io::Result<(TcpStream, Connection)> {
     stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
     let from = Connection { remote: stream.peer_addr()?, local: stream.local_addr()?, tls };
     Ok((stream, from))
 }

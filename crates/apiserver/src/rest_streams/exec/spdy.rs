@@ -69,7 +69,7 @@ pub async fn run(chunks: Chunks, pieces: Pieces, protocol: &'static ExecProtocol
     let reading = Reading { reader, writer: writer.clone(), streams: Streams::default(), inputs };
     let reading = reading.run(&start, protocol.resizes, begin);
     let saying = say(writer, process, begun, protocol.status);
-    drive::run(reading, pump.run_beside(saying), &idle).await;
+    drive::run(Box::pin(reading), Box::pin(pump.run_beside(saying)), &idle).await;
 }
 
 struct Reading {
@@ -132,7 +132,10 @@ impl Reading {
 
 /// Says what the process says, once all streams are there.
 async fn say(writer: Writer, mut process: Process, begun: oneshot::Receiver<Streams>, form: Form) {
-    let Ok(streams) = begun.await else { return };
+    // A client that fills its standard input before all streams are there holds up the reader, and its deadline.
+    let Ok(Ok(streams)) = tokio::time::timeout(STREAMS_TIMEOUT, begun).await else {
+        return writer.end(0, GOAWAY_OK).await;
+    };
     loop {
         let (stream, bytes) = match process.next().await {
             Said::Stdout(bytes) => (streams.stdout, bytes),
@@ -151,5 +154,77 @@ async fn say(writer: Writer, mut process: Process, begun: oneshot::Receiver<Stre
             // A stream that the client has closed takes nothing, and the process goes on.
             writer.data(stream, bytes).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tonic::transport::Endpoint;
+
+    use super::*;
+    use crate::rest_streams::negotiate::EXEC_SPDY;
+    use crate::rest_streams::options::Kind;
+    use crate::rest_streams::spdy::frame::Frame;
+    use crate::rest_streams::spdy::headers::testing::Deflater;
+    use crate::rest_streams::spdy::over;
+
+    /// Runs a session whose client sends `frames` and then nothing, until it ends.
+    async fn run_with(frames: &[Frame]) -> Vec<u8> {
+        let start = ExecStart { command: vec!["cat".into()], stdin: true, stdout: true, ..ExecStart::default() };
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let kubelet = proto::keelson::node::v1::node_client::NodeClient::new(channel);
+        let (mut client, server) = tokio::io::duplex(8 << 20);
+        let mut wire = BytesMut::new();
+        frames.iter().for_each(|frame| frame.encode(&mut wire));
+        client.write_all(&wire).await.expect("room");
+        let (chunks, pieces) = over(server);
+        run(chunks, pieces, &EXEC_SPDY[1], Exec { kind: Kind::Exec, kubelet, start }).await;
+        let mut answered = Vec::new();
+        client.read_to_end(&mut answered).await.expect("all of it");
+        answered
+    }
+
+    fn open(deflater: &mut Deflater, stream: u32, kind: &str) -> Frame {
+        let headers = Headers(vec![("streamtype".to_owned(), kind.to_owned())]);
+        Frame::SynStream { stream, fin: false, block: deflater.write(&headers) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_thirty_seconds_for_its_streams() {
+        let (mut deflater, begin) = (Deflater::default(), Instant::now());
+        run_with(&[open(&mut deflater, 1, "error"), open(&mut deflater, 3, "stdin")]).await;
+        assert_eq!(begin.elapsed(), STREAMS_TIMEOUT);
+        let mut deflater = Deflater::default();
+        let mut frames = vec![open(&mut deflater, 1, "error"), open(&mut deflater, 3, "stdin")];
+        let data = || Frame::Data { stream: 3, fin: false, bytes: Bytes::from_static(&[7; 1 << 16]) };
+        frames.extend((0..60).map(|_| data()));
+        run_with(&frames).await;
+        assert_eq!(begin.elapsed(), STREAMS_TIMEOUT * 2, "nor does it help to fill the standard input");
+    }
+
+    #[tokio::test]
+    async fn streams_that_nobody_knows_are_reset() {
+        let mut deflater = Deflater::default();
+        let frames = [
+            open(&mut deflater, 1, "data"),
+            open(&mut deflater, 3, "error"),
+            open(&mut deflater, 5, "error"),
+            Frame::SynStream { stream: 4, fin: false, block: Bytes::new() },
+        ];
+        let answered = run_with(&frames).await;
+        let mut decoder = crate::rest_streams::spdy::frame::Decoder::default();
+        decoder.push(&answered);
+        let mut kinds = Vec::new();
+        while let Some(frame) = decoder.next().expect("our own frames") {
+            kinds.push(match frame {
+                Frame::RstStream { stream, status } => format!("reset {stream} {status}"),
+                Frame::SynReply { stream, .. } => format!("reply {stream}"),
+                Frame::GoAway { status, .. } => format!("goaway {status}"),
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(kinds, ["reset 1 5", "reply 3", "reset 5 5", "goaway 1"], "a broken block ends the connection");
     }
 }

@@ -36,7 +36,7 @@ pub async fn run(connection: Upgraded, protocol: &'static ExecProtocol, exec: Ex
     let (inputs, process) = exec.prepare();
     let reading = read(reader, inputs, wanted.stdin);
     let writing = write(writer, process, wanted, protocol.status);
-    drive::run(reading, writing, &idle).await;
+    drive::run(Box::pin(reading), Box::pin(writing), &idle).await;
 }
 
 async fn read(mut reader: Reader, inputs: Inputs, mut stdin: bool) {

@@ -37,7 +37,7 @@ pub async fn run(connection: Upgraded, codec: Codec, forward: Forward, ports: Ve
         .collect();
     let reading = read(reader, connections, pairs.clone());
     let writing = write(writer, answers, pairs, &forward);
-    drive::run(reading, writing, &idle).await;
+    drive::run(Box::pin(reading), Box::pin(writing), &idle).await;
 }
 
 async fn read(mut reader: Reader, connections: Connections, pairs: Vec<Pair>) {

@@ -119,7 +119,7 @@ pub async fn run(chunks: Chunks, pieces: Pieces, forward: Forward) {
     let reading =
         Reading { reader, writer: writer.clone(), connections, pairs: Arc::clone(&pairs), halves: HashMap::new() };
     let saying = say(writer, answers, pairs, &forward);
-    drive::run(reading.run(), pump.run_beside(saying), &idle).await;
+    drive::run(Box::pin(reading.run()), Box::pin(pump.run_beside(saying)), &idle).await;
 }
 
 struct Reading {

@@ -1,5 +1,7 @@
 //! Makes events of what a client sends, and answers what is the protocol's own business.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use tokio::time::Instant;
 
@@ -12,6 +14,8 @@ use crate::rest_streams::drive::Idle;
 
 /// Streams of a connection that are open together.
 const STREAMS_MAX: usize = 2_048;
+/// For a client that speaks no SPDY to hear so.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// GOAWAY: all is well, and the client did what SPDY does not allow.
 pub const GOAWAY_OK: u32 = 0;
 const GOAWAY_PROTOCOL_ERROR: u32 = 1;
@@ -82,10 +86,13 @@ impl Reader {
                 Err(error) => {
                     tracing::debug!("a client's SPDY ends: {error}");
                     self.writer.end(self.last, GOAWAY_PROTOCOL_ERROR).await;
+                    // The session ends with its reader; the client is to hear why.
+                    let _deaf = tokio::time::timeout(LAST_WORDS_TIMEOUT, self.writer.ended()).await;
                     return None;
                 }
             }
             let chunk = match until {
+                Some(until) if until <= Instant::now() => return Some(Event::Late),
                 Some(until) => match tokio::time::timeout_at(until, self.chunks.next()).await {
                     Ok(chunk) => chunk,
                     Err(_) => return Some(Event::Late),
@@ -144,7 +151,7 @@ impl Reader {
     }
 
     async fn opened(&mut self, stream: u32, fin: bool, headers: Headers) -> Result<Option<Event>, ReadError> {
-        if stream % 2 == 0 || stream <= self.last {
+        if stream.is_multiple_of(2) || stream <= self.last {
             return Err(ReadError::Number(stream, self.last));
         }
         self.last = stream;

@@ -146,6 +146,11 @@ impl Writer {
         }
     }
 
+    /// Waits until nothing more is written.
+    pub async fn ended(&self) {
+        self.frames.closed().await;
+    }
+
     /// Says that nothing more comes, and closes our direction.
     pub async fn end(&self, last: u32, status: u32) {
         self.send(Frame::GoAway { last, status }).await;

@@ -185,7 +185,7 @@ impl Spdy {
     }
 
     /// Everything until the server says goodbye and closes.
-    pub async fn all(&mut self) -> Vec<Seen> {
+    pub async fn all(mut self) -> Vec<Seen> {
         let mut seen = Vec::new();
         while let Some(next) = self.next().await {
             seen.extend(next);
