@@ -3,6 +3,7 @@
 //! Adding a resource is adding a row there; a strategy only where its objects need preparing.
 
 mod attributes;
+pub mod certificate;
 mod convert;
 pub mod namespace;
 pub mod persistent_volume;

@@ -248,7 +248,10 @@ fn streams_reach_containers(world: &World) -> Result<()> {
         ensure!(output.stdout == b"to and fro", "{websockets}: {output:?}");
         let output = with_input(&["exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 7"], "")?;
         ensure!(output.status.code() == Some(7), "{websockets}: {output:?}");
-        ensure!(output.stdout == b"out\n" && String::from_utf8_lossy(&output.stderr).starts_with("err\n"), "{output:?}");
+        ensure!(
+            output.stdout == b"out\n" && String::from_utf8_lossy(&output.stderr).starts_with("err\n"),
+            "{output:?}"
+        );
         let folder = tempfile::tempdir()?;
         let (there, back) = (folder.path().join("there"), folder.path().join("back"));
         std::fs::write(&there, vec![b'x'; 300_000])?;
@@ -278,8 +281,11 @@ fn ports_are_forwarded(world: &World) -> Result<()> {
     k.run(&["rollout", "status", "deployment/web", "--timeout=90s"])?;
     for websockets in WAYS {
         let mut command = k.kubectl.command(&k.space.with_namespace(&["port-forward", "service/web", ":80"]));
-        let mut child =
-            command.env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = command
+            .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let page = page_of(world, &mut child);
         child.kill()?;
         child.wait()?;
@@ -321,7 +327,10 @@ fn access_is_told_and_given(world: &World) -> Result<()> {
     let request = "apiVersion: certificates.k8s.io/v1\nkind: CertificateSigningRequest\nmetadata: {name: access}\nspec:\n  \
                    signerName: example.com/none\n  usages: [client auth]\n  request: ";
     let signed = Command::new("sh")
-        .args(["-c", "openssl req -new -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=alice 2>/dev/null | base64 -w0"])
+        .args([
+            "-c",
+            "openssl req -new -newkey rsa:2048 -nodes -keyout /dev/null -subj /CN=alice 2>/dev/null | base64 -w0",
+        ])
         .output()?;
     k.feed(&["create", "-f", "-"], &format!("{request}{}\n", String::from_utf8(signed.stdout)?))?;
     k.run(&["certificate", "approve", "access"])?;

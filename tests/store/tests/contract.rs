@@ -206,11 +206,7 @@ async fn a_request_of_a_later_kind_never_gets_into_the_log() -> Result<()> {
     ensure!(
         matches!(
             results[..],
-            [
-                Some(pb::reply::Result::Put(_)),
-                Some(pb::reply::Result::Refusal(_)),
-                Some(pb::reply::Result::Put(_))
-            ]
+            [Some(pb::reply::Result::Put(_)), Some(pb::reply::Result::Refusal(_)), Some(pb::reply::Result::Put(_))]
         ),
         "{done:?}"
     );

@@ -244,9 +244,20 @@ impl Asked<'_> {
         Ok(response)
     }
 
-    fn made(&self, made: &Made, accepted: Accepted, warnings: &[String]) -> Result<Response<Body>> {
+    /// What a write made, or why it made nothing; with warnings either way.
+    fn made(&self, made: Result<Made>, accepted: Accepted, warnings: &[String]) -> Result<Response<Body>> {
+        let made = match made {
+            Ok(made) => made,
+            Err(failure) => return Ok(self.refusal(&failure, warnings)),
+        };
         let code = if made.created { StatusCode::CREATED } else { StatusCode::OK };
         self.object(code, &made.object, accepted, warnings)
+    }
+
+    fn refusal(&self, failure: &Failure, warnings: &[String]) -> Response<Body> {
+        let mut response = respond::failure(failure, negotiate::of_failure(&self.head.headers));
+        respond::warn(response.headers_mut(), warnings);
+        response
     }
 
     async fn list(self) -> Result<Response<Body>> {
@@ -276,7 +287,11 @@ impl Asked<'_> {
         let sent = self.sent(sent).await?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
-        let object = create::create(&rest.server, user, target, sent.body(), &options, &mut warnings).await?;
+        let object = create::create(&rest.server, user, target, sent.body(), &options, &mut warnings).await;
+        let object = match object {
+            Ok(object) => object,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
         if matches!(target.subresource.as_str(), "binding" | "eviction") {
             let mut response = respond::whole(StatusCode::CREATED, accepted.format, success(None, accepted));
             respond::warn(response.headers_mut(), &warnings);
@@ -291,8 +306,8 @@ impl Asked<'_> {
         let sent = self.sent(sent).await?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
-        let made = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await?;
-        self.made(&made, accepted, &warnings)
+        let made = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await;
+        self.made(made, accepted, &warnings)
     }
 
     async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
@@ -311,8 +326,8 @@ impl Asked<'_> {
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let mut warnings = Vec::new();
         let Self { rest, user, target, .. } = &self;
-        let made = patch::patch(&rest.server, user, target, kind, &bytes, &options, &mut warnings).await?;
-        self.made(&made, accepted, &warnings)
+        let made = patch::patch(&rest.server, user, target, kind, &bytes, &options, &mut warnings).await;
+        self.made(made, accepted, &warnings)
     }
 
     async fn delete(self, sent: Incoming) -> Result<Response<Body>> {

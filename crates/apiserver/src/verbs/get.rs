@@ -17,7 +17,7 @@ pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Re
         _ => newest(server, target).await?,
     };
     match target.subresource.as_str() {
-        "" | "status" | "ephemeralcontainers" | "resize" => Ok(object),
+        "" | "status" | "ephemeralcontainers" | "resize" | "approval" => Ok(object),
         "scale" => super::scale::read(target, &object),
         other => Err(Failure::method_not_supported(
             target.resource.row.group,

@@ -11,7 +11,7 @@ use super::{Target, create, scale};
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
-use crate::registry::{Resource, namespace, rules, strategy};
+use crate::registry::{Resource, certificate, namespace, rules, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
 
@@ -113,7 +113,7 @@ pub fn replace(
     let new = match target.subresource.as_str() {
         "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
         subresource if is_part(subresource) => {
-            let mut part = part(subresource, new.as_ref(), current)?;
+            let mut part = part(server, user, subresource, new.as_ref(), current)?;
             part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
             owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
             part
@@ -145,12 +145,19 @@ pub fn replace(
 
 /// Subresources that change a part of the object only, whatever else is sent.
 fn is_part(subresource: &str) -> bool {
-    matches!(subresource, "finalize" | "ephemeralcontainers" | "resize")
+    matches!(subresource, "finalize" | "ephemeralcontainers" | "resize" | "approval")
 }
 
 /// The object with the part that the subresource changes taken from `new`.
-fn part(subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
+fn part(
+    server: &Server,
+    user: &User,
+    subresource: &str,
+    new: &dyn DynObject,
+    current: Box<dyn DynObject>,
+) -> Result<Box<dyn DynObject>> {
     match subresource {
+        "approval" => certificate::approve(server, user, new, current),
         "finalize" => namespace::finalize(new, current),
         subresource => rules::pod_subresource(subresource, new, current.as_ref()),
     }
