@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use tokio::net::TcpStream;
 
 use crate::frame::{self, Headers, kind};
+use crate::refusal::Blocks;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -85,6 +86,7 @@ pub struct Driver<'a> {
     /// Answers before it are not counted.
     begin: Instant,
     headers: Headers,
+    blocks: Blocks,
     out: Vec<u8>,
     sent: usize,
     open: HashMap<u32, Open>,
@@ -108,6 +110,7 @@ impl<'a> Driver<'a> {
             figures: Figures::default(),
             begin: Instant::now(),
             headers: Headers::default(),
+            blocks: Blocks::default(),
             out,
             sent: 0,
             open: HashMap::new(),
@@ -220,7 +223,7 @@ impl<'a> Driver<'a> {
             used += len;
             match frame.kind {
                 kind::DATA => self.data(&frame)?,
-                kind::HEADERS => {}
+                kind::HEADERS => self.blocks.keep(frame.stream, frame.data()),
                 kind::SETTINGS if frame.flags & frame::ACK == 0 => self.settings(&frame),
                 kind::PING if frame.flags & frame::ACK == 0 => {
                     frame::write(&mut self.out, kind::PING, frame::ACK, 0, frame.payload);
@@ -309,10 +312,10 @@ impl<'a> Driver<'a> {
     fn ended(&mut self, stream: u32) -> Result<()> {
         let Some(open) = self.open.remove(&stream) else { return Ok(()) };
         if open.stays {
-            bail!("the server ended a call that was to stay");
+            bail!("the server ended a call that was to stay: {}", self.blocks.told(stream));
         }
         if !open.answered {
-            bail!("the server refused a call");
+            bail!("the server refused a call after {:?}: {}", open.since.elapsed(), self.blocks.told(stream));
         }
         self.call(open.client);
         Ok(())

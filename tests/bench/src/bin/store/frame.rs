@@ -1,7 +1,8 @@
 //! HTTP/2 frames as gRPC's calls need them (RFC 9113), and nothing more. Pure.
 //!
 //! A client library costs as much as the servers that are measured here, and they share two cores with it. Header blocks of
-//! answers are not decoded: an answer that carries a message before its end is a success, since gRPC refuses without one.
+//! answers are decoded only when a call fails (`refusal`): one that carries a message before its end is a success, since gRPC
+//! refuses without one.
 
 /// The client's first bytes.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -10,6 +10,7 @@ mod extras;
 mod frame;
 mod loads;
 mod null;
+mod refusal;
 mod rounds;
 mod scan;
 mod servers;

@@ -128,7 +128,9 @@ pub async fn run(options: &Options, dir: &Path, members: usize) -> Result<()> {
             lay(cluster.ports()[0], KEYS).await?;
             for (row, results) in rows.iter().zip(&mut results) {
                 let one = measure(&cluster, row, options.span()).await;
-                let one = one.with_context(|| format!("{} on {}", row.name(), product.name))?;
+                let one = one.with_context(|| {
+                    format!("{}:{} on {}\n{}", row.name(), row.clients, product.name, cluster.log_tails())
+                })?;
                 let sum = &mut results[at];
                 sum.figures.add(&one.figures);
                 sum.seconds += one.seconds;

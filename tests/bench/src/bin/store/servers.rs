@@ -16,6 +16,8 @@ use tonic::transport::{Channel, Endpoint};
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// As many bytes of data as the largest part of the bench writes, and more.
 const QUOTA: &str = "8589934592";
+/// Lines of each member's log that a failure shows.
+const LOG_TAIL_LINES: usize = 12;
 /// Messages of the answers that the bench itself reads.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
@@ -102,6 +104,17 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// The last lines of what each member has logged.
+    pub fn log_tails(&self) -> String {
+        let tail = |member: &Member| {
+            let log = fs::read_to_string(&member.log).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().rev().take(LOG_TAIL_LINES).collect();
+            let lines: Vec<&str> = lines.into_iter().rev().collect();
+            format!("{}:\n{}\n", member.log.display(), lines.join("\n"))
+        };
+        self.members.iter().map(tail).collect()
     }
 
     /// CPU time that the members have used, in microseconds.
