@@ -1,7 +1,7 @@
 //! An etcd v3 server: Raft by openraft, MVCC, log and engine of our own.
 //!
 //! A request's way: [`serve`] > [`member`] > [`propose`] > [`raft`] (openraft) > [`wal`] > [`raft::machine`] > [`apply`]
-//! > [`mvcc`] and [`engine`] > [`watcher`]. Reads: [`serve`] > [`member`] > [`read_index`] > [`shared`].
+//! > [`mvcc`] and [`engine`] > [`watcher`]; on a follower it goes through [`forward`] to the leader. Reads: [`serve`] > [`member`] > [`read_index`] > [`shared`].
 
 pub mod apply;
 pub mod archive;
@@ -18,6 +18,8 @@ pub mod engine;
 pub mod env;
 pub mod expiry;
 pub mod follow;
+pub mod forward;
+mod forwarded;
 #[cfg(test)]
 mod fuzz;
 pub mod handover;

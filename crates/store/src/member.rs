@@ -16,13 +16,13 @@ use crate::auth::login::Login;
 use crate::engine::maintain;
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::Deadlines;
+use crate::forward::Forwarder;
 use crate::lease::Lease;
-use crate::mvcc::check;
 use crate::peer::Transport;
 use crate::peer::notices::Notices;
 use crate::propose::{Proposer, Unproposed};
 use crate::raft::types::{Membership, Raft, TypeConfig};
-use crate::read_index::{self, Reads};
+use crate::read_index::Reads;
 use crate::refused::Refused;
 use crate::rejoin::Rejoin;
 use crate::reply::Outcome;
@@ -32,9 +32,6 @@ use crate::wal::{Owner, Wal};
 
 /// How long a request waits, for a leader, for its turn and for a quorum, before it is refused.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(7);
-
-/// For so long a leader that was deposed may still answer what it was asked before.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A read that is confirmed later counts as slow.
 const SLOW_READ: Duration = Duration::from_millis(500);
@@ -74,6 +71,7 @@ pub struct Member {
     pub maintenance: WorkerHandle<maintain::Job>,
     pub transport: Arc<dyn Transport>,
     pub proposer: Proposer,
+    pub forwarder: Arc<Forwarder>,
     pub reads: Reads,
     pub deadlines: Arc<Deadlines>,
     pub limits: Limits,
@@ -247,11 +245,9 @@ impl Member {
                     Err(_) => return Err(Refused::Timeout),
                 }
             } else {
-                tokio::select! {
-                    biased;
-                    result = self.transport.forward(leader, command.clone()) => result,
-                    // It stands still, or is cut off: what it did with the command stays unknown.
-                    () = self.deposed(leader) => Err(Unproposed::Lost),
+                match tokio::time::timeout_at(deadline, self.forwarder.forward(leader, command.clone())).await {
+                    Ok(carried) => carried.unwrap_or(Err(Unproposed::Lost)),
+                    Err(_) => return Err(Refused::Timeout),
                 }
             };
             match result {
@@ -263,12 +259,6 @@ impl Member {
                 Err(Unproposed::NotLeader) => return Err(Refused::NoLeader),
             }
         }
-    }
-
-    /// Returns when another member leads and the old leader had its time to answer.
-    async fn deposed(&self, leader: u64) {
-        read_index::succeeded(&self.raft, leader).await;
-        tokio::time::sleep(LAST_WORDS).await;
     }
 
     /// The leader, waited for.
@@ -409,15 +399,6 @@ impl Member {
         match leader == self.owner.member_id {
             true => Ok(self.lease_left(lease)),
             false => self.transport.lease_left(leader, lease).await,
-        }
-    }
-
-    /// Refuses what another member asks for, as it would be refused here.
-    pub fn check_forwarded(&self, command: &Command) -> Result<(), Refused> {
-        match &command.request {
-            Some(Request::Put(_) | Request::LeaseGrant(_)) => self.check_space(),
-            Some(Request::Txn(req)) if check::puts(req) => self.check_space(),
-            _ => Ok(()),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::reply::Outcome;
 
 /// Proposals that may wait for a place in an entry.
 const QUEUE_LEN_MAX: usize = 8192;
-/// Commands of one entry.
+/// Commands after which an entry takes no further one.
 const BATCH_LEN_MAX: usize = 512;
 /// Bytes after which an entry takes no further command.
 const BATCH_BYTES_MAX: usize = 1 << 20;
@@ -33,10 +33,39 @@ pub enum Unproposed {
     Lost,
 }
 
-struct Proposal {
-    command: Command,
-    bytes: usize,
-    reply: oneshot::Sender<Result<Outcome, Unproposed>>,
+/// Where the outcomes of what was proposed go.
+type Reply<T> = oneshot::Sender<Result<T, Unproposed>>;
+
+enum Proposal {
+    One(Command, Reply<Outcome>),
+    All(Vec<Command>, Reply<Vec<Outcome>>),
+}
+
+/// Who waits for the outcomes of an entry, in the order of its commands.
+enum Waiting {
+    One(Reply<Outcome>),
+    All(usize, Reply<Vec<Outcome>>),
+}
+
+impl Waiting {
+    /// Takes what is its own. Whoever went away does not want to know.
+    fn take(self, outcomes: &mut impl Iterator<Item = Outcome>) {
+        match self {
+            Self::One(reply) => {
+                if let Some(outcome) = outcomes.next() {
+                    drop(reply.send(Ok(outcome)));
+                }
+            }
+            Self::All(count, reply) => drop(reply.send(Ok(outcomes.take(count).collect()))),
+        }
+    }
+
+    fn refuse(self, why: Unproposed) {
+        match self {
+            Self::One(reply) => drop(reply.send(Err(why))),
+            Self::All(_, reply) => drop(reply.send(Err(why))),
+        }
+    }
 }
 
 /// Hands commands to the log of this member.
@@ -54,12 +83,20 @@ impl Proposer {
 
     /// Returns when the command is applied here.
     pub async fn propose(&self, command: Command) -> Result<Outcome, Unproposed> {
-        let bytes = prost::Message::encoded_len(&command);
         let (reply, answer) = oneshot::channel();
-        if self.tx.send(Proposal { command, bytes, reply }).await.is_err() {
-            return Err(Unproposed::NotLeader);
-        }
+        self.send(Proposal::One(command, reply)).await?;
         answer.await.unwrap_or(Err(Unproposed::Lost))
+    }
+
+    /// As [`Self::propose`], of several that share an entry: all of them are logged or none. There is an outcome for each.
+    pub async fn propose_all(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, Unproposed> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Proposal::All(commands, reply)).await?;
+        answer.await.unwrap_or(Err(Unproposed::Lost))
+    }
+
+    async fn send(&self, proposal: Proposal) -> Result<(), Unproposed> {
+        self.tx.send(proposal).await.map_err(|_| Unproposed::NotLeader)
     }
 }
 
@@ -74,43 +111,49 @@ impl Batching {
     pub async fn run(mut self) {
         while let Some(first) = self.rx.recv().await {
             let Ok(permit) = self.in_flight.clone().acquire_owned().await else { return };
-            let (commands, replies) = self.gather(first);
+            let (commands, waiting) = self.gather(first);
             let (responder, answer) = ProgressResponder::<TypeConfig, _>::complete_only();
             let sent = self.raft.client_write_ff(Batch::new(commands), Some(responder)).await;
             if sent.is_err() {
-                replies.into_iter().for_each(|reply| drop(reply.send(Err(Unproposed::Lost))));
+                waiting.into_iter().for_each(|waiting| waiting.refuse(Unproposed::Lost));
                 continue;
             }
             drop(process::spawn(async move {
                 let answer = answer.await;
                 drop(permit);
-                match answer {
+                let why = match answer {
                     Ok(Ok(response)) => {
-                        for (reply, outcome) in replies.into_iter().zip(response.data.0) {
-                            // A client that went away does not want to know.
-                            drop(reply.send(Ok(outcome)));
-                        }
+                        let mut outcomes = response.data.0.into_iter();
+                        return waiting.into_iter().for_each(|waiting| waiting.take(&mut outcomes));
                     }
-                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => {
-                        replies.into_iter().for_each(|reply| drop(reply.send(Err(Unproposed::NotLeader))));
-                    }
-                    _ => replies.into_iter().for_each(|reply| drop(reply.send(Err(Unproposed::Lost)))),
-                }
+                    Ok(Err(ClientWriteError::ForwardToLeader(_))) => Unproposed::NotLeader,
+                    _ => Unproposed::Lost,
+                };
+                waiting.into_iter().for_each(|waiting| waiting.refuse(why));
             }));
         }
     }
 
-    fn gather(&mut self, first: Proposal) -> (Vec<Command>, Vec<oneshot::Sender<Result<Outcome, Unproposed>>>) {
-        let mut bytes = first.bytes;
-        let mut commands = vec![first.command];
-        let mut replies = vec![first.reply];
-        while commands.len() < BATCH_LEN_MAX && bytes < BATCH_BYTES_MAX {
-            let Ok(proposal) = self.rx.try_recv() else { break };
-            bytes += proposal.bytes;
-            commands.push(proposal.command);
-            replies.push(proposal.reply);
+    fn gather(&mut self, first: Proposal) -> (Vec<Command>, Vec<Waiting>) {
+        let (mut commands, mut waiting, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(proposal) = next {
+            let begin = commands.len();
+            match proposal {
+                Proposal::One(command, reply) => {
+                    commands.push(command);
+                    waiting.push(Waiting::One(reply));
+                }
+                Proposal::All(all, reply) => {
+                    waiting.push(Waiting::All(all.len(), reply));
+                    commands.extend(all);
+                }
+            }
+            bytes += commands[begin..].iter().map(prost::Message::encoded_len).sum::<usize>();
+            let has_room = commands.len() < BATCH_LEN_MAX && bytes < BATCH_BYTES_MAX;
+            next = if has_room { self.rx.try_recv().ok() } else { None };
         }
-        (commands, replies)
+        (commands, waiting)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::discovery::{self, DiscoveryError};
 use crate::engine::{EngineError, maintain, open};
 use crate::env::{Env, WorkerHandle};
 use crate::expiry::{Deadlines, Expiry};
+use crate::forward::Forwarder;
 use crate::join::{self, JoinError, Joined};
 use crate::keepsake::{self, Keepsake};
 use crate::member::{Heard, Limits, Member, Rules, UNFENCED};
@@ -186,6 +187,7 @@ where
         raft.trigger().elect(true).await.map_err(|error| RunError::Raft(error.to_string()))?;
     }
     let (proposer, batching) = Proposer::new(raft.clone());
+    let forwarder = Forwarder::new(raft.clone(), transport.clone());
     let (reads, rounds) = Reads::new(raft.clone(), shared.clone(), transport.clone());
     let deadlines = Arc::new(Deadlines::default());
     let disk = env.disk.clone();
@@ -202,6 +204,7 @@ where
         maintenance,
         transport,
         proposer,
+        forwarder,
         reads,
         deadlines,
         limits,

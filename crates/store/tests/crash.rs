@@ -12,13 +12,12 @@ use proto::etcdserverpb::request_op::Request as Op;
 use proto::keelson::raft::v1::Command;
 use store::env::sim::{SimDisk, SimRandom};
 use store::env::{Env, Sizes, runtime};
+use store::forward::Carried;
 use store::member::{Limits, Member};
 use store::peer::Transport;
 use store::peer::grpc::{GrpcTransport, Network};
-use store::propose::Unproposed;
 use store::raft::types::{Peer, TypeConfig};
 use store::refused::Refused;
-use store::reply::Outcome;
 use store::run::{Tuning, build};
 use store::wal::Owner;
 
@@ -31,8 +30,8 @@ impl Transport for Alone {
         Err(Refused::NoLeader)
     }
 
-    async fn forward(&self, _leader: u64, _command: Command) -> Result<Outcome, Unproposed> {
-        Err(Unproposed::NotLeader)
+    async fn forward(&self, _leader: u64, _commands: Vec<Command>) -> Vec<Carried> {
+        Vec::new()
     }
 
     async fn keep_alive(&self, _leader: u64, _lease: i64) -> Result<i64, Refused> {

@@ -16,12 +16,12 @@ use parking_lot::Mutex;
 use proto::keelson::raft::v1::Command;
 use store::env::process::Process;
 use store::env::sim::{SimDisk, mix};
+use store::forward::Carried;
 use store::member::Member;
 use store::peer::Transport;
 use store::propose::Unproposed;
 use store::read_index;
 use store::refused::Refused;
-use store::reply::Outcome;
 
 use crate::dice::Dice;
 use crate::invariant::Watchdog;
@@ -223,19 +223,15 @@ impl Transport for Wire {
         }
     }
 
-    async fn forward(&self, leader: u64, command: Command) -> Result<Outcome, Unproposed> {
+    async fn forward(&self, leader: u64, commands: Vec<Command>) -> Vec<Carried> {
         let ask = |live: Live| {
-            let command = command.clone();
-            async move {
-                match live.member.check_forwarded(&command) {
-                    Ok(()) => live.member.proposer.propose(command).await,
-                    Err(refused) => Ok(Err(refused)),
-                }
-            }
+            let commands = commands.clone();
+            async move { live.member.propose_forwarded(commands).await }
         };
-        match self.net.call((self.from, leader), CALL_TIMEOUT, false, ask).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Unproposed::Lost),
+        let outcomes = self.net.call((self.from, leader), CALL_TIMEOUT, false, ask).await;
+        match outcomes.unwrap_or(Err(Unproposed::Lost)) {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(why) => vec![Err(why); commands.len()],
         }
     }
 

@@ -110,6 +110,17 @@ struct Later {
     kind: Option<etcd::PutRequest>,
 }
 
+/// Several commands.
+#[derive(Clone, PartialEq, Message)]
+struct LaterSeveral {
+    #[prost(message, optional, tag = "1")]
+    target: Option<LaterTarget>,
+    #[prost(message, repeated, tag = "2")]
+    commands: Vec<Later>,
+    #[prost(string, tag = "1001")]
+    later: String,
+}
+
 struct Peer {
     channel: Channel,
     target: LaterTarget,
@@ -121,11 +132,15 @@ impl Peer {
         LaterRequest { target, second, later: "later".to_owned(), latest }
     }
 
-    async fn unary<T: Message + Default + 'static>(&self, method: &str, req: LaterRequest) -> Result<T, tonic::Status> {
+    async fn unary<Q, T>(&self, method: &str, req: Q) -> Result<T, tonic::Status>
+    where
+        Q: Message + 'static,
+        T: Message + Default + 'static,
+    {
         let mut grpc = Grpc::new(self.channel.clone());
         grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
         let path = PathAndQuery::try_from(format!("/{PACKAGE}.Raft/{method}")).expect("a path");
-        let codec: ProstCodec<LaterRequest, T> = ProstCodec::default();
+        let codec: ProstCodec<Q, T> = ProstCodec::default();
         Ok(grpc.unary(tonic::Request::new(req), path, codec).await?.into_inner())
     }
 }
@@ -179,8 +194,24 @@ async fn a_request_of_a_later_kind_never_gets_into_the_log() -> Result<()> {
     let target = LaterTarget { cluster_id: header.cluster_id, member_id: header.member_id, ..Default::default() };
     let peer = Peer { channel: connect(spec.peer).await?, target };
     let unknown = Later { kind: Some(put("later", "1")), ..Default::default() };
-    let refused = peer.unary::<pb::ForwardResponse>("Forward", peer.request(Some(unknown))).await.expect_err("unknown");
+    let asked = peer.request(Some(unknown.clone()));
+    let refused = peer.unary::<_, pb::ForwardResponse>("Forward", asked).await.expect_err("unknown");
     ensure!(refused.message().contains("of a kind that this version does not know"), "{refused}");
+    // Among others it harms none of them.
+    let known = |value: &str| Later { put: Some(put("beside", value)), later: 5, kind: None };
+    let commands = vec![known("1"), unknown, known("2")];
+    let several = LaterSeveral { target: Some(peer.target.clone()), commands, later: "later".to_owned() };
+    let done: pb::ForwardAllResponse = peer.unary("ForwardAll", several).await?;
+    let results: Vec<_> = done.replies.iter().map(|reply| reply.result.as_ref()).collect();
+    ensure!(
+        matches!(
+            results[..],
+            [Some(pb::reply::Result::Put(_)), Some(pb::reply::Result::Refusal(_)), Some(pb::reply::Result::Put(_))]
+        ),
+        "{done:?}"
+    );
+    let mut kv = etcd::kv_client::KvClient::new(connect(spec.client).await?);
+    ensure!(number(&mut kv, "beside").await? == 2, "in their order");
     member.ready().await?;
     // Nor does it stand in the log that is read back.
     let member = Member::start(&member.kill()?)?;

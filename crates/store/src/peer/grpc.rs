@@ -1,5 +1,6 @@
 //! Members over gRPC: `keelson.raft.v1`, one channel to each.
 
+mod forward;
 mod send;
 
 use std::collections::BTreeMap;
@@ -30,12 +31,12 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::Transport;
 use super::traffic::{self, Asked, Traffic};
+use crate::forward::Carried;
 use crate::member::{Member, REQUEST_TIMEOUT};
-use crate::propose::Unproposed;
 use crate::raft::codec;
 use crate::raft::types::{Peer, TypeConfig, Vote};
 use crate::refused::Refused;
-use crate::reply::{self, Outcome};
+use crate::reply;
 use crate::snapshot::SnapshotData;
 
 /// Messages between members are as large as the entries that they carry.
@@ -70,14 +71,24 @@ struct Inner {
     epoch: AtomicU64,
     peers: Mutex<BTreeMap<u64, (Vec<String>, Channel)>>,
     traffic: Traffic,
+    older: forward::Older,
     /// Who calls; it holds this transport itself.
     member: OnceLock<Weak<Member>>,
 }
 
 impl GrpcTransport {
     pub fn new(cluster_id: u64, identity: Option<Arc<ClientIdentity>>) -> Self {
-        let (epoch, peers, traffic) = (AtomicU64::new(0), Mutex::default(), Traffic::default());
-        Self { inner: Arc::new(Inner { cluster_id, identity, epoch, peers, traffic, member: OnceLock::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                cluster_id,
+                identity,
+                epoch: AtomicU64::new(0),
+                peers: Mutex::default(),
+                traffic: Traffic::default(),
+                older: forward::Older::default(),
+                member: OnceLock::new(),
+            }),
+        }
     }
 
     /// Appends say from here on whether a quorum follows `member`, whose calls go this way.
@@ -135,18 +146,6 @@ pub fn dial(url: &str, identity: Option<&Arc<ClientIdentity>>) -> Result<Channel
     }
 }
 
-/// Whether there was no connection to send it on.
-fn never_sent(status: &tonic::Status) -> bool {
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
 pub fn client(channel: Channel) -> RaftClient<Channel> {
     RaftClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
 }
@@ -163,17 +162,8 @@ impl Transport for GrpcTransport {
         }
     }
 
-    async fn forward(&self, leader: u64, command: pb::Command) -> Result<Outcome, Unproposed> {
-        let mut client = self.client(leader).ok_or(Unproposed::NotLeader)?;
-        let req = pb::ForwardRequest { target: self.target(leader), command: Some(command) };
-        match tokio::time::timeout(CALL_TIMEOUT, client.forward(req)).await {
-            Ok(Ok(rsp)) => Ok(reply::from_wire(rsp.into_inner().reply)),
-            // The member says so itself: it did not log the command.
-            Ok(Err(status)) if status.code() == tonic::Code::FailedPrecondition => Err(Unproposed::NotLeader),
-            // A dead leader: another one is waited for.
-            Ok(Err(status)) if never_sent(&status) => Err(Unproposed::NotLeader),
-            _ => Err(Unproposed::Lost),
-        }
+    async fn forward(&self, leader: u64, commands: Vec<pb::Command>) -> Vec<Carried> {
+        self.carry(leader, commands).await
     }
 
     async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {

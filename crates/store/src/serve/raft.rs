@@ -11,6 +11,7 @@ use proto::keelson::raft::v1 as pb;
 use proto::keelson::raft::v1::raft_server::Raft;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::forwarded::is_known;
 use crate::member::{Member, REQUEST_TIMEOUT};
 use crate::propose::Unproposed;
 use crate::raft::codec::{self, CodecError};
@@ -61,14 +62,6 @@ fn check(member: &Member, target: Option<pb::Target>) -> Result<(), Status> {
     Err(refused)
 }
 
-/// What a newer member forwards may be of a later kind: in the log it would stop every member that does not know it.
-fn is_known(command: &pb::Command) -> bool {
-    match &command.request {
-        Some(pb::command::Request::Auth(command)) => command.request.is_some(),
-        request => request.is_some(),
-    }
-}
-
 fn vote_response(rsp: openraft::raft::VoteResponse<TypeConfig>) -> Response<pb::VoteResponse> {
     Response::new(pb::VoteResponse {
         vote: Some(codec::vote(&rsp.vote)),
@@ -98,6 +91,13 @@ fn append_response(result: openraft::raft::StreamAppendResult<TypeConfig>) -> pb
 
 fn stopped(_: impl std::fmt::Display) -> Status {
     Refused::Stopped.into()
+}
+
+fn unproposed(why: Unproposed) -> Status {
+    match why {
+        Unproposed::NotLeader => Refused::NotLeader.into(),
+        Unproposed::Lost => Refused::Timeout.into(),
+    }
 }
 
 type Appends = Pin<Box<dyn Stream<Item = Result<pb::AppendResponse, Status>> + Send>>;
@@ -228,14 +228,20 @@ impl Raft for RaftService {
         let command = req.command.filter(is_known);
         let command =
             command.ok_or_else(|| malformed("a forwarded request of a kind that this version does not know"))?;
-        if let Err(refused) = self.member.check_forwarded(&command) {
-            return Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(Err(refused))) }));
-        }
-        match self.member.proposer.propose(command).await {
-            Ok(outcome) => Ok(Response::new(pb::ForwardResponse { reply: Some(reply::to_wire(outcome)) })),
-            Err(Unproposed::NotLeader) => Err(Refused::NotLeader.into()),
-            Err(Unproposed::Lost) => Err(Refused::Timeout.into()),
-        }
+        let outcomes = self.member.propose_forwarded(vec![command]).await.map_err(unproposed)?;
+        let reply = outcomes.into_iter().next().map(reply::to_wire);
+        Ok(Response::new(pb::ForwardResponse { reply }))
+    }
+
+    async fn forward_all(
+        &self,
+        req: Request<pb::ForwardAllRequest>,
+    ) -> Result<Response<pb::ForwardAllResponse>, Status> {
+        let req = req.into_inner();
+        self.check(req.target)?;
+        let outcomes = self.member.propose_forwarded(req.commands).await.map_err(unproposed)?;
+        let replies = outcomes.into_iter().map(reply::to_wire).collect();
+        Ok(Response::new(pb::ForwardAllResponse { replies }))
     }
 
     async fn keep_alive(&self, req: Request<pb::KeepAliveRequest>) -> Result<Response<pb::KeepAliveResponse>, Status> {

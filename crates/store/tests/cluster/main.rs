@@ -5,6 +5,7 @@
 mod counted;
 mod net;
 mod quorum;
+mod together;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -16,13 +16,13 @@ use proto::keelson::raft::v1::reconfigure_request::Change;
 use proto::keelson::raft::v1::{Command, ReconfigureResponse};
 use store::env::sim::{SimDisk, SimRandom, mix};
 use store::env::{Env, Sizes, runtime};
+use store::forward::Carried;
 use store::member::{Limits, Member};
 use store::peer::Transport;
 use store::propose::Unproposed;
 use store::raft::types::{Peer, TypeConfig, Vote};
 use store::read_index;
 use store::refused::Refused;
-use store::reply::Outcome;
 use store::run::{Tuning, build};
 use store::snapshot::{SnapshotData, received_name};
 use store::wal::Owner;
@@ -38,6 +38,8 @@ pub struct Net {
     pub random: Arc<Mutex<u64>>,
     /// Milliseconds that each message takes beside that.
     pub slow: Arc<Mutex<u64>>,
+    /// Commands of each call that passed writes on to a leader.
+    pub forwarded: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Net {
@@ -146,9 +148,17 @@ impl Transport for Wire {
         Ok(read_index::confirm(&to.raft).await?.1)
     }
 
-    async fn forward(&self, leader: u64, command: Command) -> Result<Outcome, Unproposed> {
-        let to = self.net.reach(self.from, leader).ok_or(Unproposed::NotLeader)?;
-        to.proposer.propose(command).await
+    async fn forward(&self, leader: u64, commands: Vec<Command>) -> Vec<Carried> {
+        let count = commands.len();
+        self.net.forwarded.lock().unwrap().push(count);
+        let outcomes = match self.net.reach(self.from, leader) {
+            Some(to) => to.propose_forwarded(commands).await,
+            None => Err(Unproposed::NotLeader),
+        };
+        match outcomes {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(why) => vec![Err(why); count],
+        }
     }
 
     async fn keep_alive(&self, leader: u64, lease: i64) -> Result<i64, Refused> {
