@@ -51,7 +51,11 @@ impl Waiting {
     /// Takes what is its own. Whoever went away does not want to know.
     fn take(self, outcomes: &mut impl Iterator<Item = Outcome>) {
         match self {
-            Self::One(reply) => drop(outcomes.next().map(|outcome| reply.send(Ok(outcome)))),
+            Self::One(reply) => {
+                if let Some(outcome) = outcomes.next() {
+                    drop(reply.send(Ok(outcome)));
+                }
+            }
             Self::All(count, reply) => drop(reply.send(Ok(outcomes.take(count).collect()))),
         }
     }

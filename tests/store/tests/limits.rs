@@ -243,3 +243,42 @@ async fn a_client_that_answers_no_ping_is_let_go() -> Result<()> {
     ensure!(pinged && took < Duration::from_secs(5), "pinged: {pinged}, ended after {took:?}");
     Ok(())
 }
+
+/// Begins a call as bytes of HTTP/2, and takes it back at once.
+fn given_up(stream: u32) -> Vec<u8> {
+    // POST, http, a path by its name's index, and no authority: enough for a call that is never looked at.
+    let path = b"/etcdserverpb.KV/Put";
+    let block = [&[0x83, 0x86, 0x04, path.len() as u8][..], path].concat();
+    let mut frames = vec![0, 0, block.len() as u8, 1, 4];
+    frames.extend(stream.to_be_bytes());
+    frames.extend(block);
+    frames.extend([0, 0, 4, 3, 0]);
+    frames.extend(stream.to_be_bytes());
+    frames.extend(8u32.to_be_bytes());
+    frames
+}
+
+/// One connection may carry the calls of many, as an apiserver's does, or another member's: those who stay keep theirs.
+#[tokio::test]
+async fn a_caller_that_gives_up_many_calls_at_once_keeps_its_connection() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let member = Member::start(&specs(folder.path(), 1)?.remove(0))?;
+    member.ready().await?;
+    for port in [member.spec.client, member.spec.peer] {
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00".to_vec();
+        (0..500).for_each(|call| bytes.extend(given_up(2 * call + 1)));
+        let ping = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00stillon?";
+        bytes.extend(ping);
+        socket.write_all(&bytes)?;
+        let mut answer: Vec<u8> = Vec::new();
+        while !answer.windows(8).any(|window| window == b"stillon?") {
+            let mut some = [0; 4096];
+            let read = socket.read(&mut some)?;
+            ensure!(read > 0, "port {port}: the connection was ended: {answer:?}");
+            answer.extend(&some[..read]);
+        }
+    }
+    Ok(())
+}

@@ -31,6 +31,9 @@ const REFUSED_BYTES_MAX: u64 = 64 << 10;
 const REFUSED_TIMEOUT: Duration = Duration::from_secs(1);
 const H2_STREAM_WINDOW: u32 = 1 << 20;
 const H2_CONNECTION_WINDOW: u32 = 4 << 20;
+/// Calls that a caller gives up before they were begun here. A process of many clients may lose them all at once; with h2's 20
+/// the connection ended then, and with it the calls of all others on it.
+const H2_GIVEN_UP_MAX: usize = 4096;
 
 /// What every connection of a listener shares.
 pub struct Context {
@@ -160,6 +163,7 @@ fn builder<E>(executor: E, context: &Context) -> auto::Builder<E> {
         .max_concurrent_streams(context.streams_max)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        .max_pending_accept_reset_streams(H2_GIVEN_UP_MAX)
         .keep_alive_interval((!context.keepalive_interval.is_zero()).then_some(context.keepalive_interval))
         .keep_alive_timeout(context.keepalive_timeout);
     builder
