@@ -16,7 +16,7 @@ const INGRESS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const STORAGE_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
 /// Gives an Ingress or a claim without a class the default one.
-pub fn admit(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) {
+pub fn admit(object: &mut dyn DynObject, view: &impl View) {
     if let Some(ingress) = object.downcast_mut::<Ingress>() {
         let named = ingress.metadata.annotations.contains_key(INGRESS_ANNOTATION);
         if ingress.spec.ingress_class_name.is_none() && !named {

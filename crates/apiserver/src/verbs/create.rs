@@ -142,6 +142,7 @@ async fn create_admitted(
     let mut object =
         strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
+    admit::validate(server, target, object.as_ref(), options.dry_run).await.map_err(refused)?;
     let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
     let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {
