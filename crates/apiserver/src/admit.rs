@@ -82,6 +82,7 @@ pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject,
     priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
     claim_resize::admit(resource, new, old, view)?;
+    pod_security::admit_update(resource, new, old)?;
     Ok(())
 }
 
@@ -100,7 +101,7 @@ pub fn on_delete(target: &Target) -> Result<()> {
     namespace_lifecycle::admit_delete(target)
 }
 
-/// The chain, in upstream's order: first what plugins add, then what they refuse.
+/// The plugins that add to a new object, in upstream's order.
 fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Result<()> {
     namespace_lifecycle::admit(request, object, view)?;
     limit_ranger::fill(request, object, view);
@@ -111,10 +112,23 @@ fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Re
     default_toleration_seconds::admit(object);
     default_class::admit(object, view);
     storage_object_in_use_protection::admit(object);
-    runtime_class::admit(request, object, view)?;
-    limit_ranger::judge(request, object, view)?;
-    pod_security::admit(request, object, view)?;
-    resource_quota::admit(request, object, view)
+    runtime_class::admit(request, object, view)
+}
+
+/// Judges a new object that breaks no rules of its kind, and takes from quotas what it uses.
+pub async fn validate(server: &Server, target: &Target, object: &dyn DynObject, dry_run: bool) -> Result<()> {
+    if judge(target, object, server).is_err() {
+        catch_up(server).await?;
+        judge(target, object, server)?;
+    }
+    if dry_run { Ok(()) } else { resource_quota::charge(server, target, object).await }
+}
+
+/// The plugins that only refuse, in upstream's order.
+fn judge(target: &Target, object: &dyn DynObject, view: &impl View) -> Result<()> {
+    limit_ranger::judge(target, object, view)?;
+    pod_security::admit(target, object, view)?;
+    resource_quota::admit(target, object, view)
 }
 
 /// Where a cache that is behind would let through what must be refused, it catches up first: of default classes one at most.

@@ -1,6 +1,6 @@
 //! kubectl and helm as others build them, on a whole cluster.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -288,8 +288,9 @@ fn ports_are_forwarded(world: &World) -> Result<()> {
             .spawn()?;
         let page = page_of(world, &mut child);
         child.kill()?;
-        child.wait()?;
-        ensure!(page? == "forwarded\n", "{websockets}: another page");
+        let said = child.wait_with_output()?;
+        let page = page.with_context(|| format!("{websockets}: {said:?}"))?;
+        ensure!(page == "forwarded\n", "{websockets}: another page: {page}");
     }
     Ok(())
 }
@@ -300,9 +301,7 @@ fn page_of(world: &World, child: &mut std::process::Child) -> Result<String> {
     BufReader::new(child.stdout.take().context("a pipe")?).read_line(&mut line)?;
     let port = line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|rest| rest.split(' ').next());
     let Some(port) = port.and_then(|port| port.parse::<u16>().ok()) else {
-        let mut said = String::new();
-        child.stderr.take().context("a pipe")?.read_to_string(&mut said)?;
-        bail!("kubectl says {line:?} {said:?}");
+        bail!("kubectl says {line:?}");
     };
     let server = (std::net::Ipv4Addr::LOCALHOST, port).into();
     Ok(testkit::http::get(world.network(), server, "/")?.body)

@@ -196,7 +196,7 @@ proptest! {
             let (mut new, mut old) = (made(kind, &mut dice), made(kind, &mut dice));
             let mut again = new.clone();
             api::default::apply(again.as_mut());
-            prop_assert!(again == new, "defaults of {} done twice change it", kind.kind);
+            prop_assert!(again.equals(new.as_ref()), "defaults of {} done twice change it", kind.kind);
             api::prepare::create(old.as_mut());
             let _ = api::validate::create(old.as_ref());
             let told = api::warn::on_create(old.as_ref());

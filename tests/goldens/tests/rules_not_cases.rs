@@ -33,6 +33,7 @@ const WORDS: &[(&str, &str)] = &[
     ("publish", "a key of Cargo.toml, and English"),
     ("run", "English; `runc run`, `fn run`"),
     ("running", "English, and a container's state"),
+    ("sat", "a weekday of cron schedules"),
     ("sidecar", "Kubernetes' word for such a container"),
     ("terminating", "a namespace's and an endpoint's state"),
     ("tolerates", "what a pod does with a taint"),

@@ -229,7 +229,7 @@ pub fn domain_path(errors: &mut Errors, path: Path<'_>, text: &str) {
             }
         }
         _ => {
-            let why = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+            let why = "must be a domain-prefixed path (such as \"acme.io/name\")";
             errors.push(FieldError::invalid(path, text, why));
         }
     }

@@ -7,7 +7,7 @@ use proto::Quantity;
 use proto::core::v1::{Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod};
 use proto::dynamic::DynObject;
 
-use super::{Request, View};
+use super::{Request, Target, View};
 use crate::status::Result;
 
 /// Tells what was added to a pod's containers.
@@ -17,7 +17,7 @@ const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 pub fn fill(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) {
     let Some(pod) = object.downcast_mut::<Pod>() else { return };
     let mut told = Vec::new();
-    for range in ranges(request, view) {
+    for range in ranges(request.target, view) {
         let of_containers = range.spec.limits.iter().filter(|item| item.r#type == "Container");
         let (mut requests, mut limits) = (ResourceList::new(), ResourceList::new());
         for item in of_containers {
@@ -59,14 +59,14 @@ fn merge(
 }
 
 /// Refuses a pod or a claim that is beyond the limits of its namespace.
-pub fn judge(request: Request<'_>, object: &dyn DynObject, view: &impl View) -> Result<()> {
+pub fn judge(target: &Target, object: &dyn DynObject, view: &impl View) -> Result<()> {
     let mut wrong = Vec::new();
     if let Some(pod) = object.downcast_ref::<Pod>() {
-        for item in ranges(request, view).iter().flat_map(|range| &range.spec.limits) {
+        for item in ranges(target, view).iter().flat_map(|range| &range.spec.limits) {
             self::pod(&mut wrong, item, pod);
         }
     } else if let Some(claim) = object.downcast_ref::<PersistentVolumeClaim>() {
-        for item in ranges(request, view).iter().flat_map(|range| &range.spec.limits) {
+        for item in ranges(target, view).iter().flat_map(|range| &range.spec.limits) {
             if item.r#type == "PersistentVolumeClaim" {
                 requested_only(&mut wrong, item, &claim.spec.resources.requests);
             }
@@ -77,11 +77,11 @@ pub fn judge(request: Request<'_>, object: &dyn DynObject, view: &impl View) -> 
         [one] => one.clone(),
         many => format!("[{}]", many.join(", ")),
     };
-    Err(request.target.resource.forbidden(&object.metadata().name, &why))
+    Err(target.resource.forbidden(&object.metadata().name, &why))
 }
 
-fn ranges(request: Request<'_>, view: &impl View) -> Vec<LimitRange> {
-    view.all(&request.target.namespace)
+fn ranges(target: &Target, view: &impl View) -> Vec<LimitRange> {
+    view.all(&target.namespace)
 }
 
 fn pod(wrong: &mut Vec<String>, item: &LimitRangeItem, pod: &Pod) {

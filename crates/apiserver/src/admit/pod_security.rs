@@ -10,11 +10,14 @@ use proto::batch::v1::{CronJob, Job};
 use proto::core::v1::{Namespace, Pod, PodTemplate, PodTemplateSpec, ReplicationController};
 use proto::dynamic::DynObject;
 
-use super::{Request, View};
-use crate::status::Result;
+use super::{Target, View};
+use crate::registry::Resource;
+use crate::status::{Result, cause};
 
+const PREFIX: &str = "pod-security.kubernetes.io/";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const WARN: &str = "pod-security.kubernetes.io/warn";
+const LEVELS: &[&str] = &["privileged", "baseline", "restricted"];
 
 /// A level, and the version of it that is named in texts.
 #[derive(PartialEq, Eq)]
@@ -45,14 +48,17 @@ impl Policy {
     }
 }
 
-/// Refuses a pod that its namespace's level does not allow.
-pub fn admit(request: Request<'_>, object: &dyn DynObject, view: &impl View) -> Result<()> {
+/// Refuses a pod that its namespace's level does not allow, and a namespace whose labels name no level.
+pub fn admit(target: &Target, object: &dyn DynObject, view: &impl View) -> Result<()> {
+    if object.downcast_ref::<Namespace>().is_some() {
+        return labels(&target.resource, object);
+    }
     let Some(pod) = object.downcast_ref::<Pod>() else { return Ok(()) };
-    let namespace = view.namespace(&request.target.namespace);
+    let namespace = view.namespace(&target.namespace);
     let policy = namespace.and_then(|namespace| Policy::of(&namespace, ENFORCE));
     match policy.and_then(|policy| policy.violated(pod)) {
         None => Ok(()),
-        Some(violated) => Err(request.target.resource.forbidden(&pod.metadata.name, &format!("violates {violated}"))),
+        Some(violated) => Err(target.resource.forbidden(&pod.metadata.name, &format!("violates {violated}"))),
     }
 }
 
@@ -97,4 +103,41 @@ fn template(object: &dyn DynObject) -> Option<&PodTemplateSpec> {
         PodTemplate => |object| Some(&object.template),
     }
     None
+}
+
+/// Refuses a changed namespace whose labels name no level any more.
+pub fn admit_update(resource: &Resource, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    if new.downcast_ref::<Namespace>().is_some() && new.metadata().labels != old.metadata().labels {
+        return labels(resource, new);
+    }
+    Ok(())
+}
+
+fn labels(resource: &Resource, namespace: &dyn DynObject) -> Result<()> {
+    let mut causes = Vec::new();
+    for mode in ["enforce", "audit", "warn"] {
+        for (key, fits, why) in [
+            (
+                format!("{PREFIX}{mode}"),
+                is_level as fn(&str) -> bool,
+                "must be one of privileged, baseline, restricted",
+            ),
+            (format!("{PREFIX}{mode}-version"), is_version, "must be \"latest\" or \"v1.x\""),
+        ] {
+            if let Some(value) = namespace.metadata().labels.get(&key).filter(|value| !fits(value)) {
+                let message = format!("Invalid value: \"{value}\": {why}");
+                causes.push(cause("FieldValueInvalid", format!("metadata.labels[{key}]"), message));
+            }
+        }
+    }
+    if causes.is_empty() { Ok(()) } else { Err(resource.invalid(&namespace.metadata().name, causes)) }
+}
+
+fn is_level(text: &str) -> bool {
+    LEVELS.contains(&text)
+}
+
+fn is_version(text: &str) -> bool {
+    let minor = text.strip_prefix("v1.");
+    text == "latest" || minor.is_some_and(|minor| !minor.is_empty() && minor.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -63,6 +63,7 @@ fn admit_in<T: proto::Object>(view: &Fake, plural: &str, namespace: &str, object
     let user = User::default();
     let mut object: Box<dyn DynObject> = Box::new(object);
     run(Request { target: &target, user: &user, seed: 7 }, object.as_mut(), view)?;
+    judge(&target, object.as_ref(), view)?;
     Ok(object.downcast_ref::<T>().expect("the same kind").clone())
 }
 
@@ -346,4 +347,17 @@ fn a_runtime_says_what_it_costs_and_where_it_is() {
     lost.spec.runtime_class_name = Some("gone".into());
     let failure = admit_in(&view, "pods", "default", lost).expect_err("refused");
     assert!(failure.to_string().contains("RuntimeClass \"gone\" not found"), "{failure}");
+}
+
+#[test]
+fn a_namespace_names_a_level_that_exists() {
+    let labelled = |key: &str, value: &str| {
+        let mut namespace = Namespace::default();
+        namespace.metadata.labels.insert(format!("pod-security.kubernetes.io/{key}"), value.into());
+        admit_in(&cluster(), "namespaces", "", namespace).map_err(|failure| failure.code())
+    };
+    assert!(labelled("enforce", "baseline").is_ok());
+    assert!(labelled("enforce-version", "v1.30").is_ok());
+    assert_eq!(labelled("warn", "strict").err(), Some(422));
+    assert_eq!(labelled("audit-version", "1.30").err(), Some(422));
 }

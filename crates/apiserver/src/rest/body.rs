@@ -5,6 +5,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use proto::Kind;
 
 use super::negotiate::Format;
 use crate::status::{Failure, Result};
@@ -62,6 +63,22 @@ pub fn object(headers: &HeaderMap, bytes: Bytes, kind: &str) -> Result<Sent> {
         Format::Json => Ok(Sent::Json(bytes)),
         Format::Yaml => super::yaml::to_json(&bytes).map(|json| Sent::Json(json.into())).map_err(unrecognized),
         Format::Protobuf => message(&bytes, kind, unrecognized),
+    }
+}
+
+/// Options in a body, in any of the formats.
+pub fn options<T: Kind>(headers: &HeaderMap, bytes: Bytes) -> Result<T> {
+    let unreadable = |error: String| Failure::bad_request(format!("{} cannot be read: {error}", T::KIND));
+    if Format::of_media_type(media_type(headers)) == Some(Format::Protobuf) {
+        let unknown = proto::envelope::decode(&bytes).map_err(|error| unreadable(error.to_string()))?;
+        if unknown.type_meta.kind != T::KIND {
+            return Err(unreadable(format!("it is a {}", unknown.type_meta.kind)));
+        }
+        return T::decode(unknown.raw.as_slice()).map_err(|error| unreadable(error.to_string()));
+    }
+    match object(headers, bytes, T::KIND)? {
+        Sent::Json(json) => proto::json::from_slice(&json).map_err(|error| unreadable(error.to_string())),
+        Sent::Message(name, _) => Err(unreadable(format!("it is a {name}"))),
     }
 }
 

@@ -369,14 +369,7 @@ impl Asked<'_> {
         if bytes.is_empty() {
             return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
         }
-        let wire: WireDeleteOptions = match body::object(&self.head.headers, bytes, "DeleteOptions")? {
-            Sent::Json(json) => proto::json::from_slice(&json)
-                .map_err(|error| Failure::bad_request(format!("DeleteOptions cannot be read: {error}")))?,
-            Sent::Message(name, _) => {
-                return Err(Failure::bad_request(format!("the body is a {name}; DeleteOptions are expected")));
-            }
-        };
-        from_wire(wire)
+        from_wire(body::options(&self.head.headers, bytes)?)
     }
 
     async fn sent(&self, sent: Incoming) -> Result<Sent> {

@@ -146,6 +146,7 @@ async fn create_admitted(
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
     write::tell(warnings, api::warn::on_create(object.as_ref()));
     write::tell(warnings, admit::warnings(server, object.as_ref()));
+    admit::validate(server, target, object.as_ref(), options.dry_run).await.map_err(refused)?;
     let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
     let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {

@@ -14,9 +14,6 @@ const REPLAYED_MIN: usize = 77;
 /// Why cases are not replayed, and how many.
 const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 10)];
 
-/// Kinds that have no rules of their own yet, but whose patches need none.
-const PLAIN: &[&str] = &["ingresses", "roles", "rolebindings"];
-
 on_each_store! { patches_do_what_was_recorded }
 
 async fn patches_do_what_was_recorded(engine: Engine) {

@@ -73,20 +73,20 @@ fn text(errors: &mut Errors, path: Path<'_>, text: &str, schema: &JsonSchemaProp
 fn number(errors: &mut Errors, path: Path<'_>, number: f64, schema: &JsonSchemaProps) {
     let shown = number.to_string();
     let mut wrong = |why: String| errors.push(FieldError::invalid(path, shown.as_str(), why));
-    if let Some(max) = schema.maximum {
-        if number > max || (schema.exclusive_maximum && number >= max) {
-            wrong(format!(" in body should be less than or equal to {max}"));
-        }
+    if let Some(max) = schema.maximum
+        && (number > max || (schema.exclusive_maximum && number >= max))
+    {
+        wrong(format!(" in body should be less than or equal to {max}"));
     }
-    if let Some(min) = schema.minimum {
-        if number < min || (schema.exclusive_minimum && number <= min) {
-            wrong(format!(" in body should be greater than or equal to {min}"));
-        }
+    if let Some(min) = schema.minimum
+        && (number < min || (schema.exclusive_minimum && number <= min))
+    {
+        wrong(format!(" in body should be greater than or equal to {min}"));
     }
-    if let Some(step) = schema.multiple_of.filter(|step| *step > 0.0) {
-        if (number / step).fract() != 0.0 {
-            wrong(format!(" in body should be a multiple of {step}"));
-        }
+    if let Some(step) = schema.multiple_of.filter(|step| *step > 0.0)
+        && (number / step).fract() != 0.0
+    {
+        wrong(format!(" in body should be a multiple of {step}"));
     }
 }
 
