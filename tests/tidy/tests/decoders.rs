@@ -53,6 +53,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("apiserver/src/authenticate/token.rs", Target(APISERVER, "service_account_tokens")),
     ("apiserver/src/authenticate/token.rs", Target(APISERVER, "claims_of_signed_tokens")),
     ("apiserver/src/discovery/tests.rs", Own("reads our own documents back")),
+    ("apiserver/src/authorize/observe.rs", ENVELOPES),
     ("apiserver/src/grpc/encode.rs", Target(GOLDENS, "objects_in_any")),
     ("apiserver/src/grpc/resources.rs", Own("joins parts that this process encoded")),
     ("apiserver/src/grpc/shared.rs", Target(GOLDENS, "requests_of_the_api")),

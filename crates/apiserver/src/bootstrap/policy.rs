@@ -88,7 +88,7 @@ impl Parts {
         let words: Vec<&str> = line.split_whitespace().collect();
         let list = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
         match words.as_slice() {
-            ["label", pair] => _ = self.metadata.labels.extend(pair_of(pair)),
+            ["label", pair] => self.metadata.labels.extend(pair_of(pair)),
             ["aggregate", pair] => {
                 let match_labels = pair_of(pair).into_iter().collect();
                 self.selectors.push(LabelSelector { match_labels, ..LabelSelector::default() });
