@@ -34,6 +34,13 @@ const ENVELOPES: Proof = Target(GOLDENS, "envelopes");
 
 /// Sources below `crates/` that call a decoder, or are one.
 const ROWS: &[(&str, Proof)] = &[
+    ("api/src/apply/applied.rs", Target(GOLDENS, "configurations")),
+    ("api/src/apply/fields_v1.rs", Target(GOLDENS, "sets_of_fields")),
+    ("api/src/apply/last_applied.rs", Target(GOLDENS, "configurations")),
+    ("api/src/apply/owners.rs", Target(GOLDENS, "sets_of_fields")),
+    ("api/src/apply/scale.rs", Target(GOLDENS, "sets_of_fields")),
+    ("api/src/apply/shape.rs", Own("defaults that our own schema tables hold")),
+    ("api/src/apply/updated.rs", Target(GOLDENS, "json_of_each_kind")),
     ("api/src/convert.rs", ENVELOPES),
     ("api/src/convert/autoscaler.rs", Target(GOLDENS, "annotations_of_autoscalers")),
     ("api/src/convert/autoscaler/behavior.rs", Target(GOLDENS, "annotations_of_autoscalers")),
@@ -44,6 +51,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("api/src/validate/config.rs", Target(GOLDENS, "json_of_each_kind")),
     ("api/src/validate/schema.rs", Target(OBJECTS, "any_object_is_judged")),
     ("api/src/validate/schema/value.rs", Target(OBJECTS, "any_object_is_judged")),
+    ("api/src/yaml.rs", Target(GOLDENS, "yaml")),
     ("apiserver/src/admit.rs", ENVELOPES),
     ("apiserver/src/allocate.rs", ENVELOPES),
     ("apiserver/src/allocate/bitmap.rs", Target(GOLDENS, "stored_sets_of_numbers")),
@@ -69,6 +77,8 @@ const ROWS: &[(&str, Proof)] = &[
     ("apiserver/src/rest_streams/spdy/frame.rs", Target(STREAMS, "frames_of_spdy")),
     ("apiserver/src/rest_streams/spdy/headers.rs", Target(STREAMS, "blocks_of_headers")),
     ("apiserver/src/rest_streams/status.rs", Own("its tests read our own bytes back")),
+    ("apiserver/src/verbs/apply.rs", Target(GOLDENS, "configurations")),
+    ("apiserver/src/verbs/decode.rs", Target(GOLDENS, "objects_in_any")),
     ("apiserver/src/verbs/list.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/page_token.rs", Target(APISERVER, "continue_tokens")),
     ("apiserver/src/verbs/patch.rs", Target(GOLDENS, "patches")),
