@@ -1,5 +1,7 @@
 //! Services.
 
+#![allow(deprecated, reason = "what is deprecated is warned of")]
+
 use proto::core::v1::Service;
 
 use super::{SPEC, Warnings, address};

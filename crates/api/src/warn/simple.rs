@@ -1,5 +1,7 @@
 //! Kinds with little to warn of.
 
+#![allow(deprecated, reason = "what is deprecated is warned of")]
+
 use proto::core::v1::{Node, ServiceAccount};
 use proto::node::v1::RuntimeClass;
 

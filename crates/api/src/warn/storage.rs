@@ -1,5 +1,7 @@
 //! Volumes, claims to them, and classes of storage.
 
+#![allow(deprecated, reason = "what is deprecated is warned of")]
+
 use proto::core::v1::{PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec};
 use proto::meta::v1::ObjectMeta;
 use proto::storage::v1::{CsiStorageCapacity, StorageClass};

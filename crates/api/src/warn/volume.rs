@@ -1,5 +1,7 @@
 //! Volumes of pods whose kind is going, or gone.
 
+#![allow(deprecated, reason = "what is deprecated is warned of")]
+
 use proto::core::v1::Volume;
 
 use super::{Warnings, storage, volume_paths};

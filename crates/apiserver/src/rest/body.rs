@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use proto::Kind;
+use proto::kind::Kind;
 
 use super::negotiate::Format;
 use crate::status::{Failure, Result};
