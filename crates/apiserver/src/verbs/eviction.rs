@@ -133,7 +133,8 @@ async fn spend(server: &Server, target: &Target, pod: &Pod, dry_run: bool) -> Re
         _ => {
             let message =
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-            return Err(Failure::internal(message));
+            // Upstream gives no reason here.
+            return Err(Failure::new(500, "", message));
         }
     };
     let budget = Target {
