@@ -35,7 +35,7 @@ fn without_times(mut entries: Value) -> Value {
 
 #[test]
 fn creations_are_owned_as_recorded() {
-    let (mut passed, mut later, mut wrong) = (0, Vec::new(), Vec::new());
+    let (mut passed, mut later) = (0, Vec::new());
     for name in cases("defaulting", ".in.json") {
         let (input, output) =
             (json(&format!("defaulting/{name}.in.json")), json(&format!("defaulting/{name}.out.json")));

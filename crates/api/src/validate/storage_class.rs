@@ -172,8 +172,10 @@ fn node_driver(errors: &mut Errors, path: Path<'_>, driver: &CsiNodeDriver) {
 /// A driver that is registered stays as it is, but for what it can take.
 pub fn node_update(errors: &mut Errors, new: &CsiNode, old: &CsiNode) {
     for driver in &new.spec.drivers {
-        let Some(before) = old.spec.drivers.iter().find(|before| before.name == driver.name) else { continue };
-        let same = before.node_id == driver.node_id && before.topology_keys == driver.topology_keys;
+        let mut before = old.spec.drivers.iter().filter(|before| before.name == driver.name).peekable();
+        let fixed =
+            |before: &CsiNodeDriver| before.node_id == driver.node_id && before.topology_keys == driver.topology_keys;
+        let same = before.peek().is_none() || before.any(fixed);
         immutable(errors, SPEC.child("drivers"), same, Json(driver));
     }
     node(errors, new);

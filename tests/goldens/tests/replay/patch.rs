@@ -36,13 +36,13 @@ async fn replay(client: &client::Client, case: &Value) -> Result<(String, Option
     let request = &case["request"];
     let path = request["path"].as_str().ok_or("a request without a path")?;
     let target = Target::parse(path).ok_or("a path that names no resource")?;
-    if !target.is_served() && !PLAIN.contains(&target.plural.as_str()) {
+    if !target.is_served() {
         return Err("a kind of a later part");
     }
     if !target.namespace.is_empty() {
         send::namespace(client, &target.namespace).await;
     }
-    let answers = setup(client, case, PLAIN).await?;
+    let answers = setup(client, case).await?;
     let answer = send::send(client, &filled(request, &answers)?).await?;
     let code = case["response"]["code"].as_i64().unwrap_or_default();
     if !(200..300).contains(&code) {
