@@ -53,7 +53,10 @@ fn creations_are_owned_as_recorded() {
             Some(difference) => later.push(format!("{name}: {difference}")),
         }
     }
-    println!("managed fields: {passed} as recorded; {} are not, where defaults come from more than the object:", later.len());
+    println!(
+        "managed fields: {passed} as recorded; {} are not, where defaults come from more than the object:",
+        later.len()
+    );
     println!("{}", later.join("\n"));
     assert!(passed >= PASSED_MIN, "only {passed} cases are as recorded, there were {PASSED_MIN}");
 }

@@ -10,6 +10,14 @@ use crate::registry::Registry;
 struct OneNode(Node);
 
 impl View for OneNode {
+    fn named<T: proto::Object>(&self, _: &str, _: &str) -> Option<T> {
+        None
+    }
+
+    fn all<T: proto::Object>(&self, _: &str) -> Vec<T> {
+        Vec::new()
+    }
+
     fn namespace(&self, _: &str) -> Option<Namespace> {
         None
     }
