@@ -11,7 +11,7 @@ use proto::dynamic::DynObject;
 use proto::meta::v1::LabelSelector;
 
 /// Counts the changes of a DaemonSet's template, for clients of the API before apps/v1.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Prepares a new object.
 pub fn create(object: &mut dyn DynObject) {

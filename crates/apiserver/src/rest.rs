@@ -6,6 +6,8 @@
 mod body;
 mod documents;
 mod encode;
+#[cfg(test)]
+mod fuzz;
 mod list;
 mod negotiate;
 mod objects;

@@ -24,6 +24,7 @@ const KUBELET: &str = "crates/kubelet/tests/fuzz.rs";
 const BBOLT: &str = "crates/bbolt/src/fuzz.rs";
 const STORE: &str = "crates/store/src/fuzz.rs";
 const APISERVER: &str = "crates/apiserver/src/fuzz.rs";
+const REST: &str = "crates/apiserver/src/rest/fuzz.rs";
 const STREAMS: &str = "crates/apiserver/src/rest_streams/fuzz.rs";
 const KEELCTL: &str = "crates/keelctl/src/fuzz.rs";
 const DNS: &str = "crates/dns/src/fuzz.rs";
@@ -70,6 +71,10 @@ const ROWS: &[(&str, Proof)] = &[
     ("apiserver/src/openapi/tests.rs", Own("reads our own documents back")),
     ("apiserver/src/registry.rs", ENVELOPES),
     ("apiserver/src/registry/convert.rs", Own("its test reads our own bytes back")),
+    ("apiserver/src/rest/body.rs", Target(REST, "bodies_of_requests")),
+    ("apiserver/src/rest/encode.rs", Target(REST, "versions_put_into_objects")),
+    ("apiserver/src/rest/table.rs", Own("reads the JSON that our own encoder wrote")),
+    ("apiserver/src/rest/yaml.rs", Target(REST, "bodies_of_requests")),
     ("apiserver/src/rest_streams/channel.rs", Target(STREAMS, "messages_of_channels")),
     ("apiserver/src/rest_streams/log_options.rs", Target(STREAMS, "options_of_streams")),
     ("apiserver/src/rest_streams/options.rs", Target(STREAMS, "options_of_streams")),

@@ -34,6 +34,12 @@ pub fn daemon_set(daemons: &mut DaemonSet) {
         rolling.max_surge.get_or_insert_with(|| int_or_string::from_int(0));
     }
     daemons.spec.revision_history_limit.get_or_insert(REVISIONS);
+    // It counts from one; whoever wrote the object owns it, as upstream has it.
+    daemons
+        .metadata
+        .annotations
+        .entry(crate::prepare::TEMPLATE_GENERATION.to_owned())
+        .or_insert_with(|| "0".to_owned());
 }
 
 pub fn stateful_set(replicas: &mut StatefulSet) {

@@ -122,10 +122,10 @@ mod tests {
         let key = |path: &str| KeyToPath { key: "k".into(), path: path.into(), mode: None };
         let mut map =
             ConfigMapVolumeSource { items: vec![key("test"), key("test/app"), key("b")], ..Default::default() };
-        map.local_object_reference.name = "foo".into();
+        map.local_object_reference.name = "one".into();
         let mut volume = Volume { name: "v".into(), ..Default::default() };
         volume.volume_source.config_map = Some(map);
-        assert_eq!(told(&volume), ["volume \"v\" (ConfigMap \"foo\"): overlapping paths: \"test/app\" with \"test\""]);
+        assert_eq!(told(&volume), ["volume \"v\" (ConfigMap \"one\"): overlapping paths: \"test/app\" with \"test\""]);
     }
 
     #[test]

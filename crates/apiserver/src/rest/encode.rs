@@ -257,9 +257,9 @@ mod tests {
     #[test]
     fn an_envelope_in_two_pieces_is_the_whole_one() {
         let (mut head, tail) = list_envelope("v1", "PodList", 3);
-        head.extend_from_slice(b"abc");
+        head.extend_from_slice(b"raw");
         head.extend_from_slice(&tail);
-        assert_eq!(head, proto::envelope::encode_bytes("v1", "PodList", b"abc".to_vec()));
+        assert_eq!(head, proto::envelope::encode_bytes("v1", "PodList", b"raw".to_vec()));
     }
 
     #[test]

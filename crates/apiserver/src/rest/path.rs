@@ -31,7 +31,7 @@ pub fn parse(path: &str) -> Option<ResourcePath> {
     }
     let (group, version, mut parts) = match parts.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
-        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        ["apis", group, version, rest @ ..] if !group.is_empty() => (*group, *version, rest),
         _ => return None,
     };
     let mut found = ResourcePath { group: group.to_owned(), version: version.to_owned(), ..ResourcePath::default() };

@@ -10,9 +10,9 @@ use crate::validation::{filled, setup};
 use crate::{Tally, on_each_store, report, send};
 
 /// Fewer would mean that cases, or kinds, went missing.
-const REPLAYED_MIN: usize = 77;
+const REPLAYED_MIN: usize = 78;
 /// Why cases are not replayed, and how many.
-const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 10)];
+const LEFT_OUT: &[(&str, usize)] = &[("a kind of a later part", 9)];
 
 on_each_store! { patches_do_what_was_recorded }
 

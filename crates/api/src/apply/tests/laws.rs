@@ -10,7 +10,7 @@ use super::*;
 
 /// A configuration of a Service: labels, ports (map-like), finalizers (a set) and a selector (atomic).
 fn config() -> impl Strategy<Value = Value> {
-    let word = || "[abc]";
+    let word = || "[pqr]";
     let labels = btree_map(word(), "[xy]", 0..3);
     let ports = btree_map((1..4_i32, prop_oneof![Just("TCP"), Just("UDP")]), "[pq]", 0..3);
     let finalizers = proptest::collection::btree_set("[fg]", 0..2);
