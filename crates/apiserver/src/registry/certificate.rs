@@ -69,7 +69,7 @@ mod tests {
     fn a_decision_changes_conditions_only() {
         let now = Time { seconds: 100, nanos: 0 };
         let mut old = CertificateSigningRequest::default();
-        old.status.certificate = b"certificate".to_vec().into();
+        old.status.certificate = b"certificate".to_vec();
         let mut new = old.clone();
         new.spec.signer_name = "example.com/other".into();
         new.status.certificate = Default::default();

@@ -168,7 +168,7 @@ impl Rest {
     /// What the path names, where the verb is there.
     fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
         let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
-        let is_placed = row.namespaced == !path.namespace.is_empty();
+        let is_placed = row.namespaced != path.namespace.is_empty();
         // All namespaces at once can be listed and watched only.
         let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
         if !is_placed && !over_all {
