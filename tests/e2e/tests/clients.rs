@@ -298,7 +298,9 @@ fn ports_are_forwarded(world: &World) -> Result<()> {
 /// The page behind the port that kubectl names in its first line.
 fn page_of(world: &World, child: &mut std::process::Child) -> Result<String> {
     let mut line = String::new();
-    BufReader::new(child.stdout.take().context("a pipe")?).read_line(&mut line)?;
+    // Open until the page is there: kubectl writes a line for each connection, and ends when nobody hears it.
+    let mut output = BufReader::new(child.stdout.take().context("a pipe")?);
+    output.read_line(&mut line)?;
     let port = line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|rest| rest.split(' ').next());
     let Some(port) = port.and_then(|port| port.parse::<u16>().ok()) else {
         bail!("kubectl says {line:?}");
