@@ -13,9 +13,9 @@ use crate::door::{Answer, Door};
 use crate::harness::{Cluster, Engine};
 
 /// Fewer would mean that something that worked does not.
-const REFUSED_MIN: usize = 459;
+const REFUSED_MIN: usize = 463;
 const PATCHED_MIN: usize = 78;
-const DEFAULTED_MIN: usize = 139;
+const DEFAULTED_MIN: usize = 141;
 
 const ONE_STACK: &str = "--service-cluster-ip-range=10.96.0.0/16";
 const TWO_STACKS: &str = "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112";
@@ -204,7 +204,8 @@ fn judged(expected: &Value, answer: &Answer) -> Option<String> {
     for (name, wanted) in headers.into_iter().flatten() {
         let found = answer.header(name);
         let same = match wanted {
-            Value::Array(wanted) => wanted[..] == found[..],
+            // Only warnings are several.
+            Value::Array(_) => warned(wanted, answer).is_none(),
             Value::String(wanted) => found.first() == Some(wanted),
             _ => true,
         };
