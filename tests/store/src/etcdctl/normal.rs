@@ -30,6 +30,8 @@ impl Names {
 const VOLATILE: &[(&str, &str)] = &[
     (r#"("?(?:[Rr]aft_?[Tt]erm|[Rr]aft(?:Applied)?Index|[dD][bB]Size(?:InUse)?)"? ?: ?)[0-9]+"#, "${1}N"),
     (r#"("?[Vv]ersion"? ?: ?)"3\.[0-9.]+""#, "${1}V"),
+    // An id is padded to sixteen places: one of fewer digits has spaces before it.
+    (r" +(\$[A-Z])", " ${1}"),
     (r"took = [^ \n]+", "took = T"),
     (r#""took":"[^"]*""#, r#""took":"T""#),
     (r#""Took" : [^ \n]+"#, r#""Took" : T"#),
@@ -200,6 +202,14 @@ mod tests {
             "e, $MEMBER, V, N, true, false, N, N, N, \n",
         );
         check("bf0efaef, 6, 14, 57 kB", "1, 6, 9, 2.3 MB", "H, 6, N, N\n");
+    }
+
+    #[test]
+    fn an_id_of_fewer_digits_is_an_id() {
+        let normal = Normal::new().expect("patterns");
+        let mut names = Names::default();
+        names.add_id(0x42f, "$MEMBER");
+        assert_eq!(normal.text("Member              42f removed from it", &names), "Member $MEMBER removed from it\n");
     }
 
     #[test]
