@@ -5,6 +5,7 @@
 mod attributes;
 pub mod certificate;
 mod convert;
+pub mod deletion;
 pub mod namespace;
 pub mod persistent_volume;
 pub mod pod;

@@ -7,24 +7,7 @@ use proto::{Kind, Reflect};
 use super::path::{Action, Answer, Body, Operation, Parameter, Path};
 use super::{connect, media, name, parameter};
 use crate::discovery::split;
-
-/// Kinds whose deletion answers with the object, as it was or as it ends; the others' answers with a Status.
-const ANSWER_WITH_OBJECT: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "PersistentVolume",
-            "PersistentVolumeClaim",
-            "Pod",
-            "PodTemplate",
-            "ResourceQuota",
-            "Service",
-            "ServiceAccount",
-        ],
-    ),
-    ("resource.k8s.io", &["DeviceClass", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice"]),
-    ("storage.k8s.io", &["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment", "VolumeAttributesClass"]),
-];
+use crate::registry::deletion;
 
 /// A resource in its group version.
 pub struct Resource<'a> {
@@ -146,9 +129,7 @@ impl Resource<'_> {
         let target = format!("{}{}", self.scope_words(), self.row.kind);
         let mut operations = self.reads_and_writes(&self.row.verbs.items, &target, "", self.own_kind());
         if self.allows("delete") {
-            let with_object = ANSWER_WITH_OBJECT
-                .iter()
-                .any(|(group, kinds)| *group == self.group && kinds.contains(&self.row.kind.as_str()));
+            let with_object = deletion::is_answered_with_object(self.group, &self.row.kind);
             let answer = Answer::Message(if with_object { self.message } else { Status::info() });
             operations.push(Operation {
                 body: Some(delete_body()),

@@ -20,24 +20,13 @@ use super::table::Include;
 use super::{Rest, encode, list as lists, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
-use crate::registry::Versioned;
+use crate::registry::{Versioned, deletion};
 use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::options::DeleteOptions;
 use crate::verbs::patch::PatchType;
 use crate::verbs::write::{Made, Outcome};
 use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, update, watch};
-
-/// Resources whose deletion is answered with the object itself, also where it is gone at once; others answer a Status.
-const SHOWN_WHEN_DELETED: [&str; 7] = [
-    "pods",
-    "podtemplates",
-    "services",
-    "serviceaccounts",
-    "resourcequotas",
-    "persistentvolumes",
-    "persistentvolumeclaims",
-];
 
 /// What a request wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,7 +324,7 @@ impl Asked<'_> {
         let (options, orphan) = self.delete_options(sent).await?;
         let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
         let row = self.target.resource.row;
-        let shown = row.group.is_empty() && SHOWN_WHEN_DELETED.contains(&row.plural);
+        let shown = deletion::is_answered_with_object(row.group, row.kind);
         if removed && !shown {
             let details = StatusDetails {
                 name: self.target.name.clone(),
