@@ -1,5 +1,7 @@
 //! Objects as REST carries them: the cache's and the store's bytes know no version, answers do.
 
+use std::ops::Range;
+
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, skip_field};
 use proto::dynamic::{DynObject, KindInfo};
@@ -42,49 +44,66 @@ pub fn metadata(rev: i64, bytes: &[u8]) -> Result<PartialObjectMetadata> {
 
 /// Protobuf bytes of an object with its version put in.
 pub fn with_version(rev: i64, bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() + 24);
-    if rev == 0
-        || splice(&mut out, METADATA, bytes, |out, meta| {
-            splice(out, RESOURCE_VERSION, meta, |out, _| {
-                out.extend_from_slice(rev.to_string().as_bytes());
-                Some(())
-            })
-        })
-        .is_none()
-    {
-        // No version to put in, or nowhere to put it: our own encoder always writes both fields.
-        out.clear();
-        out.extend_from_slice(bytes);
-    }
+    let Some((place, text)) = place(rev, bytes) else { return bytes.to_vec() };
+    let mut out = Vec::with_capacity(place.len(bytes, &text));
+    out.extend_from_slice(&bytes[..place.metadata_field.start]);
+    encode_key(METADATA, WireType::LengthDelimited, &mut out);
+    encode_varint(place.metadata_len(&text) as u64, &mut out);
+    out.extend_from_slice(&bytes[place.metadata.start..place.version_field.start]);
+    field(&mut out, RESOURCE_VERSION, text.as_bytes());
+    out.extend_from_slice(&bytes[place.version_field.end..]);
     out
 }
 
-/// Copies a message, with the bytes of its first field `number` replaced by what `write` appends for them. The field
-/// must be length-delimited; `None` where it is not there or the message is malformed.
-fn splice(
-    out: &mut Vec<u8>,
-    number: u32,
-    message: &[u8],
-    write: impl FnOnce(&mut Vec<u8>, &[u8]) -> Option<()>,
-) -> Option<()> {
-    let mut rest = message;
+/// How many bytes [`with_version`] makes.
+pub fn len_with_version(rev: i64, bytes: &[u8]) -> usize {
+    place(rev, bytes).map_or(bytes.len(), |(place, text)| place.len(bytes, &text))
+}
+
+/// Where the version goes.
+struct Place {
+    /// The field of the metadata, and what is in it.
+    metadata_field: Range<usize>,
+    metadata: Range<usize>,
+    /// The field of the version.
+    version_field: Range<usize>,
+}
+
+impl Place {
+    fn metadata_len(&self, version: &str) -> usize {
+        self.metadata.len() - self.version_field.len() + field_len(version.len())
+    }
+
+    fn len(&self, bytes: &[u8], version: &str) -> usize {
+        bytes.len() - self.metadata_field.len() + field_len(self.metadata_len(version))
+    }
+}
+
+/// Where the version goes, and its text. `None`: there is none to put in, or nowhere to put it; our own encoder always writes
+/// both fields.
+fn place(rev: i64, bytes: &[u8]) -> Option<(Place, String)> {
+    if rev == 0 {
+        return None;
+    }
+    let (metadata_field, metadata) = find(METADATA, bytes, 0..bytes.len())?;
+    let (version_field, _) = find(RESOURCE_VERSION, bytes, metadata.clone())?;
+    Some((Place { metadata_field, metadata, version_field }, rev.to_string()))
+}
+
+/// The first length-delimited field of that number in a part of a message: all of it, and what is in it.
+fn find(number: u32, bytes: &[u8], part: Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+    let mut rest = bytes.get(part.clone())?;
     while !rest.is_empty() {
-        let begin = message.len() - rest.len();
+        let begin = part.end - rest.len();
         let (field, wire) = decode_key(&mut rest).ok()?;
         if field != number || wire != WireType::LengthDelimited {
             skip_field(wire, field, &mut rest, Default::default()).ok()?;
             continue;
         }
         let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
-        let (old, after) = rest.split_at_checked(len)?;
-        let mut new = Vec::with_capacity(old.len() + 24);
-        write(&mut new, old)?;
-        out.extend_from_slice(&message[..begin]);
-        encode_key(number, WireType::LengthDelimited, out);
-        encode_varint(new.len() as u64, out);
-        out.extend_from_slice(&new);
-        out.extend_from_slice(after);
-        return Some(());
+        let inner = part.end - rest.len();
+        rest.get(..len)?;
+        return Some((begin..inner + len, inner..inner + len));
     }
     None
 }
@@ -244,6 +263,7 @@ mod tests {
         let bare = Message::encode_to_vec(&pod);
         pod.metadata.resource_version = "123456789".into();
         assert_eq!(with_version(123_456_789, &bare), Message::encode_to_vec(&pod));
+        assert_eq!(len_with_version(123_456_789, &bare), Message::encode_to_vec(&pod).len());
         assert_eq!(with_version(0, &bare), bare);
     }
 

@@ -82,6 +82,7 @@ fn versions_put_into_objects() {
     let good = prost::Message::encode_to_vec(&pod);
     damaged(4_000, &[&good], |bytes| {
         let made = encode::with_version(42, bytes);
+        assert_eq!(made.len(), encode::len_with_version(42, bytes));
         // What reads reads again, and says the version where it has a place for it.
         if let Ok(before) = encode::metadata(0, bytes)
             && let Ok(after) = encode::metadata(0, &made)

@@ -224,5 +224,8 @@ fn item(entry: &Entry, partial: bool) -> Vec<u8> {
 }
 
 fn item_len(entry: &Entry, partial: bool) -> usize {
-    item(entry, partial).len()
+    match partial {
+        false => encode::len_with_version(entry.rev, &entry.bytes),
+        true => item(entry, partial).len(),
+    }
 }
