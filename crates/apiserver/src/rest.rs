@@ -12,7 +12,7 @@ mod list;
 mod negotiate;
 mod objects;
 mod path;
-mod query;
+pub(crate) mod query;
 mod respond;
 mod streams;
 mod table;
@@ -32,6 +32,7 @@ use crate::authenticate::impersonate::impersonate;
 use crate::authenticate::{User, authenticate};
 use crate::discovery::Discovery;
 use crate::openapi::OpenApi;
+use crate::rest_streams::websocket_bearer;
 use crate::server::Server;
 use crate::status::Result;
 use path::ResourcePath;
@@ -80,8 +81,11 @@ impl Rest {
     }
 
     async fn user(&self, request: &Request<Incoming>) -> Result<User> {
-        let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization).await?;
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // A browser can send no such header with a WebSocket.
+        let token = || websocket_bearer(request.headers()).map(|token| format!("Bearer {token}"));
+        let authorization = header.or_else(token);
+        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization.as_deref()).await?;
         impersonate(&self.server, user, request.headers())
     }
 

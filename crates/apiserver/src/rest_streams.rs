@@ -16,7 +16,6 @@ mod log_options;
 mod logs;
 mod negotiate;
 mod options;
-mod query;
 mod resize;
 mod spdy;
 mod status;

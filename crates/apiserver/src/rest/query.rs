@@ -42,9 +42,9 @@ impl<'a> Query<'a> {
         self.given(name).map(|value| !matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
     }
 
-    /// A whole number; an empty value is none.
+    /// A whole number. Refused as upstream refuses it: a value that is none, also an empty one.
     pub fn number(&self, name: &str) -> Result<Option<i64>> {
-        let Some(text) = self.given(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.given(name) else { return Ok(None) };
         let refuse = |why: &str| Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": {why}"));
         text.parse().map(Some).map_err(|error: std::num::ParseIntError| match error.kind() {
             std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => refuse("value out of range"),

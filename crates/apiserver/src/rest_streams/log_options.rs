@@ -3,7 +3,7 @@
 use proto::keelson::api::v1::{LogsRequest, PodRef};
 use proto::meta::v1::{StatusCause, Time};
 
-use super::query::Query;
+use crate::rest::query::Query;
 use crate::status::{Failure, Result, cause};
 
 /// Reads `GET pods/NAME/log`.
@@ -14,17 +14,17 @@ use crate::status::{Failure, Result, cause};
 pub fn parse(pod: PodRef, query: &str) -> Result<LogsRequest> {
     let query = Query::parse(query);
     let request = LogsRequest {
-        container: query.text("container"),
+        container: query.text("container").to_owned(),
         follow: query.flag("follow"),
         previous: query.flag("previous"),
         since_seconds: query.number("sinceSeconds")?,
-        since_time: since_time(query.first("sinceTime").unwrap_or_default())?,
+        since_time: since_time(query.given("sinceTime").unwrap_or_default())?,
         timestamps: query.flag("timestamps"),
         tail_lines: query.number("tailLines")?,
         limit_bytes: query.number("limitBytes")?,
         pod: Some(pod),
     };
-    let causes = causes(&request, query.first("stream").is_some());
+    let causes = causes(&request, query.given("stream").is_some());
     let name = request.pod.as_ref().map(|pod| pod.name.as_str()).unwrap_or_default();
     if causes.is_empty() { Ok(request) } else { Err(Failure::invalid("", "PodLogOptions", name, causes)) }
 }

@@ -2,7 +2,7 @@
 
 use proto::keelson::api::v1::{ExecStart, PodRef};
 
-use super::query::Query;
+use crate::rest::query::Query;
 use crate::status::{Failure, Result};
 
 /// Ports of one request over plain WebSocket channels: the number of each channel is one ASCII character in base64.
@@ -37,7 +37,7 @@ pub fn exec(kind: Kind, pod: PodRef, query: &str) -> ExecStart {
     let tty = query.flag("tty");
     ExecStart {
         pod: Some(pod),
-        container: query.text("container"),
+        container: query.text("container").to_owned(),
         command,
         stdin: query.flag("stdin"),
         stdout: query.flag("stdout"),
