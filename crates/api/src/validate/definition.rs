@@ -54,7 +54,7 @@ fn after_spec(errors: &mut Errors, definition: &CustomResourceDefinition) {
 fn approval(errors: &mut Errors, definition: &CustomResourceDefinition) {
     let group = &definition.spec.group;
     let protected = |name: &&str| group == *name || group.ends_with(&format!(".{name}"));
-    if !PROTECTED.iter().any(|name| protected(name)) {
+    if !PROTECTED.iter().any(protected) {
         return;
     }
     let path = META.child("annotations");
