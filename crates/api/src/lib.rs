@@ -15,6 +15,7 @@ pub mod resource;
 pub mod scheduling;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod time;
 pub mod validate;
 pub mod warn;
