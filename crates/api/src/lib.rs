@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod convert;
 pub mod default;
+pub mod definition;
 pub mod int_or_string;
 pub mod meta;
 pub mod name;
