@@ -97,7 +97,12 @@ pub fn default_errors(props: &JsonSchemaProps, value: &Value, field: &str) -> Ve
     let mut pruned = value.clone();
     if !prune::prune(&mut pruned, &node, node.embedded).is_empty() {
         let (field, value) = (field.to_owned(), show::show(value));
-        return vec![FieldError { reason: Reason::Invalid, field, value, detail: "must not have unknown fields".to_owned() }];
+        return vec![FieldError {
+            reason: Reason::Invalid,
+            field,
+            value,
+            detail: "must not have unknown fields".to_owned(),
+        }];
     }
     check::check(&node, value, None, &Place::Root(field)).errors
 }

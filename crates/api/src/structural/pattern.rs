@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_complaint_is_told_in_go_s_words() {
-        let told = ["(", "a)", "x[a", "*a", "a(?!b)", "(?<=a)b", r"\"].map(|pattern| complaint(pattern, &compile(pattern).unwrap_err()));
+        let told = ["(", "a)", "x[a", "*a", "a(?!b)", "(?<=a)b", r"\"]
+            .map(|pattern| complaint(pattern, &compile(pattern).unwrap_err()));
         assert_eq!(
             told,
             [
