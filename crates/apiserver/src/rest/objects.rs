@@ -210,7 +210,17 @@ fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, quer
 }
 
 impl Asked<'_> {
+    /// Whether objects go and come as a custom resource's, which have no protobuf form.
+    fn is_custom(&self) -> bool {
+        self.target.resource.custom.is_some() && self.target.subresource != "scale"
+    }
+
     fn accepted(&self, offer: Offer) -> Result<Accepted> {
+        let offer = match offer {
+            Offer::Objects if self.is_custom() => Offer::CustomObjects,
+            Offer::Events if self.is_custom() => Offer::CustomEvents,
+            offer => offer,
+        };
         negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
     }
 
@@ -370,6 +380,9 @@ impl Asked<'_> {
     }
 
     async fn sent(&self, sent: Incoming) -> Result<Sent> {
+        if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
+            return Err(body::unknown_media_type());
+        }
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,
