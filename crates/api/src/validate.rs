@@ -33,7 +33,7 @@ mod job_policy;
 mod job_status;
 mod kinds;
 mod match_rules;
-mod meta;
+pub(crate) mod meta;
 mod mount;
 mod network_policy;
 mod os;
