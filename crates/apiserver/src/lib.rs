@@ -5,6 +5,7 @@
 //! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
 
 pub mod admit;
+pub mod aggregate;
 pub mod allocate;
 pub mod authenticate;
 pub mod authorize;

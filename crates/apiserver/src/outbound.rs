@@ -6,6 +6,7 @@
 //! for the next call to the same destination. HTTP/1.1 only: upgrades need it.
 
 pub mod dial;
+pub mod forward;
 pub mod guard;
 mod own_root;
 pub mod resolve;

@@ -2,6 +2,7 @@
 //!
 //! Adding a resource is adding a row there; a strategy only where its objects need preparing.
 
+pub mod api_service;
 mod attributes;
 pub mod certificate;
 mod convert;

@@ -5,6 +5,7 @@
 
 mod body;
 mod documents;
+mod elsewhere;
 mod encode;
 #[cfg(test)]
 mod fuzz;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 
 use daemon::metrics::Metrics;
 use daemon::serve::Body;
-use daemon::tls::Peer;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -51,7 +51,8 @@ pub struct Rest {
 impl Rest {
     /// A door to this server, which clients reach at this host and port.
     pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
-        let discovery = Arc::new(Discovery::new(&server.registry, address));
+        let aggregator = Arc::clone(&server.aggregator);
+        let discovery = Arc::new(Discovery::new(&server.registry, address).beside(aggregator));
         let openapi = Arc::new(OpenApi::new(discovery.catalog()));
         Self { server, discovery, openapi, metrics }
     }
@@ -74,6 +75,9 @@ impl Rest {
 
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
         let user = self.user(&request).await?;
+        if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
+            return self.elsewhere(&user, &remote, request).await;
+        }
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
             _ => self.document(&user, &request.into_parts().0).await,
@@ -85,7 +89,8 @@ impl Rest {
         // A browser can send no such header with a WebSocket.
         let token = || websocket_bearer(request.headers()).map(|token| format!("Bearer {token}"));
         let authorization = header.or_else(token);
-        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization.as_deref()).await?;
+        let (extensions, headers) = (request.extensions(), request.headers());
+        let user = authenticate(&self.server, extensions, headers, authorization.as_deref()).await?;
         impersonate(&self.server, user, request.headers())
     }
 

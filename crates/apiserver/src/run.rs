@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregate::{Aggregator, availability};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
@@ -128,11 +129,14 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
+    let aggregator = Arc::new(Aggregator::default());
+    aggregator.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
         access,
         anonymous: config.anonymous_auth,
+        fronts: config.fronts.fronts(),
         tokens: Tokens::load(
             &config.service_account_issuer,
             &config.api_audiences,
@@ -145,6 +149,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         },
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
         outbound,
+        aggregator,
         request_bytes_max: config.max_request_bytes,
         metrics: RequestMetrics::default(),
     })
@@ -166,6 +171,7 @@ fn spawn(
     tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -8,6 +8,7 @@ use http_body_util::Full;
 
 use super::query::Query;
 use super::{Rest, respond};
+use crate::aggregate;
 use crate::authenticate::User;
 use crate::authorize;
 use crate::discovery::Form;
@@ -56,13 +57,24 @@ impl Rest {
         let openapi = std::sync::Arc::clone(&self.openapi);
         let (path, accept) = (head.uri.path().to_owned(), accept(&head.headers));
         let hash = Query::parse(head.uri.query().unwrap_or_default()).given("hash").map(str::to_owned);
-        let gzip = takes_gzip(&head.headers);
+        let there = !self.server.aggregator.told().is_empty();
+        let merges = there && path.starts_with("/openapi/v2") && !accept.contains("protobuf");
+        // What others add is put into the document itself.
+        let gzip = takes_gzip(&head.headers) && !merges;
         // The first who asks waits while it is made, on a thread that may.
         let made = tokio::task::spawn_blocking(move || {
             openapi.answer(Request { path: &path, hash: hash.as_deref(), accept: &accept, gzip })
         });
+        let told = self.server.aggregator.told();
         Ok(match made.await.map_err(Failure::internal)?.map_err(Failure::internal)? {
-            Answer::Document(found) => document(&head.headers, found),
+            Answer::Document(found) if told.is_empty() => document(&head.headers, found),
+            Answer::Document(found) => match head.uri.path().trim_end_matches('/') {
+                "/openapi/v3" => document(&head.headers, aggregate::openapi::index(found, &told)),
+                "/openapi/v2" if merges => {
+                    document(&head.headers, aggregate::openapi::whole(&self.server, found, told).await)
+                }
+                _ => document(&head.headers, found),
+            },
             Answer::Moved(to) => {
                 let mut response =
                     respond::typed(StatusCode::MOVED_PERMANENTLY, "text/plain; charset=utf-8", Body::empty());

@@ -30,7 +30,7 @@ use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, 
 
 /// What a request wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Get,
     List,
     Watch,
@@ -42,7 +42,7 @@ enum Verb {
 }
 
 impl Verb {
-    fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
+    pub(super) fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
         let named = !path.name.is_empty();
         Some(match *method {
             Method::GET if path.watch || (!named && query.flag("watch")) => Self::Watch,
@@ -178,10 +178,22 @@ impl Rest {
 
 /// Refuses who may not.
 fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
+    authorize_as(server, user, Some(verb), path, query)
+}
+
+/// The same for what another server answers; a method that means no verb here is judged as one without a name, which only
+/// `*` allows.
+pub(super) fn authorize_as(
+    server: &Server,
+    user: &User,
+    verb: Option<Verb>,
+    path: &ResourcePath,
+    query: &Query<'_>,
+) -> Result<()> {
     // As upstream: a namespace is in itself, and a selection of one name is that name.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     let fields = match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => query.text("fieldSelector"),
+        Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => query.text("fieldSelector"),
         _ => "",
     };
     let selected = authorize::name_in(fields);
@@ -189,7 +201,7 @@ fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, quer
         server,
         user,
         &Attributes {
-            verb: verb.name(),
+            verb: verb.map_or("", Verb::name),
             group: &path.group,
             resource: &path.resource,
             subresource: &path.subresource,
