@@ -4,6 +4,7 @@
 //! stays, except for the endpoints of the `kubernetes` Service, which are this file's own.
 
 mod endpoints;
+pub mod extension;
 mod objects;
 pub mod policy;
 mod reconcile;
@@ -77,6 +78,7 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
             change(server, &target, false, &mut Mend(&service)).await?;
         }
     }
+    extension::publish(server).await?;
     ensure(server, objects::kubernetes_service(&server.services.ranges, advertised.port)).await?;
     endpoints::join(server, advertised).await
 }

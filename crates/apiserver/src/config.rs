@@ -13,7 +13,7 @@ use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
 use fixed::Fixed;
-use fronts::FrontFlags;
+pub use fronts::FrontFlags;
 
 /// keelson-apiserver: the Kubernetes API on an etcd v3 store
 #[derive(Debug, Clone, Parser)]

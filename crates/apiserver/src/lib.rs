@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod metrics;
 pub mod openapi;
 pub mod outbound;
+pub mod proxied;
 pub mod registry;
 pub mod relay;
 pub mod rest;

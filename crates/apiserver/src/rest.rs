@@ -13,6 +13,7 @@ mod list;
 mod negotiate;
 mod objects;
 mod path;
+mod proxies;
 pub(crate) mod query;
 mod respond;
 mod streams;

@@ -17,6 +17,7 @@ use crate::aggregate::{Aggregator, availability};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
 use crate::metrics::RequestMetrics;
@@ -150,6 +151,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
         outbound,
         aggregator,
+        published: Published { client_ca: config.client_ca_file.clone(), fronts: config.fronts.clone() },
         request_bytes_max: config.max_request_bytes,
         metrics: RequestMetrics::default(),
     })

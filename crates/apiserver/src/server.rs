@@ -10,6 +10,7 @@ use crate::allocate::ServiceAllocator;
 use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::metrics::RequestMetrics;
 use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
@@ -44,6 +45,8 @@ pub struct Server {
     pub outbound: Outbound,
     /// Who serves other group versions.
     pub aggregator: Arc<Aggregator>,
+    /// What extension servers are told about whom to believe.
+    pub published: Published,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
     /// What is counted about requests.

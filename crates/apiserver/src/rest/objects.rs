@@ -17,7 +17,7 @@ use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::streams::Stream;
 use super::table::Include;
-use super::{Rest, encode, list as lists, respond, watch as watches};
+use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::registry::{Versioned, deletion};
@@ -116,6 +116,9 @@ impl Rest {
     ) -> Result<Response<Body>> {
         if let Some(stream) = Stream::of(&path) {
             return self.stream(&user, stream, path, request).await;
+        }
+        if let Some(kind) = proxies::of(&path) {
+            return self.proxy(&user, kind, path, request).await;
         }
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
