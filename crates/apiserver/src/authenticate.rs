@@ -2,6 +2,7 @@
 
 pub mod front_proxy;
 pub mod impersonate;
+pub mod keys;
 pub mod strip;
 pub mod token;
 

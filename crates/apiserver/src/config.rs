@@ -82,6 +82,9 @@ pub struct Config {
         help_heading = "Authentication"
     )]
     pub service_account_issuer: String,
+    /// Where others find the keys of tokens; default: this server's /openid/v1/jwks at its advertised address
+    #[arg(long, value_name = "URL", help_heading = "Authentication")]
+    pub service_account_jwks_uri: Option<String>,
     /// Keys that tokens are checked against, beside the signing key
     #[arg(long, value_delimiter = ',', value_name = "FILE,...", help_heading = "Authentication")]
     pub service_account_key_file: Vec<PathBuf>,

@@ -10,6 +10,7 @@ pub mod allocate;
 pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
+pub mod components;
 pub mod config;
 pub mod discovery;
 pub mod document;

@@ -208,8 +208,8 @@ impl Versioned {
 #[derive(Debug)]
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
-    /// What is answered and never stored: reviews of access and of tokens.
-    reviews: Vec<Arc<Resource>>,
+    /// What is answered and never stored: reviews of access and of tokens, the state of components.
+    answered: Vec<Arc<Resource>>,
 }
 
 impl Registry {
@@ -219,15 +219,17 @@ impl Registry {
             let rows = api::resource::all().iter().filter(|row| wanted(row));
             rows.filter_map(Resource::new).map(Arc::new).collect()
         };
-        let is_review = |row: &api::resource::Resource| row.storage.is_none() && REVIEWS.contains(&row.group);
-        Self { resources: made(|row| row.storage.is_some()), reviews: made(is_review) }
+        let is_answered = |row: &api::resource::Resource| {
+            row.storage.is_none() && (REVIEWS.contains(&row.group) || row.kind == "ComponentStatus")
+        };
+        Self { resources: made(|row| row.storage.is_some()), answered: made(is_answered) }
     }
 
     /// The resource of that name.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
         let named =
             |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
-        let mut all = self.resources.iter().chain(&self.reviews);
+        let mut all = self.resources.iter().chain(&self.answered);
         all.find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
     }
 

@@ -12,6 +12,7 @@ mod fuzz;
 mod list;
 mod negotiate;
 mod objects;
+mod openid;
 mod path;
 mod proxies;
 pub(crate) mod query;
@@ -46,6 +47,8 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
+    /// Host and port where clients reach this server.
+    address: String,
     metrics: Metrics,
 }
 
@@ -53,9 +56,9 @@ impl Rest {
     /// A door to this server, which clients reach at this host and port.
     pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
         let aggregator = Arc::clone(&server.aggregator);
-        let discovery = Arc::new(Discovery::new(&server.registry, address).beside(aggregator));
+        let discovery = Arc::new(Discovery::new(&server.registry, address.clone()).beside(aggregator));
         let openapi = Arc::new(OpenApi::new(discovery.catalog()));
-        Self { server, discovery, openapi, metrics }
+        Self { server, discovery, openapi, address, metrics }
     }
 
     /// Answers any request.

@@ -143,7 +143,8 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
             &config.api_audiences,
             config.service_account_signing_key_file.as_deref(),
             &config.service_account_key_file,
-        )?,
+        )?
+        .with_jwks_uri(config.service_account_jwks_uri.clone()),
         services: ServiceAllocator {
             ranges: config.service_cluster_ip_range.clone(),
             ports: config.service_node_port_range,

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
 use super::query::Query;
-use super::{Rest, respond};
+use super::{Rest, openid, respond};
 use crate::aggregate;
 use crate::authenticate::User;
 use crate::authorize;
@@ -24,6 +24,11 @@ impl Rest {
     pub(super) async fn document(&self, user: &User, head: &Parts) -> Result<Response<Body>> {
         let path = head.uri.path();
         authorize::check_path(&self.server, user, &head.method.as_str().to_ascii_lowercase(), path)?;
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(document) = self.openid(path)
+        {
+            return Ok(document);
+        }
         let is_known =
             matches!(path, "/" | "/metrics") || ["/api", "/apis", "/openapi"].iter().any(|root| is_below(path, root));
         if !is_known {
@@ -40,7 +45,7 @@ impl Rest {
             return Ok(daemon::serve::metrics_page(&self.metrics, &accept));
         }
         if path == "/" {
-            return Ok(document(&head.headers, self.discovery.root(OF_THE_SHELL)));
+            return Ok(document(&head.headers, self.discovery.root(OF_THE_SHELL.into_iter().chain(openid::PATHS))));
         }
         let Some(form) = Form::negotiate(&accept, path) else {
             let message =

@@ -140,8 +140,11 @@ impl Rest {
         let outcome = async {
             authorize(&self.server, &user, verb, &path, &query)?;
             let target = self.target(verb, &path)?;
+            // Writes tell it among their own warnings.
+            let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
+            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
             let asked = Asked { rest: self, user, target, head: &head, query };
-            match verb {
+            let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list().await,
                 Verb::Watch => asked.watch(&seen).await,
@@ -150,7 +153,11 @@ impl Rest {
                 Verb::Patch => asked.patch(body).await,
                 Verb::Delete => asked.delete(body).await,
                 Verb::DeleteCollection => asked.delete_collection(body).await,
-            }
+            };
+            answer.map(|mut response| {
+                respond::warn(response.headers_mut(), deprecated.as_slice());
+                response
+            })
         }
         .await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
