@@ -45,6 +45,7 @@ mod resources;
 mod runtime_class;
 mod scheduling;
 mod schema;
+mod selectable;
 mod service;
 mod simple;
 mod stateful;

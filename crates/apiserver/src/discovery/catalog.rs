@@ -37,9 +37,16 @@ impl Catalog {
         }
         for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
             catalog.add_row(resource.row);
-            catalog.custom.extend(custom(registry, resource.row));
+            if let Some(custom) = custom(registry, resource.row) {
+                catalog.add_custom(custom);
+            }
         }
         catalog
+    }
+
+    /// Adds what is said of a custom kind, whose resources are added beside it.
+    pub fn add_custom(&mut self, custom: CustomKind) {
+        self.custom.push(custom);
     }
 
     /// The custom kind of that name.
