@@ -111,6 +111,13 @@ pub struct Config {
     )]
     pub kubelet_preferred_address_types: Vec<String>,
 
+    /// Certificate shown to extension servers (APIServices), which trust it to name users in headers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_key_file", help_heading = "Aggregation")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// Key of the certificate shown to extension servers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_cert_file", help_heading = "Aggregation")]
+    pub proxy_client_key_file: Option<PathBuf>,
+
     /// Range of the Services' cluster addresses; one of each family for dual stack
     #[arg(
         long,

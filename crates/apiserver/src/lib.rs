@@ -17,6 +17,7 @@ mod fuzz;
 pub mod grpc;
 pub mod metrics;
 pub mod openapi;
+pub mod outbound;
 pub mod registry;
 pub mod relay;
 pub mod rest;

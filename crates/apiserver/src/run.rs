@@ -8,7 +8,7 @@ use anyhow::Context;
 use daemon::health::{Health, Scope};
 use daemon::metrics::Metrics;
 use daemon::shutdown::Shutdown;
-use daemon::tls::ClientIdentity;
+use daemon::tls::{ClientIdentity, ShownCertificate};
 use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::authorize::Access;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
 use crate::metrics::RequestMetrics;
+use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
 use crate::serve;
@@ -121,7 +122,10 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         None => None,
     };
     let endpoints = EndpointConfig { servers: config.etcd_servers.clone(), identity: store_identity };
+    let shown = pair(&config.proxy_client_cert_file, &config.proxy_client_key_file);
+    let shown = shown.map(|(cert, key)| ShownCertificate::load(cert, key)).transpose()?;
     let registry = Registry::new();
+    let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
     Ok(Server {
@@ -140,6 +144,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
             ports: config.service_node_port_range,
         },
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
+        outbound,
         request_bytes_max: config.max_request_bytes,
         metrics: RequestMetrics::default(),
     })

@@ -9,6 +9,7 @@ use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::metrics::RequestMetrics;
+use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
 use crate::status::Result;
@@ -35,6 +36,8 @@ pub struct Server {
     pub services: ServiceAllocator,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// The way to extension servers, webhooks, and what proxies lead to.
+    pub outbound: Outbound,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
     /// What is counted about requests.

@@ -65,12 +65,6 @@ pub struct Fixed {
     #[arg(long, value_parser = BoolishValueParser::new(), action = ArgAction::Set, num_args = 0..=1,
         require_equals = true, default_missing_value = "true", value_name = "true|false")]
     enable_bootstrap_token_auth: Option<bool>,
-    /// There are no aggregated API servers yet
-    #[arg(long, value_name = "FILE")]
-    proxy_client_cert_file: Option<PathBuf>,
-    /// There are no aggregated API servers yet
-    #[arg(long, value_name = "FILE")]
-    proxy_client_key_file: Option<PathBuf>,
     /// Front proxies are not trusted yet
     #[arg(long, value_name = "FILE")]
     requestheader_client_ca_file: Option<PathBuf>,
@@ -101,8 +95,6 @@ impl Fixed {
             (!later.is_empty(), "--enable-admission-plugins", plugins.as_str()),
             (!self.disable_admission_plugins.is_empty(), "--disable-admission-plugins", "they are not there"),
             (self.enable_bootstrap_token_auth == Some(true), "--enable-bootstrap-token-auth", "not there yet"),
-            (self.proxy_client_cert_file.is_some(), "--proxy-client-cert-file", "no aggregated API servers yet"),
-            (self.proxy_client_key_file.is_some(), "--proxy-client-key-file", "no aggregated API servers yet"),
             (self.requestheader_client_ca_file.is_some(), "--requestheader-client-ca-file", front),
             (!self.requestheader_allowed_names.is_empty(), "--requestheader-allowed-names", front),
             (!self.requestheader_extra_headers_prefix.is_empty(), "--requestheader-extra-headers-prefix", front),
