@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::others::Others;
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
@@ -128,10 +129,13 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
+    let others = Arc::<Others>::default();
+    others.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
         access,
+        others,
         anonymous: config.anonymous_auth,
         tokens: Tokens::load(
             &config.service_account_issuer,

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
+use crate::admit::others::Others;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
@@ -26,6 +27,8 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// Webhooks that have a say in what is written.
+    pub others: Arc<Others>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.

@@ -59,6 +59,11 @@ pub struct KindName<'a> {
 }
 
 impl KindName<'_> {
+    /// `v1`, `apps/v1`.
+    pub fn api_version(self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
     /// As a review writes it.
     pub fn to_json(self) -> Value {
         json!({"group": self.group, "version": self.version, "kind": self.kind})

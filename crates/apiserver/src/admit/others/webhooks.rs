@@ -11,7 +11,7 @@ use super::hook::Hook;
 use super::matching::{self, As};
 use super::pair::Pair;
 use super::review::{self, Answer, Seen, Version};
-use super::{Context, conditions};
+use super::Context;
 use crate::registry::Resource;
 use crate::status::{Failure, Result};
 
@@ -43,14 +43,12 @@ fn concerns(
     let others = if hook.equivalent { others } else { &[] };
     let rules = hook.rules.iter().map(|rule| (rule, &[][..]));
     let Some(found) = matching::find(rules, asked, others) else { return Ok(None) };
-    let objects = pair.shown(ctx.shown_as(&found))?;
+    let objects = pair.shown(&found.kind(asked, ctx.resource).api_version())?;
     let labels = |namespace: &str| ctx.namespace_labels(namespace);
     if !hook.selectors.select(asked, objects, labels)? {
         return Ok(None);
     }
-    let seen = Seen { resource: found.resource(asked), kind: found.kind(asked, ctx.resource) };
-    let holds = conditions::hold(ctx, &hook.conditions, hook.fails_open, asked, seen, objects)?;
-    Ok(holds.then_some(found))
+    Ok(Some(found))
 }
 
 /// Asks every webhook that may change the object, in order.
@@ -139,7 +137,7 @@ fn question(
     };
     let uid = uuid::Uuid::new_v4().to_string();
     let seen = Seen { resource: found.resource(asked), kind: found.kind(asked, ctx.resource) };
-    let objects = pair.shown(ctx.shown_as(found))?;
+    let objects = pair.shown(&found.kind(asked, ctx.resource).api_version())?;
     let body = review::request(version, &uid, asked, seen, objects).to_string().into_bytes();
     Ok(Ok(Question { version, uid, body }))
 }
@@ -190,7 +188,7 @@ async fn ask_and_change(
     if patch.as_array().is_some_and(Vec::is_empty) {
         return Ok(false);
     }
-    let mut json = pair.shown(ctx.shown_as(found)).map_err(Refused::Denied)?.new.clone().unwrap_or_default();
+    let mut json = pair.shown(&found.kind(asked, ctx.resource).api_version()).map_err(Refused::Denied)?.new.clone().unwrap_or_default();
     api::patch::json(&mut json, &patch).map_err(|error| internal(error.to_string()))?;
     let changed = pair.replace(&json).map_err(Refused::Denied)?;
     changed.ok_or_else(|| {
