@@ -25,13 +25,13 @@ use proto::scheduling::v1::PriorityClass;
 
 use crate::authenticate::User;
 use crate::registry::Resource;
-use crate::verbs::decode;
-use others::Asking;
-use others::again::Rounds;
 use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::Target;
+use crate::verbs::decode;
 use crate::watch_cache::Filter;
+use others::Asking;
+use others::again::Rounds;
 
 /// What plugins may know of the cluster.
 pub trait View {
@@ -124,7 +124,12 @@ pub async fn on_update(
 }
 
 /// Runs the plugins that concern changes over a changed object: what they once added is not lost by leaving it out.
-fn plugins_on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject, old: &dyn DynObject) -> Result<()> {
+fn plugins_on_update(
+    view: &impl View,
+    resource: &Resource,
+    new: &mut dyn DynObject,
+    old: &dyn DynObject,
+) -> Result<()> {
     priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
     claim_resize::admit(resource, new, old, view)?;

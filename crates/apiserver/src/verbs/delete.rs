@@ -37,12 +37,7 @@ pub async fn delete(
 }
 
 /// Deletes the object without asking webhooks and policies: they were asked about what led to it.
-pub async fn delete_unasked(
-    server: &Server,
-    user: &User,
-    target: &Target,
-    options: &DeleteOptions,
-) -> Result<Outcome> {
+pub async fn delete_unasked(server: &Server, user: &User, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
     run(server, user, target, options, None).await
 }
 

@@ -210,8 +210,10 @@ fn identities() -> Vec<Identity> {
     };
     let server =
         Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
+    let webhook = Identity { file: "webhook".into(), common_name: "webhook".into(), ..server.clone() };
     vec![
         server,
+        webhook,
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
         client("node-1", "system:node:node-1", Some("system:nodes")),

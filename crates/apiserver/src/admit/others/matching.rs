@@ -65,7 +65,9 @@ pub fn find<'r>(
     }
     // Earlier rules count first, as upstream.
     let mut rules = rules;
-    rules.find_map(|rule| others.iter().find(|other| about(rule, Named::of(other)))).map(|other| As::Other(other.clone()))
+    rules
+        .find_map(|rule| others.iter().find(|other| about(rule, Named::of(other))))
+        .map(|other| As::Other(other.clone()))
 }
 
 #[cfg(test)]

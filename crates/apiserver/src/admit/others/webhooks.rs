@@ -5,13 +5,13 @@ use std::sync::Arc;
 use futures::future::join_all;
 use serde_json::Value;
 
+use super::Context;
 use super::again::Rounds;
 use super::attributes::Attributes;
 use super::hook::Hook;
 use super::matching::{self, As};
 use super::pair::Pair;
 use super::review::{self, Answer, Seen, Version};
-use super::Context;
 use crate::registry::Resource;
 use crate::status::{Failure, Result};
 
@@ -109,7 +109,10 @@ pub async fn validate(
 }
 
 fn ignored(hook: &Hook, why: &str) {
-    tracing::warn!(webhook = hook.name, "a webhook could not be asked and is passed over, as its configuration has it: {why}");
+    tracing::warn!(
+        webhook = hook.name,
+        "a webhook could not be asked and is passed over, as its configuration has it: {why}"
+    );
 }
 
 /// What a webhook is sent, in which version, and the id that its answer must name.
@@ -132,7 +135,8 @@ fn question(
         return Ok(Err(Refused::Denied(Failure::bad_request(why))));
     }
     let Some(version) = hook.version else {
-        let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
+        let why =
+            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
         return Ok(Err(Refused::Unasked(why.to_owned())));
     };
     let uid = uuid::Uuid::new_v4().to_string();
@@ -188,7 +192,12 @@ async fn ask_and_change(
     if patch.as_array().is_some_and(Vec::is_empty) {
         return Ok(false);
     }
-    let mut json = pair.shown(&found.kind(asked, ctx.resource).api_version()).map_err(Refused::Denied)?.new.clone().unwrap_or_default();
+    let mut json = pair
+        .shown(&found.kind(asked, ctx.resource).api_version())
+        .map_err(Refused::Denied)?
+        .new
+        .clone()
+        .unwrap_or_default();
     api::patch::json(&mut json, &patch).map_err(|error| internal(error.to_string()))?;
     let changed = pair.replace(&json).map_err(Refused::Denied)?;
     changed.ok_or_else(|| {
