@@ -104,7 +104,7 @@ async fn a_webhook_judges_what_its_rules_and_selectors_say(engine: Engine) {
     let made = client.dynamic("", "v1", "configmaps");
     let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "w", "namespace": "default"},
         "data": {"say": "warn"}});
-    let body = client::json_body(&body);
+    let body = client::dynamic::json_body(body.to_string());
     let made = made.create("default", "", "", body, &WriteParams::default()).await.expect("allowed");
     assert_eq!(made.warnings, ["mind the gap"]);
 
