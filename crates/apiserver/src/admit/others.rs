@@ -105,7 +105,7 @@ impl<'a> Asking<'a> {
         }
         let owners = object.metadata().managed_fields.clone();
         rounds.webhooks.begin(rounds.is_second(), object.as_ref());
-        let mut pair = Pair::changeable(object, old, rev);
+        let mut pair = Pair::changeable(&self.target.resource, object, old, rev);
         webhooks::mutate(&self.context(), &hooks, &asked, &mut pair, rounds, warnings).await?;
         let mut object =
             pair.into_object().ok_or_else(|| crate::status::Failure::internal("an object went missing"))?;
@@ -152,7 +152,7 @@ impl<'a> Asking<'a> {
         if asked.is_own_configuration() {
             return Ok(());
         }
-        let mut pair = Pair::fixed(new, old, rev);
+        let mut pair = Pair::fixed(&self.target.resource, new, old, rev);
         webhooks::validate(&self.context(), &hooks, &asked, &mut pair, warnings).await
     }
 
@@ -161,7 +161,7 @@ impl<'a> Asking<'a> {
         let changing = self.server.others.mutating.load_full();
         let asked = self.attributes(old);
         if !changing.is_empty() && !asked.is_own_configuration() {
-            let mut pair = Pair::fixed(None, Some(old), rev);
+            let mut pair = Pair::fixed(&self.target.resource, None, Some(old), rev);
             let rounds = &mut Rounds::default();
             webhooks::mutate(&self.context(), &changing, &asked, &mut pair, rounds, warnings).await?;
         }
@@ -173,7 +173,7 @@ impl<'a> Asking<'a> {
     pub async fn connect(&self, kind: KindName<'a>, options: Value, warnings: &mut Vec<String>) -> Result<()> {
         let (changing, judging) = (self.server.others.mutating.load_full(), self.server.others.validating.load_full());
         let asked = Attributes::new(self.user, self.operation, self.target, kind, "", self.options);
-        let (ctx, mut pair) = (self.context(), Pair::options(options));
+        let (ctx, mut pair) = (self.context(), Pair::options(&self.target.resource, options));
         webhooks::mutate(&ctx, &changing, &asked, &mut pair, &mut Rounds::default(), warnings).await?;
         webhooks::validate(&ctx, &judging, &asked, &mut pair, warnings).await
     }

@@ -47,7 +47,7 @@ pub fn equivalents(registry: &Registry, resource: &Resource, subresource: &str) 
             && !std::ptr::eq(Arc::as_ptr(other), resource)
             && (subresource.is_empty() || other.has_subresource(subresource))
     };
-    registry.all().iter().filter(same).cloned().collect()
+    registry.all().iter().chain(registry.custom().iter()).filter(same).cloned().collect()
 }
 
 /// Whether one of the rules is about the request; with `others`, about the same object in another version. Each rule

@@ -1,10 +1,11 @@
 //! The objects of a request, and what webhooks and expressions are shown of them.
 
+use proto::CustomObject;
 use proto::dynamic::{DynObject, KindInfo};
 use serde_json::Value;
 
 use super::select::Objects;
-use crate::registry::rules;
+use crate::registry::{Resource, rules};
 use crate::status::{Failure, Result};
 
 /// What is to become of the object.
@@ -20,6 +21,8 @@ enum New<'a> {
 /// The object as it is to be and as it is. Its JSON is made when it is first asked for.
 #[derive(Debug)]
 pub struct Pair<'a> {
+    /// What they are objects of, or below.
+    resource: &'a Resource,
     new: New<'a>,
     old: Option<&'a dyn DynObject>,
     /// The version of what is; 0: there is none.
@@ -30,18 +33,28 @@ pub struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// For those who may change the object.
-    pub fn changeable(new: Box<dyn DynObject>, old: Option<&'a dyn DynObject>, rev: i64) -> Self {
-        Self { new: New::Owned(new), old, rev, shown: None }
+    pub fn changeable(
+        resource: &'a Resource,
+        new: Box<dyn DynObject>,
+        old: Option<&'a dyn DynObject>,
+        rev: i64,
+    ) -> Self {
+        Self { resource, new: New::Owned(new), old, rev, shown: None }
     }
 
     /// For those who only judge.
-    pub fn fixed(new: Option<&'a dyn DynObject>, old: Option<&'a dyn DynObject>, rev: i64) -> Self {
-        Self { new: new.map_or(New::None, New::Borrowed), old, rev, shown: None }
+    pub fn fixed(
+        resource: &'a Resource,
+        new: Option<&'a dyn DynObject>,
+        old: Option<&'a dyn DynObject>,
+        rev: i64,
+    ) -> Self {
+        Self { resource, new: new.map_or(New::None, New::Borrowed), old, rev, shown: None }
     }
 
     /// What somebody connects with.
-    pub fn options(options: Value) -> Self {
-        Self { new: New::Options(options), old: None, rev: 0, shown: None }
+    pub fn options(resource: &'a Resource, options: Value) -> Self {
+        Self { resource, new: New::Options(options), old: None, rev: 0, shown: None }
     }
 
     fn object(&self) -> Option<&dyn DynObject> {
@@ -81,10 +94,8 @@ impl<'a> Pair<'a> {
         let own = object.info();
         let text = |field: &str| json.get(field).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
-        let read_as = match api_version == own.api_version {
-            true => own,
-            false => proto::dynamic::kind_by_api_version(api_version, kind).unwrap_or(own),
-        };
+        let shown = self.shown.as_ref().map_or(own.api_version, |(version, _)| version);
+        let read_as = in_version(own, shown).unwrap_or(own);
         if kind != read_as.kind || api_version != read_as.api_version {
             return Err(Failure::internal(format!(
                 "a {} of {} was made into a {kind} of {api_version}: kind and apiVersion must stay",
@@ -92,24 +103,33 @@ impl<'a> Pair<'a> {
             )));
         }
         let made = read(read_as, json)?;
-        let mut made = api::convert::to_version(made, own.api_version).map_err(Failure::internal)?;
+        let mut made = convert(made, own)?;
         made.metadata_mut().resource_version.clear();
         let changed = !made.equals(object.as_ref());
         if changed {
-            rules::default(made.as_mut());
+            rules::default(self.resource, made.as_mut());
             *object = made;
             self.shown = None;
         }
         Ok(Some(changed))
     }
 
-    /// The object that may be changed.
-    pub fn object_mut(&mut self) -> Option<&mut Box<dyn DynObject>> {
-        self.shown = None;
-        match &mut self.new {
-            New::Owned(object) => Some(object),
-            _ => None,
-        }
+}
+
+/// The kind in another version.
+fn in_version(kind: &'static KindInfo, api_version: &str) -> Option<&'static KindInfo> {
+    if let Some(found) = proto::dynamic::kind_by_api_version(api_version, kind.kind) {
+        return Some(found);
+    }
+    let (group, version) = api_version.split_once('/')?;
+    (group == kind.group).then(|| proto::custom::kind(group, version, kind.kind))
+}
+
+/// The object as that kind, a version of its own.
+fn convert(object: Box<dyn DynObject>, kind: &'static KindInfo) -> Result<Box<dyn DynObject>> {
+    match object.as_any().downcast_ref::<CustomObject>() {
+        Some(custom) => Ok(Box::new(custom.clone().with_kind(kind))),
+        None => api::convert::to_version(object, kind.api_version).map_err(Failure::internal),
     }
 }
 
@@ -124,8 +144,8 @@ fn show(object: &dyn DynObject, rev: i64, api_version: &str) -> Result<Value> {
     let mut json = match own.api_version == api_version {
         true => value(object)?,
         false => {
-            let other = api::convert::to_version(object.clone_box(), api_version).map_err(Failure::internal)?;
-            value(other.as_ref())?
+            let wanted = in_version(own, api_version).unwrap_or(own);
+            value(convert(object.clone_box(), wanted)?.as_ref())?
         }
     };
     if rev != 0
@@ -146,6 +166,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::registry::Registry;
 
     fn map(value: &str) -> ConfigMap {
         let mut map = ConfigMap::default();
@@ -157,7 +178,9 @@ mod tests {
     #[test]
     fn both_objects_are_shown_with_their_version() {
         let (new, old) = (map("b"), map("a"));
-        let mut pair = Pair::fixed(Some(&new), Some(&old), 7);
+        let registry = Registry::new();
+        let maps = registry.core("configmaps").expect("served");
+        let mut pair = Pair::fixed(maps, Some(&new), Some(&old), 7);
         let shown = pair.shown("v1").expect("a known version");
         let (new, old) = (shown.new.as_ref().expect("new"), shown.old.as_ref().expect("old"));
         assert_eq!((new["kind"].as_str(), new["data"]["k"].as_str()), (Some("ConfigMap"), Some("b")));
@@ -166,7 +189,9 @@ mod tests {
 
     #[test]
     fn a_changed_document_becomes_the_object() {
-        let mut pair = Pair::changeable(Box::new(map("a")), None, 0);
+        let registry = Registry::new();
+        let maps = registry.core("configmaps").expect("served");
+        let mut pair = Pair::changeable(maps, Box::new(map("a")), None, 0);
         let mut json = pair.shown("v1").expect("shown").new.clone().expect("new");
         assert_eq!(pair.replace(&json).expect("readable"), Some(false));
         json["data"]["k"] = json!("b");
@@ -174,7 +199,7 @@ mod tests {
         assert_eq!(pair.shown("v1").expect("shown").new.as_ref().expect("new")["data"]["k"], json!("b"));
         json["kind"] = json!("Secret");
         assert!(pair.replace(&json).is_err());
-        assert_eq!(Pair::fixed(None, None, 0).replace(&json).expect("nothing to do"), None);
+        assert_eq!(Pair::fixed(maps, None, None, 0).replace(&json).expect("nothing to do"), None);
     }
 
     #[test]
@@ -182,7 +207,9 @@ mod tests {
         let mut event = proto::events::v1::Event::default();
         event.metadata.name = "e".into();
         event.note = "before".into();
-        let mut pair = Pair::changeable(Box::new(event), None, 0);
+        let registry = Registry::new();
+        let events = registry.find("events.k8s.io", "v1", "events").expect("served");
+        let mut pair = Pair::changeable(events, Box::new(event), None, 0);
         let mut json = pair.shown("v1").expect("an older version").new.clone().expect("new");
         assert_eq!(json["message"], json!("before"));
         json["message"] = json!("after");
