@@ -73,7 +73,7 @@ impl Rest {
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
         let user = self.user(&request).await?;
         match path::parse(request.uri().path()) {
-            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
             _ => self.document(&user, &request.into_parts().0).await,
         }
     }
@@ -87,8 +87,9 @@ impl Rest {
         impersonate(&self.server, user, request.headers())
     }
 
-    fn knows_group(&self, path: &ResourcePath) -> bool {
-        self.server.registry.has_group(&path.group)
+    async fn knows_group(&self, path: &ResourcePath) -> Result<bool> {
+        self.server.know((&path.group, &path.version, &path.resource)).await?;
+        Ok(self.server.registry.has_group(&path.group))
     }
 }
 

@@ -146,6 +146,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
+        definitions: Arc::default(),
         access,
         others,
         anonymous: config.anonymous_auth,

@@ -41,7 +41,8 @@ impl Version {
         if clears_owners(&object, bytes) {
             object.metadata.managed_fields.push(ManagedFieldsEntry::default());
         }
-        let unknown = decoded.unknown.iter().map(|path| format!("unknown field \"{path}\""));
+        let pruned = self.prune(&mut object);
+        let unknown = decoded.unknown.iter().chain(&pruned).map(|path| format!("unknown field \"{path}\""));
         let duplicate = decoded.duplicate.iter().map(|path| format!("duplicate field \"{path}\""));
         complain(unknown.chain(duplicate).collect(), validation, warnings).map_err(refuse)?;
         Ok(Box::new(object))

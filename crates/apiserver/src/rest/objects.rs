@@ -170,7 +170,7 @@ impl Rest {
             subresource => row.subresource(subresource).ok_or_else(|| resource.no_subresource(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
-            return Err(Failure::method_not_allowed());
+            return Err(resource.not_allowed(verb.name()));
         }
         let row = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
         Target::resolve(&self.server.registry, row, &path.namespace, &path.name, &path.subresource)
