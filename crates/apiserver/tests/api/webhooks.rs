@@ -56,7 +56,7 @@ async fn until_asked(client: &Client, hooks: &Hooks, path: &str) {
     let maps = client.api::<ConfigMap>();
     until("the webhook's first question", || async {
         let probe = WriteParams { dry_run: true, ..Default::default() };
-        let _ = maps.create_with(&config_map("default", "probe", &[]), &probe).await;
+        let _ = maps.create_with(&config_map("default", "probe", &[("own", "0")]), &probe).await;
         (!hooks.asked(path).is_empty()).then_some(())
     })
     .await;
