@@ -16,6 +16,8 @@ use crate::status::Result;
 /// What a version of a definition says of its objects.
 #[derive(Debug)]
 pub struct Version {
+    /// The names of all versions of the definition.
+    pub names: Box<[Box<str>]>,
     /// What its objects are like.
     pub schema: Schema,
     /// How its objects are printed.
@@ -33,6 +35,7 @@ impl Version {
     pub fn of(definition: &CustomResourceDefinition, version: &CustomResourceDefinitionVersion) -> Self {
         let props = version.schema.as_ref().and_then(|schema| schema.open_apiv3_schema.as_ref());
         Self {
+            names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
             // Without a schema (definitions of old) everything is let be.
             schema: Schema::new(props.unwrap_or(&JsonSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..Default::default() })),
             columns: Columns::new(&version.additional_printer_columns),

@@ -27,7 +27,7 @@ fn definition(plural: &str, kind: &str) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{GROUP}")},
         "spec": {"group": GROUP, "scope": "Namespaced",
-            "names": {"plural": plural, "kind": kind, "shortNames": [&plural[..2]], "categories": ["all"]},
+            "names": {"plural": plural, "kind": kind, "shortNames": [format!("{}x", kind.to_lowercase())], "categories": ["all"]},
             "versions": [{"name": "v1", "served": true, "storage": true,
                 "subresources": {"status": {}},
                 "schema": {"openAPIV3Schema": {"type": "object", "properties": {
@@ -71,7 +71,7 @@ async fn a_definition_is_established_and_its_objects_are_served(engine: Engine) 
     assert_eq!(made.status.stored_versions, ["v1"]);
     let told = client.api_resources().await.expect("discovery");
     let row = told.iter().find(|row| row.plural == "widgets").expect("told");
-    assert_eq!((row.kind.as_str(), row.short_names.as_slice()), ("Widget", &["wi".to_owned()][..]));
+    assert_eq!((row.kind.as_str(), row.short_names.as_slice()), ("Widget", &["widgetx".to_owned()][..]));
     assert_eq!(row.subresources, ["status"]);
 
     let widgets = client.dynamic(GROUP, "v1", "widgets");
