@@ -37,7 +37,10 @@ impl Version {
         Self {
             names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
             // Without a schema (definitions of old) everything is let be.
-            schema: Schema::new(props.unwrap_or(&JsonSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..Default::default() })),
+            schema: Schema::new(props.unwrap_or(&JsonSchemaProps {
+                x_kubernetes_preserve_unknown_fields: Some(true),
+                ..Default::default()
+            })),
             columns: Columns::new(&version.additional_printer_columns),
             scale: version.subresources.as_ref().and_then(|declared| declared.scale.clone()),
             deprecation: deprecation(definition, version),
@@ -70,7 +73,10 @@ impl Version {
         wrong: Vec<FieldError>,
     ) -> Result<()> {
         let mut causes: Vec<_> = wrong.iter().map(FieldError::cause).collect();
-        let (new, old) = (proto::json::dyn_to_value(object.as_reflect()), old.map(|old| proto::json::dyn_to_value(old.as_reflect())));
+        let (new, old) = (
+            proto::json::dyn_to_value(object.as_reflect()),
+            old.map(|old| proto::json::dyn_to_value(old.as_reflect())),
+        );
         causes.extend(self.schema.validate(&new, old.as_ref()));
         causes.extend(self.scale_causes(&new));
         if causes.is_empty() { Ok(()) } else { Err(resource.invalid(&object.metadata().name, causes)) }

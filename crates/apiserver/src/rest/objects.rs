@@ -160,7 +160,9 @@ impl Rest {
         let row = match &resource {
             Ok(resource) => resource.row,
             // Its method may be wrong before it is known that nothing answers it.
-            Err(_) => api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?,
+            Err(_) => {
+                api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?
+            }
         };
         let custom = resource.ok().filter(|resource| resource.custom.is_some());
         let is_placed = row.namespaced != path.namespace.is_empty();
@@ -170,10 +172,13 @@ impl Rest {
             let known = row.namespaced && path.name.is_empty() && custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
-        let missing = |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
+        let missing =
+            |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
+            subresource => {
+                row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name())
+            }
         };
         if !allows || !verb.fits(path) {
             let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());

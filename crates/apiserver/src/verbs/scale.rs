@@ -115,7 +115,8 @@ impl Mutation for Scaling<'_> {
         if let Ok(entries) = owned::to_object(kept, &after.metadata.managed_fields, version) {
             new.metadata_mut().managed_fields = entries;
         }
-        let new = strategy::prepare_for_update(resource.strategy, resource.has_subresource("status"), new, current.as_ref())?;
+        let new =
+            strategy::prepare_for_update(resource.strategy, resource.has_subresource("status"), new, current.as_ref())?;
         if resource.custom.is_some() {
             rules::check_update(resource, new.as_ref(), current.as_ref())?;
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
 use client::dynamic::json_body;
+use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
 use futures::StreamExt;
 use proto::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
@@ -169,10 +169,8 @@ async fn a_deleted_definition_takes_its_objects_along(engine: Engine) {
         definitions.get_opt("", &name).await.expect("read").is_none().then_some(())
     })
     .await;
-    until("the end of its resource", || async {
-        levers.list(&ListParams::default()).await.is_err().then_some(())
-    })
-    .await;
+    until("the end of its resource", || async { levers.list(&ListParams::default()).await.is_err().then_some(()) })
+        .await;
     // It can come back, empty.
     define(&client, &definition("levers", "Lever")).await;
     assert!(levers.list(&ListParams::default()).await.expect("served again").items.is_empty());

@@ -8,6 +8,7 @@ use proto::admissionregistration::v1::{
 };
 use proto::meta::v1::LabelSelector;
 
+use super::conditions::Conditions;
 use super::review::Version;
 use super::select::Selectors;
 use crate::webhook::{ServiceName, Webhook};
@@ -35,7 +36,7 @@ pub struct Hook {
     pub timeout: Duration,
     /// The review that it reads; none: none that is known here.
     pub version: Option<Version>,
-    pub conditions: Vec<MatchCondition>,
+    pub conditions: Conditions,
     /// Where it is; the error says what the configuration lacks.
     pub place: Result<Webhook, String>,
 }
@@ -110,7 +111,7 @@ fn one(id: String, said: &Said<'_>) -> Hook {
         reinvoked: is(said.reinvocation, &["IfNeeded"]),
         timeout: seconds.map_or(TIMEOUT_DEFAULT, Duration::from_secs),
         version: Version::of(said.versions),
-        conditions: said.conditions.to_vec(),
+        conditions: Conditions::new(said.conditions),
         place: Webhook::new(said.client.url.as_deref(), service, &said.client.ca_bundle),
     }
 }

@@ -65,6 +65,11 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// The kind of the object in that version.
+    pub fn kind(&self, api_version: &str) -> Option<&'static KindInfo> {
+        in_version(self.object()?.info(), api_version)
+    }
+
     /// The object as it has become.
     pub fn into_object(self) -> Option<Box<dyn DynObject>> {
         match self.new {
@@ -113,7 +118,6 @@ impl<'a> Pair<'a> {
         }
         Ok(Some(changed))
     }
-
 }
 
 /// The kind in another version.

@@ -44,16 +44,22 @@ pub struct Seen<'a> {
 
 /// The document that a webhook is sent.
 pub fn request(version: Version, uid: &str, asked: &Attributes<'_>, seen: Seen<'_>, objects: &Objects) -> Value {
+    let mut request = fields(asked, seen);
+    request["uid"] = uid.into();
+    request["object"] = objects.new.clone().unwrap_or_default();
+    request["oldObject"] = objects.old.clone().unwrap_or_default();
+    json!({"kind": KIND, "apiVersion": version.api_version(), "request": request})
+}
+
+/// What is asked beside the objects.
+pub fn fields(asked: &Attributes<'_>, seen: Seen<'_>) -> Value {
     let mut request = json!({
-        "uid": uid,
         "kind": seen.kind.to_json(),
         "resource": seen.resource.to_json(),
         "requestKind": asked.kind.to_json(),
         "requestResource": asked.resource.to_json(),
         "operation": asked.operation.name(),
         "userInfo": user_info(asked.user),
-        "object": objects.new,
-        "oldObject": objects.old,
         "dryRun": asked.options.dry_run(),
         "options": asked.options.to_json(),
     });
@@ -68,7 +74,7 @@ pub fn request(version: Version, uid: &str, asked: &Attributes<'_>, seen: Seen<'
             request[field] = text.into();
         }
     }
-    json!({"kind": KIND, "apiVersion": version.api_version(), "request": request})
+    request
 }
 
 /// Who asks, as reviews and expressions show it.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Context;
 use super::again::Rounds;
 use super::attributes::Attributes;
+use super::expression::{Inputs, Who};
 use super::hook::Hook;
 use super::matching::{self, As};
 use super::pair::Pair;
@@ -47,6 +48,16 @@ fn concerns(
     let labels = |namespace: &str| ctx.namespace_labels(namespace);
     if !hook.selectors.select(asked, objects, labels)? {
         return Ok(None);
+    }
+    if !hook.conditions.is_empty() {
+        let seen = Seen { resource: found.resource(asked), kind: found.kind(asked, ctx.resource) };
+        let inputs = Inputs::new(asked, seen, objects, None);
+        let who = Who { rules: &ctx.server.access, user: asked.user };
+        let holds = hook.conditions.hold(&inputs.scope(&who), hook.fails_open);
+        let (group, plural) = (asked.resource.group, asked.resource.plural);
+        if !holds.map_err(|why| Failure::forbidden(group, plural, &asked.name, &why))? {
+            return Ok(None);
+        }
     }
     Ok(Some(found))
 }
