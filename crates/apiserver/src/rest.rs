@@ -49,10 +49,8 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// A door to this server, which clients reach at this host and port.
-    pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
-        let discovery = Arc::new(Discovery::new(&server.registry, address));
-        let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+    /// A door to this server, with what it tells of its API.
+    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, metrics: Metrics) -> Self {
         Self { server, discovery, openapi, metrics }
     }
 
@@ -75,7 +73,7 @@ impl Rest {
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
         let user = self.user(&request).await?;
         match path::parse(request.uri().path()) {
-            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
             _ => self.document(&user, &request.into_parts().0).await,
         }
     }
@@ -89,8 +87,9 @@ impl Rest {
         impersonate(&self.server, user, request.headers())
     }
 
-    fn knows_group(&self, path: &ResourcePath) -> bool {
-        api::resource::all().iter().any(|row| row.group == path.group)
+    async fn knows_group(&self, path: &ResourcePath) -> Result<bool> {
+        self.server.know((&path.group, &path.version, &path.resource)).await?;
+        Ok(self.server.registry.has_group(&path.group))
     }
 }
 
