@@ -14,6 +14,7 @@ pub mod json_path;
 mod lists;
 pub mod node;
 mod number;
+pub mod openapi;
 pub mod path;
 pub mod pattern;
 mod place;

@@ -105,7 +105,7 @@ impl Context<'_> {
 
     /// The schema of the resource, where it is a custom one.
     fn schema(&self) -> Option<&api::structural::Schema> {
-        self.resource.custom.as_ref().map(|version| &version.schema)
+        self.resource.custom.as_ref().map(|version| version.schema.as_ref())
     }
 }
 
