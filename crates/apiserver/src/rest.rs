@@ -73,10 +73,21 @@ impl Rest {
     }
 
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let user = self.user(&request).await?;
+        let user = match self.user(&request).await {
+            Ok(user) => user,
+            Err(failure) => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                return Err(failure);
+            }
+        };
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
-            _ => self.document(&user, &request.into_parts().0).await,
+            _ => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                self.document(&user, &head).await
+            }
         }
     }
 

@@ -117,7 +117,19 @@ impl Rest {
         if let Some(stream) = Stream::of(&path) {
             return self.stream(&user, stream, path, request).await;
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let answered = self.answered(user, path, &head, &mut body).await;
+        body::drain(&head.headers, body).await;
+        answered
+    }
+
+    async fn answered(
+        &self,
+        user: User,
+        path: ResourcePath,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<Body>> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
         let named = ResourceRef {
@@ -137,7 +149,7 @@ impl Rest {
         let outcome = async {
             authorize(&self.server, &user, verb, &path, &query)?;
             let target = self.target(verb, &path)?;
-            let asked = Asked { rest: self, user, target, head: &head, query };
+            let asked = Asked { rest: self, user, target, head, query };
             match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list().await,
@@ -270,7 +282,7 @@ impl Asked<'_> {
         Ok(respond::typed(StatusCode::OK, watches::content_type(accepted.format), body))
     }
 
-    async fn create(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn create(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("CreateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -289,7 +301,7 @@ impl Asked<'_> {
         self.object(StatusCode::CREATED, &object, accepted, &warnings)
     }
 
-    async fn update(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn update(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("UpdateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -299,7 +311,7 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn patch(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let kind = match body::media_type(&self.head.headers) {
             "application/json-patch+json" => PatchType::Json,
             "application/merge-patch+json" => PatchType::Merge,
@@ -319,7 +331,7 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options(sent).await?;
         let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
@@ -340,7 +352,7 @@ impl Asked<'_> {
         self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
     }
 
-    async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete_collection(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let selection = self.query.list_options()?;
         let (options, _) = self.delete_options(sent).await?;
@@ -353,7 +365,7 @@ impl Asked<'_> {
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
     /// that dependents stay.
-    async fn delete_options(&self, sent: Incoming) -> Result<(DeleteOptions, Option<bool>)> {
+    async fn delete_options(&self, sent: &mut Incoming) -> Result<(DeleteOptions, Option<bool>)> {
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         if bytes.is_empty() {
             return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
@@ -361,7 +373,7 @@ impl Asked<'_> {
         from_wire(body::options(&self.head.headers, bytes)?)
     }
 
-    async fn sent(&self, sent: Incoming) -> Result<Sent> {
+    async fn sent(&self, sent: &mut Incoming) -> Result<Sent> {
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,
