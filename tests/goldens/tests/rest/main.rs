@@ -10,7 +10,10 @@ mod harness;
 mod compare;
 
 mod cases;
+mod cells;
 mod door;
+mod forms;
+mod printed;
 mod tables;
 mod watches;
 
