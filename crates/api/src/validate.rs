@@ -31,7 +31,7 @@ mod job_policy;
 mod job_status;
 mod kinds;
 mod match_rules;
-mod meta;
+pub(crate) mod meta;
 mod network_policy;
 mod path;
 mod pod;

@@ -10,6 +10,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 pub mod config;
+pub mod custom;
 pub mod discovery;
 pub mod document;
 #[cfg(test)]

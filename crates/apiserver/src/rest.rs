@@ -49,10 +49,8 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// A door to this server, which clients reach at this host and port.
-    pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
-        let discovery = Arc::new(Discovery::new(&server.registry, address));
-        let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+    /// A door to this server, with what it tells of its API.
+    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, metrics: Metrics) -> Self {
         Self { server, discovery, openapi, metrics }
     }
 
@@ -101,7 +99,7 @@ impl Rest {
     }
 
     fn knows_group(&self, path: &ResourcePath) -> bool {
-        api::resource::all().iter().any(|row| row.group == path.group)
+        self.server.registry.has_group(&path.group)
     }
 }
 

@@ -18,7 +18,10 @@ use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
+use crate::custom::follow::Definitions;
+use crate::discovery::Discovery;
 use crate::metrics::RequestMetrics;
+use crate::openapi::OpenApi;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
 use crate::serve;
@@ -49,10 +52,19 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
+    let discovery = Arc::new(Discovery::new(&server.registry, address));
+    let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+    let definitions = Definitions::new(
+        Arc::clone(&server),
+        Arc::clone(&discovery),
+        Arc::clone(&openapi),
+        stop.child_token(),
+    );
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
+    tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, address, identity, health, metrics).serve(listener, stop.clone());
+    let serving = serve::server(&server, discovery, openapi, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,

@@ -7,6 +7,7 @@
 //! gives the bytes that Kubernetes' own encoder gives.
 
 pub mod any;
+pub mod custom;
 pub mod dynamic;
 pub mod envelope;
 pub mod json;
@@ -39,6 +40,7 @@ pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
 pub use generated::k8s::io::metrics::pkg::apis::metrics;
 #[cfg(feature = "rpc")]
 pub use generated::{authpb, etcdserverpb, keelson, leasepb, mvccpb, v3electionpb, v3lockpb};
+pub use custom::CustomObject;
 pub use kind::{HasMeta, Kind, Object};
 pub use reflect::Reflect;
 

@@ -88,7 +88,7 @@ impl Shape {
     pub fn of_message(info: &'static MessageInfo) -> Self {
         match info.form {
             Form::Plain if info.atomic => Self::Atomic(Whole::Message(info)),
-            Form::Plain => Self::Struct(info),
+            Form::Plain | Form::Custom => Self::Struct(info),
             Form::Time | Form::MicroTime | Form::Duration => Self::Scalar(Plain::Text),
             Form::Quantity | Form::IntOrString => Self::Scalar(Plain::Any),
             Form::Items => Self::Atomic(Whole::Texts),

@@ -57,6 +57,17 @@ pub fn template(errors: &mut Errors, path: Path<'_>, meta: &ObjectMeta) {
     annotations(errors, path.child("annotations"), meta);
 }
 
+/// Metadata of an object within another one.
+pub fn embedded(errors: &mut Errors, path: Path<'_>, meta: &ObjectMeta) {
+    if !meta.name.is_empty() {
+        shape(errors, path.child("name"), &meta.name, name::path_segment);
+    }
+    if !meta.namespace.is_empty() {
+        shape(errors, path.child("namespace"), &meta.namespace, name::dns_label);
+    }
+    template(errors, path, meta);
+}
+
 /// Metadata of a changed object.
 pub fn update(errors: &mut Errors, new: &ObjectMeta, old: &ObjectMeta) {
     if old.deletion_timestamp.is_some() {

@@ -168,17 +168,18 @@ impl Rest {
 
     /// What the path names, where the verb is there.
     fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
-        let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
+        let resource = self.server.registry.served(&path.group, &path.version, &path.resource)?;
+        let row = resource.row;
         let is_placed = row.namespaced != path.namespace.is_empty();
         // All namespaces at once can be listed and watched only.
         let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
         if !is_placed && !over_all {
-            let known = row.namespaced && path.name.is_empty();
+            let known = row.namespaced && path.name.is_empty() && resource.custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(Failure::no_resource)?.verbs.contains(&verb.name()),
+            subresource => row.subresource(subresource).ok_or_else(|| resource.no_subresource(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             return Err(Failure::method_not_allowed());
