@@ -54,12 +54,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
     let discovery = Arc::new(Discovery::new(&server.registry, address));
     let openapi = Arc::new(OpenApi::new(discovery.catalog()));
-    let definitions = Definitions::new(
-        Arc::clone(&server),
-        Arc::clone(&discovery),
-        Arc::clone(&openapi),
-        stop.child_token(),
-    );
+    let definitions =
+        Definitions::new(Arc::clone(&server), Arc::clone(&discovery), Arc::clone(&openapi), stop.child_token());
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
     tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);

@@ -29,6 +29,7 @@ mod kinds {
     include!(concat!(env!("OUT_DIR"), "/kinds.rs"));
 }
 
+pub use custom::CustomObject;
 pub use generated::k8s::io as k8s;
 pub use generated::k8s::io::api::*;
 pub use generated::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions;
@@ -40,7 +41,6 @@ pub use generated::k8s::io::kube_aggregator::pkg::apis::apiregistration;
 pub use generated::k8s::io::metrics::pkg::apis::metrics;
 #[cfg(feature = "rpc")]
 pub use generated::{authpb, etcdserverpb, keelson, leasepb, mvccpb, v3electionpb, v3lockpb};
-pub use custom::CustomObject;
 pub use kind::{HasMeta, Kind, Object};
 pub use reflect::Reflect;
 

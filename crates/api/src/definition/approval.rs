@@ -11,9 +11,9 @@ const WHERE: &str = "see https://github.com/kubernetes/enhancements/pull/1111";
 /// What is told of it; none for groups of everybody else.
 pub fn condition(definition: &CustomResourceDefinition) -> Option<Condition> {
     let group = &definition.spec.group;
-    let kept = ["k8s.io", "kubernetes.io"].iter().any(|own| {
-        group == own || group.strip_suffix(own).is_some_and(|before| before.ends_with('.'))
-    });
+    let kept = ["k8s.io", "kubernetes.io"]
+        .iter()
+        .any(|own| group == own || group.strip_suffix(own).is_some_and(|before| before.ends_with('.')));
     if !kept {
         return None;
     }
@@ -23,7 +23,9 @@ pub fn condition(definition: &CustomResourceDefinition) -> Option<Condition> {
             let why = format!("protected groups must have approval annotation {ANNOTATION:?}, {WHERE}");
             (false, "MissingAnnotation", why)
         }
-        Some(text) if text.starts_with("unapproved") => (false, "UnapprovedAnnotation", format!("not approved: {text:?}")),
+        Some(text) if text.starts_with("unapproved") => {
+            (false, "UnapprovedAnnotation", format!("not approved: {text:?}"))
+        }
         Some(text) if is_address(text) => (true, "ApprovedAnnotation", format!("approved in {text}")),
         Some(_) => {
             let why = format!(

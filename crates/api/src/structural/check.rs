@@ -112,9 +112,9 @@ fn kind(node: &Node, value: &Value, place: &Place<'_>, found: &mut Found) -> boo
     }
     let (name, shape) = type_of(value);
     let whole = matches!(value, Value::Number(number) if Real::of(number).is_whole());
-    let fits = wanted.split(',').any(|wanted| {
-        wanted == name || (wanted == "integer" && whole) || (wanted == "number" && name == "integer")
-    });
+    let fits = wanted
+        .split(',')
+        .any(|wanted| wanted == name || (wanted == "integer" && whole) || (wanted == "number" && name == "integer"));
     if fits {
         return true;
     }

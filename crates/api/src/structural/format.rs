@@ -21,9 +21,33 @@ fn plain(format: &str) -> String {
 }
 
 const KNOWN: &[&str] = &[
-    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5", "isbn",
-    "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration", "datetime",
-    "quantity", "k8sshortname", "k8slongname",
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "datetime",
+    "quantity",
+    "k8sshortname",
+    "k8slongname",
 ];
 
 /// Whether a text has a format; true for formats that say nothing.
@@ -115,9 +139,8 @@ fn email(text: &str) -> bool {
     };
     let Some((local, domain)) = address.rsplit_once('@') else { return false };
     let atom = |letter: char| letter.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(letter);
-    let dotted = |text: &str| {
-        !text.is_empty() && text.split('.').all(|part| !part.is_empty() && part.chars().all(atom))
-    };
+    let dotted =
+        |text: &str| !text.is_empty() && text.split('.').all(|part| !part.is_empty() && part.chars().all(atom));
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
     let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     (quoted || dotted(local)) && (dotted(domain) || literal.is_some_and(|inner| address_literal(inner)))
@@ -202,8 +225,11 @@ fn isbn10(text: &str) -> bool {
 
 fn isbn13(text: &str) -> bool {
     let digits = book(text);
-    let sum: Option<u32> =
-        digits.iter().enumerate().map(|(at, letter)| Some(letter.to_digit(10)? * if at % 2 == 0 { 1 } else { 3 })).sum();
+    let sum: Option<u32> = digits
+        .iter()
+        .enumerate()
+        .map(|(at, letter)| Some(letter.to_digit(10)? * if at % 2 == 0 { 1 } else { 3 }))
+        .sum();
     digits.len() == 13 && sum.is_some_and(|sum| sum % 10 == 0)
 }
 
@@ -228,7 +254,9 @@ fn rgb_color(text: &str) -> bool {
     let Some(inner) = text.strip_prefix("rgb(").and_then(|rest| rest.strip_suffix(')')) else { return false };
     let part = |part: &str| {
         let part = part.trim_matches([' ', '\t', '\n', '\r', '\u{c}']);
-        part.parse::<u8>().is_ok() && part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
+        part.parse::<u8>().is_ok()
+            && part.bytes().all(|byte| byte.is_ascii_digit())
+            && (part == "0" || !part.starts_with('0'))
     };
     inner.split(',').count() == 3 && inner.split(',').all(part)
 }
@@ -257,9 +285,9 @@ fn date_time(text: &str) -> bool {
 /// Numbers with units: `1h30m`, `2 weeks`.
 fn duration(text: &str) -> bool {
     const UNITS: &[&str] = &[
-        "ns", "nano", "nanos", "us", "\u{b5}s", "\u{3bc}s", "micro", "micros", "ms", "milli", "millis", "s", "sec", "secs", "second",
-        "seconds", "m", "min", "mins", "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d", "day", "days", "w",
-        "wk", "week", "weeks",
+        "ns", "nano", "nanos", "us", "\u{b5}s", "\u{3bc}s", "micro", "micros", "ms", "milli", "millis", "s", "sec",
+        "secs", "second", "seconds", "m", "min", "mins", "minute", "minutes", "h", "hr", "hrs", "hour", "hours", "d",
+        "day", "days", "w", "wk", "week", "weeks",
     ];
     if text == "0" {
         return true;
@@ -320,7 +348,11 @@ mod tests {
         check("byte", &["aGk=", "aGVs"], &["", "a", "aGk", "a==="]);
         check("password", &["", "anything"], &[]);
         check("date", &["2024-02-29"], &["2023-02-29", "2024-1-1", "x"]);
-        check("date-time", &["2014-12-15T19:30:20.000Z", "2014-12-15t19:30:20+01:00"], &["x", "2014-12-15", "2014-12-15T24:00:00Z"]);
+        check(
+            "date-time",
+            &["2014-12-15T19:30:20.000Z", "2014-12-15t19:30:20+01:00"],
+            &["x", "2014-12-15", "2014-12-15T24:00:00Z"],
+        );
         check("duration", &["22 ns", "1h30m", "3 weeks", "1.5s"], &["", "1", "h", "1 parsec"]);
         check("quantity", &["10Gi", "1"], &["x"]);
         check("k8s-short-name", &["a-b"], &["a.b", "A"]);

@@ -22,7 +22,11 @@ enum Step {
     /// Every field, or every item.
     All,
     /// Items by their places; a place below zero counts from the end.
-    Slice { from: Option<i64>, to: Option<i64>, step: i64 },
+    Slice {
+        from: Option<i64>,
+        to: Option<i64>,
+        step: i64,
+    },
     Index(i64),
     /// Everything at any depth, the value itself included.
     Descend,

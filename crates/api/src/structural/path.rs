@@ -63,7 +63,8 @@ mod tests {
         assert!(!set(&mut object, ".spec.name.x", json!(1)));
         assert_eq!(object["status"], json!({"replicas": 1}));
         assert!(remove(&mut object, ".status.replicas") && !remove(&mut object, ".status.replicas"));
-        let all = [".spec.replicas", ".spec.name", ".spec.on", ".spec.none", ".spec"].map(|path| selectable(&object, path));
+        let all =
+            [".spec.replicas", ".spec.name", ".spec.on", ".spec.none", ".spec"].map(|path| selectable(&object, path));
         assert_eq!(all, ["2", "a", "true", "", ""]);
     }
 }

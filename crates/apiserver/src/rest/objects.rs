@@ -179,7 +179,11 @@ impl Rest {
         }
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(|| resource.no_subresource(&path.name))?.verbs.contains(&verb.name()),
+            subresource => row
+                .subresource(subresource)
+                .ok_or_else(|| resource.no_subresource(&path.name))?
+                .verbs
+                .contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             return Err(Failure::method_not_allowed());

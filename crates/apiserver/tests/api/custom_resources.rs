@@ -168,10 +168,8 @@ async fn a_deleted_definition_takes_its_objects_along(engine: Engine) {
         definitions.get_opt("", &name).await.expect("read").is_none().then_some(())
     })
     .await;
-    until("the end of its resource", || async {
-        levers.list(&ListParams::default()).await.is_err().then_some(())
-    })
-    .await;
+    until("the end of its resource", || async { levers.list(&ListParams::default()).await.is_err().then_some(()) })
+        .await;
     // It can come back, empty.
     define(&client, &definition("levers", "Lever")).await;
     assert!(levers.list(&ListParams::default()).await.expect("served again").items.is_empty());

@@ -95,7 +95,11 @@ where
     let mut duplicate = Vec::new();
     let tree = Tree { path: &Path::Root, duplicate: &mut duplicate };
     let Value::Object(mut tree) = tree.deserialize(deserializer).map_err(Error::syntax)? else {
-        return Err(Error::Type { path: "<root>".to_owned(), expected: "an object", found: "something else".to_owned() });
+        return Err(Error::Type {
+            path: "<root>".to_owned(),
+            expected: "an object",
+            found: "something else".to_owned(),
+        });
     };
     let api_version = text(&mut tree, "apiVersion")?;
     let kind = text(&mut tree, "kind")?;
@@ -114,9 +118,7 @@ fn text(tree: &mut Map<String, Value>, name: &'static str) -> Result<String, Err
     match tree.remove(name) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text),
-        Some(other) => {
-            Err(Error::Type { path: name.to_owned(), expected: "a string", found: format!("{other}") })
-        }
+        Some(other) => Err(Error::Type { path: name.to_owned(), expected: "a string", found: format!("{other}") }),
     }
 }
 

@@ -173,9 +173,7 @@ fn without_placeholders(value: Value) -> Value {
             .filter(|(_, value)| *value == "<time>" || !chosen(value))
             .map(|(key, value)| (key, without_placeholders(value)))
             .collect(),
-        Value::Array(items) => {
-            items.into_iter().filter(|item| !chosen(item)).map(without_placeholders).collect()
-        }
+        Value::Array(items) => items.into_iter().filter(|item| !chosen(item)).map(without_placeholders).collect(),
         other => other,
     }
 }

@@ -14,6 +14,7 @@ mod cells;
 mod door;
 mod forms;
 mod printed;
+mod protobuf;
 mod tables;
 mod watches;
 

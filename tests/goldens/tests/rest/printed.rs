@@ -28,8 +28,7 @@ async fn kubectl_and_keelctl_print_the_same() {
     let config = home.path().join("kubeconfig");
     kubeconfig::write_with_files(&config, &format!("https://{}", server.address), &cluster.pki, "admin")
         .expect("a kubeconfig");
-    let [kubectl, keelctl] =
-        programs.map(|program| Keelctl { program, kubeconfig: config.clone(), network: None });
+    let [kubectl, keelctl] = programs.map(|program| Keelctl { program, kubeconfig: config.clone(), network: None });
     let mut tally = Tally::default();
     for (kind, case) in one_of_each_kind() {
         let Ok(made) = Made::make(&door, &case).await else { continue };
@@ -88,9 +87,7 @@ fn asked(case: &Value) -> Vec<String> {
 /// What is printed, without ages, which grow from one command to the next.
 fn printed(program: &Keelctl, args: &[&str]) -> String {
     let said = match program.output(args) {
-        Ok(output) => {
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-        }
+        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
         Err(error) => format!("{error:#}"),
     };
     let ages = Regex::new(r"(?-u:\b)[0-9]+s(?-u:\b) *").expect("a pattern");

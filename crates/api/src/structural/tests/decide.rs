@@ -33,10 +33,7 @@ fn unknown_fields_go_and_are_told_by_path() {
         "any": {"x": 1, "deep": {"y": 1}}, "free": {"what": {"ever": 1}, "strict": {"a": "1", "d": 1}},
     }});
     let (object, dropped) = prune(wanted, given);
-    assert_eq!(
-        dropped,
-        ["spec.any.deep.y", "spec.free.strict.d", "spec.list[1].b", "spec.map.k.c", "spec.zzz", "top"]
-    );
+    assert_eq!(dropped, ["spec.any.deep.y", "spec.free.strict.d", "spec.list[1].b", "spec.map.k.c", "spec.zzz", "top"]);
     assert_eq!(
         object,
         json!({"apiVersion": "g/v1", "kind": "K", "metadata": {"name": "x", "odd": 1}, "spec": {

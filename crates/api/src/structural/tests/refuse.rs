@@ -62,7 +62,8 @@ fn numbers_keep_their_bounds() {
     let wanted = json!({"type": "integer", "minimum": 1, "maximum": 9});
     check(wanted.clone(), json!(0), &["v: Invalid value: 0: v in body should be greater than or equal to 1"]);
     check(wanted, json!(10), &["v: Invalid value: 10: v in body should be less than or equal to 9"]);
-    let strict = json!({"type": "number", "minimum": 0.5, "exclusiveMinimum": true, "maximum": 2, "exclusiveMaximum": true});
+    let strict =
+        json!({"type": "number", "minimum": 0.5, "exclusiveMinimum": true, "maximum": 2, "exclusiveMaximum": true});
     check(strict.clone(), json!(0.5), &["v: Invalid value: 0.5: v in body should be greater than 0.5"]);
     check(strict, json!(2), &["v: Invalid value: 2: v in body should be less than 2"]);
     check(
@@ -88,16 +89,20 @@ fn lists_keep_their_sizes_and_say_what_occurs_twice() {
     };
     check(list(json!({"maxItems": 1})), json!(["a", "b"]), &["v: Too many: 2: must have at most 1 items"]);
     check(list(json!({"minItems": 1})), json!([]), &["v: Invalid value: 0: v in body should have at least 1 items"]);
-    check(list(json!({})), json!(["a", 1]), &[
-        "v[1]: Invalid value: \"integer\": v[1] in body must be of type string: \"integer\"",
-    ]);
+    check(
+        list(json!({})),
+        json!(["a", 1]),
+        &["v[1]: Invalid value: \"integer\": v[1] in body must be of type string: \"integer\""],
+    );
     let set = list(json!({"x-kubernetes-list-type": "set"}));
     check(set, json!(["a", "b", "a", "a"]), &["v[2]: Duplicate value: \"a\""]);
     let keyed = json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "p"],
         "items": {"type": "object", "properties": {"k": {"type": "string"}, "p": {"type": "integer"}, "v": {"type": "string"}}}});
-    check(keyed, json!([{"k": "x", "p": 1, "v": "1"}, {"k": "x", "p": 1, "v": "2"}, {"k": "x"}]), &[
-        "v[1]: Duplicate value: {\"k\":\"x\",\"p\":1}",
-    ]);
+    check(
+        keyed,
+        json!([{"k": "x", "p": 1, "v": "1"}, {"k": "x", "p": 1, "v": "2"}, {"k": "x"}]),
+        &["v[1]: Duplicate value: {\"k\":\"x\",\"p\":1}"],
+    );
 }
 
 #[test]
@@ -122,15 +127,22 @@ fn objects_keep_their_sizes_and_what_they_require() {
 
 #[test]
 fn objects_within_have_a_type_and_good_metadata() {
-    let wanted = json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true});
+    let wanted =
+        json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true});
     check(wanted.clone(), json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}), &[]);
-    check(wanted.clone(), json!({"kind": "x_y"}), &[
-        "v.apiVersion: Required value: must not be empty",
-        "v.kind: Invalid value: \"x_y\": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
-    ]);
-    check(wanted, json!({"apiVersion": "a/b/c", "kind": "Pod"}), &[
-        "v.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
-    ]);
+    check(
+        wanted.clone(),
+        json!({"kind": "x_y"}),
+        &[
+            "v.apiVersion: Required value: must not be empty",
+            "v.kind: Invalid value: \"x_y\": may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+        ],
+    );
+    check(
+        wanted,
+        json!({"apiVersion": "a/b/c", "kind": "Pod"}),
+        &["v.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c"],
+    );
 }
 
 #[test]
