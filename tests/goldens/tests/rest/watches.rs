@@ -59,7 +59,8 @@ impl Scene {
         let Self { cluster, server, .. } = self;
         server.stop().await;
         let mut store = KvClient::connect(cluster.store_url.clone()).await.expect("the store listens");
-        let now = store.range(RangeRequest { key: b"/".to_vec(), ..RangeRequest::default() }).await.expect("a read");
+        let now =
+            store.range(RangeRequest { key: b"/".to_vec().into(), ..RangeRequest::default() }).await.expect("a read");
         let revision = now.into_inner().header.expect("a header").revision;
         store.compact(CompactionRequest { revision, physical: true }).await.expect("a compaction");
         let server = cluster.apiserver().await;
