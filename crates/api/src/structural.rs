@@ -91,9 +91,20 @@ impl Schema {
     }
 }
 
-/// What is wrong with a value that stands at a field: a default in a definition.
-pub fn value_errors(props: &JsonSchemaProps, value: &Value, field: &str) -> Vec<FieldError> {
-    check::check(&Node::new(props, 0), value, None, &Place::Root(field)).errors
+/// What is wrong with a default that stands at a field of a definition: it is a value of its schema, and complete.
+pub fn default_errors(props: &JsonSchemaProps, value: &Value, field: &str) -> Vec<FieldError> {
+    let node = Node::new(props, 0);
+    let mut pruned = value.clone();
+    if !prune::prune(&mut pruned, &node, node.embedded).is_empty() {
+        let (field, value) = (field.to_owned(), show::show(value));
+        return vec![FieldError {
+            reason: Reason::Invalid,
+            field,
+            value,
+            detail: "must not have unknown fields".to_owned(),
+        }];
+    }
+    check::check(&node, value, None, &Place::Root(field)).errors
 }
 
 /// True for errors after which rules in CEL are not evaluated: the value is not what they were written for.

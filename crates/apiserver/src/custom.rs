@@ -8,6 +8,7 @@
 mod body;
 pub mod cleanup;
 pub mod follow;
+mod scale;
 mod stored;
 mod version;
 

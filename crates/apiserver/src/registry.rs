@@ -125,6 +125,16 @@ impl Resource {
         if self.custom.is_some() { self.not_found(name) } else { Failure::no_resource() }
     }
 
+    /// The verb is not there; a custom resource that ends says why.
+    pub fn not_allowed(&self, verb: &str) -> Failure {
+        if self.custom.is_none() || self.row.allows("create") {
+            return Failure::method_not_allowed();
+        }
+        let mut failure = Failure::method_not_supported(self.row.group, self.row.plural, verb);
+        failure.0.message = format!("{verb} not allowed while custom resource definition is terminating");
+        failure
+    }
+
     /// The key below the prefix.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         if self.row.namespaced { format!("{namespace}/{name}") } else { name.to_owned() }
@@ -296,7 +306,12 @@ impl Registry {
         let custom = self.custom.load();
         let begin = custom.partition_point(|resource| resource.row.group < group);
         custom.get(begin).is_some_and(|resource| resource.row.group == group)
-            || api::resource::all().iter().any(|row| row.group == group)
+            || self.is_built_in(group)
+    }
+
+    /// Whether that is a group of built-in resources.
+    pub fn is_built_in(&self, group: &str) -> bool {
+        api::resource::all().iter().any(|row| row.group == group)
     }
 
     /// The built-in resources whose objects are stored.

@@ -80,7 +80,7 @@ impl Rest {
             }
         };
         match path::parse(request.uri().path()) {
-            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
             _ => {
                 let (head, body) = request.into_parts();
                 body::drain(&head.headers, body).await;
@@ -98,8 +98,9 @@ impl Rest {
         impersonate(&self.server, user, request.headers())
     }
 
-    fn knows_group(&self, path: &ResourcePath) -> bool {
-        self.server.registry.has_group(&path.group)
+    async fn knows_group(&self, path: &ResourcePath) -> Result<bool> {
+        self.server.know((&path.group, &path.version, &path.resource)).await?;
+        Ok(self.server.registry.has_group(&path.group))
     }
 }
 

@@ -135,6 +135,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
+        definitions: Arc::default(),
         access,
         anonymous: config.anonymous_auth,
         tokens: Tokens::load(

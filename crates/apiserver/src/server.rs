@@ -8,6 +8,7 @@ use proto::meta::v1::Time;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::custom::follow::{self, Progress};
 use crate::metrics::RequestMetrics;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
@@ -25,6 +26,8 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// How far the custom ones among them are those of the store.
+    pub definitions: Arc<Progress>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.
@@ -45,6 +48,13 @@ impl Server {
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())
+    }
+
+    /// Looks whether the resource is there after all, where it is not known: another apiserver may have told of a
+    /// definition that this one is only about to hear of.
+    pub async fn know(&self, (group, version, plural): (&str, &str, &str)) -> Result<()> {
+        let known = self.registry.served(group, version, plural).is_ok() || self.registry.is_built_in(group);
+        if known { Ok(()) } else { follow::settle(self).await }
     }
 
     /// Waits until the cache holds everything that was in the store when this began. False: it could not be told, and

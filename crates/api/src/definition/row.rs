@@ -9,8 +9,8 @@ use super::{conditions, is_namespaced};
 use crate::resource::{Codec, Resource, Storage, Subresource};
 
 const VERBS: [&str; 8] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
-/// Of a definition that is being deleted.
-const LAST_VERBS: [&str; 5] = ["delete", "deletecollection", "get", "list", "watch"];
+/// Of a definition that is being deleted: finalizers can still be taken off.
+const LAST_VERBS: [&str; 7] = ["delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const BELOW_VERBS: [&str; 3] = ["get", "patch", "update"];
 
 /// A text that lives as long as the process; each is kept once.

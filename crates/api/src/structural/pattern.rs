@@ -107,9 +107,42 @@ fn escaped<'a>(after: &'a str, class: bool, out: &mut String) -> &'a str {
         None => {
             out.push('\\');
             out.push(letter);
+            // Classes of Unicode and letters by number keep their braces.
+            if matches!(letter, 'p' | 'P' | 'x')
+                && rest.starts_with('{')
+                && let Some(end) = rest.find('}')
+            {
+                out.push_str(&rest[..=end]);
+                return &rest[end + 1..];
+            }
         }
     }
     rest
+}
+
+/// What is wrong with a pattern, in Go's words, which clients read in refusals.
+pub fn complaint(pattern: &str, error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let from = |mark: char| pattern.find(mark).map_or(pattern, |at| &pattern[at..]);
+    match last {
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        "unclosed character class" => format!("missing closing ]: `{}`", from('[')),
+        "repetition operator missing expression" => {
+            let operator = pattern.chars().find(|letter| matches!(letter, '*' | '+' | '?')).unwrap_or('{');
+            format!("missing argument to repetition operator: `{operator}`")
+        }
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            "trailing backslash at end of expression: ``".to_owned()
+        }
+        other if other.starts_with("look-around") => {
+            let group = from('(').find("(?").map_or(pattern, |at| &from('(')[at..]);
+            let end = if group.starts_with("(?<") { 4 } else { 3 };
+            format!("invalid or unsupported Perl syntax: `{}`", group.get(..end).unwrap_or(group))
+        }
+        other => format!("{other}: `{pattern}`"),
+    }
 }
 
 /// True where a brace opens a count: `{2}`, `{2,}`, `{2,3}`.
@@ -158,8 +191,26 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_an_error() {
-        for pattern in ["(", "[a", "a**", r"(?=a)"] {
+        for pattern in ["(", "[a", "*a", "a)", r"(?=a)"] {
             assert!(compile(pattern).is_err(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_complaint_is_told_in_go_s_words() {
+        let told = ["(", "a)", "x[a", "*a", "a(?!b)", "(?<=a)b", r"\"]
+            .map(|pattern| complaint(pattern, &compile(pattern).unwrap_err()));
+        assert_eq!(
+            told,
+            [
+                "missing closing ): `(`",
+                "unexpected ): `a)`",
+                "missing closing ]: `[a`",
+                "missing argument to repetition operator: `*`",
+                "invalid or unsupported Perl syntax: `(?!`",
+                "invalid or unsupported Perl syntax: `(?<=`",
+                "trailing backslash at end of expression: ``",
+            ]
+        );
     }
 }

@@ -37,15 +37,29 @@ impl Version {
         };
         let mut object = CustomObject::new(kind);
         let decoded = proto::json::decode_into(bytes, &mut object).map_err(|error| refuse(error.to_string()))?;
+        if is_of_no_version(self, resource, &decoded) {
+            // As upstream: a version that is not there knows no field.
+            let fields = object.body.keys().map(String::as_str).chain(object.status.as_ref().map(|_| "status"));
+            let unknown = fields.map(|field| format!("unknown field \"{field}\"")).collect();
+            complain(unknown, validation, warnings).map_err(refuse)?;
+        }
         check_type(resource, &object, &decoded, bytes)?;
         if clears_owners(&object, bytes) {
             object.metadata.managed_fields.push(ManagedFieldsEntry::default());
         }
-        let unknown = decoded.unknown.iter().map(|path| format!("unknown field \"{path}\""));
+        let pruned = self.prune(&mut object);
+        let unknown = decoded.unknown.iter().chain(&pruned).map(|path| format!("unknown field \"{path}\""));
         let duplicate = decoded.duplicate.iter().map(|path| format!("duplicate field \"{path}\""));
         complain(unknown.chain(duplicate).collect(), validation, warnings).map_err(refuse)?;
         Ok(Box::new(object))
     }
+}
+
+/// Whether an object says to be of a version of this kind that its definition does not name.
+fn is_of_no_version(version: &Version, resource: &Resource, decoded: &Decoded) -> bool {
+    let (group, said) = decoded.api_version.rsplit_once('/').unwrap_or(("", &decoded.api_version));
+    let same = group == resource.kind.group && decoded.kind == resource.kind.kind;
+    same && !version.names.iter().any(|name| **name == *said)
 }
 
 /// Refuses an object that says to be another one.

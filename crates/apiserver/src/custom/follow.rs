@@ -6,6 +6,7 @@
 //! conditional, so whoever comes second finds nothing to change.
 
 mod pass;
+mod progress;
 pub mod status;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::apiextensions::v1::CustomResourceDefinitionNames as Names;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,8 @@ use crate::openapi::OpenApi;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::watch_cache::{Change, Entry, Observer};
+
+pub use progress::{Progress, settle};
 
 /// Where definitions are.
 pub const GROUP: &str = "apiextensions.k8s.io";
@@ -36,7 +38,7 @@ pub struct Definitions {
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
     stop: CancellationToken,
-    changed: Arc<Notify>,
+    progress: Arc<Progress>,
     /// By the definition's name.
     known: BTreeMap<String, Known>,
     /// Feeds of caches, and definitions that are being emptied.
@@ -68,26 +70,31 @@ struct Served {
 
 /// Tells the task that something changed.
 #[derive(Debug)]
-struct Waker(Arc<Notify>);
+struct Waker(Arc<Progress>);
 
 impl Observer for Waker {
     fn replaced(&self, _: &mut dyn Iterator<Item = &Arc<Entry>>) {
-        self.0.notify_one();
+        self.0.begin();
     }
 
     fn changed(&self, _: &Change) {
-        self.0.notify_one();
+        self.0.begin();
     }
 }
 
 impl Definitions {
     /// The task, not yet running. To be made before the cache of definitions is filled.
-    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, stop: CancellationToken) -> Self {
-        let changed = Arc::new(Notify::new());
+    pub fn new(
+        server: Arc<Server>,
+        discovery: Arc<Discovery>,
+        openapi: Arc<OpenApi>,
+        stop: CancellationToken,
+    ) -> Self {
+        let progress = Arc::clone(&server.definitions);
         if let Ok(resource) = server.registry.find(GROUP, "v1", PLURAL) {
-            resource.cache.observe(Box::new(Waker(Arc::clone(&changed))));
+            resource.cache.observe(Box::new(Waker(Arc::clone(&progress))));
         }
-        Self { server, discovery, openapi, stop, changed, known: BTreeMap::new(), tasks: JoinSet::new() }
+        Self { server, discovery, openapi, stop, progress, known: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
     /// Runs until stopped.
@@ -96,7 +103,7 @@ impl Definitions {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.changed.notified() => {}
+                () = self.progress.wake.notified() => {}
                 Some(ended) = self.tasks.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "a task of a custom resource failed");
@@ -104,14 +111,17 @@ impl Definitions {
                     continue;
                 }
             }
+            let heard = self.progress.heard();
             if let Err(failure) = self.pass().await {
                 tracing::warn!(%failure, "a definition could not be dealt with, trying again");
-                let changed = Arc::clone(&self.changed);
+                let progress = Arc::clone(&self.progress);
                 self.tasks.spawn(async move {
                     tokio::time::sleep(RETRY).await;
-                    changed.notify_one();
+                    progress.wake.notify_one();
                 });
             }
+            // What could not be written is served all the same.
+            self.progress.done(heard);
         }
         // Those that follow the token end with it; the others have nothing to finish.
         self.tasks.shutdown().await;

@@ -17,6 +17,7 @@ impl Version {
             reason: error.to_string(),
         })?;
         object.metadata.resource_version.clear();
+        self.prune(&mut object);
         self.default(&mut object);
         Ok(object.encode_to_vec().into())
     }

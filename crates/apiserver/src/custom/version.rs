@@ -1,9 +1,13 @@
 //! One version of a definition, as requests need it.
 
 use api::definition::conditions;
+use api::structural::columns::Columns;
+use api::structural::{Schema, path};
 use api::validate::FieldError;
 use proto::CustomObject;
-use proto::apiextensions::v1::{CustomResourceDefinition, CustomResourceDefinitionVersion};
+use proto::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion, CustomResourceSubresourceScale, JsonSchemaProps,
+};
 use proto::dynamic::DynObject;
 
 use crate::registry::Resource;
@@ -12,6 +16,14 @@ use crate::status::Result;
 /// What a version of a definition says of its objects.
 #[derive(Debug)]
 pub struct Version {
+    /// The names of all versions of the definition.
+    pub names: Box<[Box<str>]>,
+    /// What its objects are like.
+    pub schema: Schema,
+    /// How its objects are printed.
+    pub columns: Columns,
+    /// Where its objects have replicas, where they have a scale.
+    pub scale: Option<CustomResourceSubresourceScale>,
     /// What every request is told, where the version is deprecated.
     pub deprecation: Option<String>,
     /// Whether clients are told of it; requests are answered before.
@@ -21,15 +33,32 @@ pub struct Version {
 impl Version {
     /// Reads it from its definition.
     pub fn of(definition: &CustomResourceDefinition, version: &CustomResourceDefinitionVersion) -> Self {
+        let props = version.schema.as_ref().and_then(|schema| schema.open_apiv3_schema.as_ref());
         Self {
+            names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
+            // Without a schema (definitions of old) everything is let be.
+            schema: Schema::new(props.unwrap_or(&JsonSchemaProps { x_kubernetes_preserve_unknown_fields: Some(true), ..Default::default() })),
+            columns: Columns::new(&version.additional_printer_columns),
+            scale: version.subresources.as_ref().and_then(|declared| declared.scale.clone()),
             deprecation: deprecation(definition, version),
             is_established: conditions::is_true(definition, conditions::ESTABLISHED),
         }
     }
 
+    /// Drops what the schema does not know; answers its paths.
+    pub fn prune(&self, object: &mut CustomObject) -> Vec<String> {
+        let mut tree = object.to_tree();
+        let dropped = self.schema.prune(&mut tree);
+        object.set_tree(tree);
+        dropped
+    }
+
     /// Fills in what the object leaves out.
     pub fn default(&self, object: &mut dyn DynObject) {
-        let _ = object;
+        let Some(object) = object.as_any_mut().downcast_mut::<CustomObject>() else { return };
+        let mut tree = object.to_tree();
+        self.schema.default(&mut tree);
+        object.set_tree(tree);
     }
 
     /// Refuses an object that breaks rules: `wrong` are those of its metadata.
@@ -37,10 +66,13 @@ impl Version {
         &self,
         resource: &Resource,
         object: &dyn DynObject,
-        _old: Option<&dyn DynObject>,
+        old: Option<&dyn DynObject>,
         wrong: Vec<FieldError>,
     ) -> Result<()> {
-        let causes: Vec<_> = wrong.iter().map(FieldError::cause).collect();
+        let mut causes: Vec<_> = wrong.iter().map(FieldError::cause).collect();
+        let (new, old) = (proto::json::dyn_to_value(object.as_reflect()), old.map(|old| proto::json::dyn_to_value(old.as_reflect())));
+        causes.extend(self.schema.validate(&new, old.as_ref()));
+        causes.extend(self.scale_causes(&new));
         if causes.is_empty() { Ok(()) } else { Err(resource.invalid(&object.metadata().name, causes)) }
     }
 
@@ -48,15 +80,8 @@ impl Version {
     pub fn fields(&self, object: &dyn DynObject, paths: &[&'static str]) -> Vec<(&'static str, String)> {
         let Some(object) = object.as_any().downcast_ref::<CustomObject>() else { return Vec::new() };
         let tree = object.to_tree();
-        let value = |path: &str| {
-            let found = path.split('.').try_fold(&tree, |value, step| value.get(step))?;
-            match found {
-                serde_json::Value::String(text) => Some(text.clone()),
-                serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(found.to_string()),
-                _ => None,
-            }
-        };
-        paths.iter().filter_map(|path| Some((*path, value(path)?))).collect()
+        let values = paths.iter().map(|path| (*path, path::selectable(&tree, path)));
+        values.filter(|(_, value)| !value.is_empty()).collect()
     }
 }
 

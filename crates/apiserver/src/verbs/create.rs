@@ -59,6 +59,9 @@ pub async fn create_object(
     owners: Owners<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
+    if target.resource.custom.is_some() && !target.resource.row.allows("create") {
+        return Err(target.resource.not_allowed("create"));
+    }
     place(target, object.as_mut())?;
     if !matches!(object.metadata().resource_version.as_str(), "" | "0") {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));

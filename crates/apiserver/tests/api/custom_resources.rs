@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams, json_body};
+use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
+use client::dynamic::json_body;
 use futures::StreamExt;
 use proto::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn definition(plural: &str, kind: &str) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{GROUP}")},
         "spec": {"group": GROUP, "scope": "Namespaced",
-            "names": {"plural": plural, "kind": kind, "shortNames": [&plural[..2]], "categories": ["all"]},
+            "names": {"plural": plural, "kind": kind, "shortNames": [format!("{}x", kind.to_lowercase())], "categories": ["all"]},
             "versions": [{"name": "v1", "served": true, "storage": true,
                 "subresources": {"status": {}},
                 "schema": {"openAPIV3Schema": {"type": "object", "properties": {
@@ -70,7 +71,7 @@ async fn a_definition_is_established_and_its_objects_are_served(engine: Engine) 
     assert_eq!(made.status.stored_versions, ["v1"]);
     let told = client.api_resources().await.expect("discovery");
     let row = told.iter().find(|row| row.plural == "widgets").expect("told");
-    assert_eq!((row.kind.as_str(), row.short_names.as_slice()), ("Widget", &["wi".to_owned()][..]));
+    assert_eq!((row.kind.as_str(), row.short_names.as_slice()), ("Widget", &["widgetx".to_owned()][..]));
     assert_eq!(row.subresources, ["status"]);
 
     let widgets = client.dynamic(GROUP, "v1", "widgets");
@@ -78,7 +79,7 @@ async fn a_definition_is_established_and_its_objects_are_served(engine: Engine) 
     assert_eq!(tree(&first)["metadata"]["generation"], 1);
     assert_eq!(tree(&first)["spec"], json!({"n": 1}));
     let again = create(&widgets, &object("Widget", "a", 1)).await.expect_err("it is there");
-    assert_eq!(again.reason(), Some("AlreadyExists"), "{again}");
+    assert_eq!(again.reason(), "AlreadyExists", "{again}");
 
     let mut changed = tree(&first);
     changed["spec"]["n"] = json!(2);
@@ -100,7 +101,7 @@ async fn a_definition_is_established_and_its_objects_are_served(engine: Engine) 
     // Who does not say what was changed is refused.
     let blind = json_body(object("Widget", "a", 3).to_string());
     let blind = widgets.update("default", "a", "", blind, 0, &params).await.expect_err("refused");
-    assert_eq!(blind.reason(), Some("Invalid"), "{blind}");
+    assert_eq!(blind.reason(), "Invalid", "{blind}");
 
     let patch = Patch::merge(&json!({"spec": {"color": "blue"}}));
     let patched = widgets.patch("default", "a", "", patch, &params).await.expect("patched");
@@ -110,7 +111,7 @@ async fn a_definition_is_established_and_its_objects_are_served(engine: Engine) 
     assert_eq!(list.items.len(), 2);
     assert!(widgets.delete("default", "a", &DeleteParams::default()).await.expect("deleted"));
     let gone = widgets.get("default", "a", "").await.expect_err("gone");
-    assert_eq!(gone.reason(), Some("NotFound"), "{gone}");
+    assert_eq!(gone.reason(), "NotFound", "{gone}");
     server.stop().await;
 }
 
@@ -152,7 +153,7 @@ async fn a_deleted_definition_takes_its_objects_along(engine: Engine) {
     create(&levers, &object("Lever", "free", 1)).await.expect("created");
     let definitions: Api<CustomResourceDefinition> = client.api();
     let name = format!("levers.{GROUP}");
-    definitions.delete("", &name).await.expect("deleted");
+    definitions.delete("", &name, &DeleteParams::default()).await.expect("deleted");
     let terminating = until("the end of what nothing holds", || async {
         let left = levers.list(&ListParams::default()).await.expect("still served").items.len();
         if left == 1 { Some(definitions.get("", &name).await.expect("held by an object")) } else { None }
@@ -161,7 +162,7 @@ async fn a_deleted_definition_takes_its_objects_along(engine: Engine) {
     let told = terminating.status.conditions.iter().find(|it| it.r#type == "Terminating").expect("told");
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("True", "InstanceDeletionInProgress"));
     let late = create(&levers, &object("Lever", "late", 1)).await.expect_err("no new ones");
-    assert_eq!(late.reason(), Some("MethodNotAllowed"), "{late}");
+    assert_eq!(late.reason(), "MethodNotAllowed", "{late}");
     let release = Patch::merge(&json!({"metadata": {"finalizers": null}}));
     levers.patch("default", "held", "", release, &WriteParams::default()).await.expect("released");
     until("the end of the definition", || async {
@@ -226,7 +227,7 @@ async fn names_belong_to_who_was_first(engine: Engine) {
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "ListKindConflict"));
     assert!(client.dynamic(GROUP, "v1", "others").list(&ListParams::default()).await.is_err());
     // Once the first is gone the other has its turn.
-    definitions.delete("", &format!("cranks.{GROUP}")).await.expect("deleted");
+    definitions.delete("", &format!("cranks.{GROUP}"), &DeleteParams::default()).await.expect("deleted");
     until("its turn", || async {
         let found = definitions.get("", &name).await.expect("it is there");
         let established = found.status.conditions.iter().any(|it| it.r#type == "Established" && it.status == "True");
