@@ -1,12 +1,13 @@
 """Sends what the served OpenAPI documents allow, and what they forbid, and looks whether the answers keep to them.
 
 `check.py SERVER CREDENTIALS SECONDS CASES GROUP_VERSION...`: CREDENTIALS is a folder with admin.crt, admin.key and ca.crt;
-each operation of `/openapi/v3/GROUP_VERSION` gets at most CASES requests of each kind, all together SECONDS. The requests
-follow from a fixed seed. Kubernetes' documents name success and 401 only, so of refusals is asked that they are a Status.
+each operation of `/openapi/v3/GROUP_VERSION` gets at most CASES requests of each kind, each group version SECONDS. The
+requests follow from a fixed seed; a slow machine sends the first of them. Kubernetes' documents name success and 401 only, so of refusals is asked that they are a Status.
 """
 
 import collections
 import json
+import random
 import sys
 import time
 
@@ -74,7 +75,6 @@ session.cert = (f"{CREDENTIALS}/admin.crt", f"{CREDENTIALS}/admin.key")
 session.verify = f"{CREDENTIALS}/ca.crt"
 # A proxy, or other authorities, of the environment are not meant for this server.
 session.trust_env = False
-end = time.monotonic() + float(SECONDS)
 sent = collections.Counter()
 found = {}
 load_all_checks()
@@ -173,7 +173,7 @@ def whole(error):
     return " ".join([str(error), *map(whole, getattr(error, "exceptions", ()))])
 
 
-def check(operation, mode):
+def check(operation, mode, end):
     count = iter(range(10**9))
 
     @hypothesis.seed(SEED)
@@ -207,19 +207,25 @@ def main():
         text = document(group_version)
         seed_objects(text)
         schema = schemathesis.openapi.from_dict(text, config=config)
-        for result in schema.get_all_operations():
-            operation = result.ok()
+        operations = [result.ok() for result in schema.get_all_operations()]
+        # A slow machine does not get to the end: then those that were not reached lie everywhere.
+        random.Random(SEED).shuffle(operations)
+        end, reached = time.monotonic() + float(SECONDS), 0
+        for operation in operations:
+            if time.monotonic() > end:
+                break
+            reached += 1
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 try:
-                    check(operation, mode)
+                    check(operation, mode, end)
                 except hypothesis.errors.Unsatisfiable:
                     # Nothing about this operation can be wrong.
                     continue
+        print(f"{group_version}: {reached} of {len(operations)} operations", flush=True)
     counts = ", ".join(f"{sent[kind]} answers {kind}xx" for kind in sorted(sent))
     for (what, where), why in sorted(found.items(), key=str):
         print(f"{what}: {where}: {why}")
-    late = "; the time was over" if time.monotonic() > end else ""
-    print(f"{counts}; {len(found)} operations answered what they must not{late}")
+    print(f"{counts}; {len(found)} operations answered what they must not")
     sys.exit(bool(found) or not sent[2])
 
 
