@@ -305,8 +305,7 @@ impl Registry {
     pub fn has_group(&self, group: &str) -> bool {
         let custom = self.custom.load();
         let begin = custom.partition_point(|resource| resource.row.group < group);
-        custom.get(begin).is_some_and(|resource| resource.row.group == group)
-            || self.is_built_in(group)
+        custom.get(begin).is_some_and(|resource| resource.row.group == group) || self.is_built_in(group)
     }
 
     /// Whether that is a group of built-in resources.

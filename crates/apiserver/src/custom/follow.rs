@@ -84,12 +84,7 @@ impl Observer for Waker {
 
 impl Definitions {
     /// The task, not yet running. To be made before the cache of definitions is filled.
-    pub fn new(
-        server: Arc<Server>,
-        discovery: Arc<Discovery>,
-        openapi: Arc<OpenApi>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, stop: CancellationToken) -> Self {
         let progress = Arc::clone(&server.definitions);
         if let Ok(resource) = server.registry.find(GROUP, "v1", PLURAL) {
             resource.cache.observe(Box::new(Waker(Arc::clone(&progress))));

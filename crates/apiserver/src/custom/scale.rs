@@ -20,11 +20,11 @@ impl Version {
         let replicas = |at: &str| -> Result<Option<i32>> {
             match path::get(&tree, at) {
                 None | Some(Value::Null) => Ok(None),
-                Some(value) => value
-                    .as_i64()
-                    .and_then(|number| i32::try_from(number).ok())
-                    .map(Some)
-                    .ok_or_else(|| Failure::internal(format!("{at} of the {} is no count: {value}", object.info().kind))),
+                Some(value) => {
+                    value.as_i64().and_then(|number| i32::try_from(number).ok()).map(Some).ok_or_else(|| {
+                        Failure::internal(format!("{at} of the {} is no count: {value}", object.info().kind))
+                    })
+                }
             }
         };
         let wanted = replicas(&paths.spec_replicas_path)?.ok_or_else(|| {

@@ -53,8 +53,7 @@ fn heads(resource: &Resource) -> Vec<Value> {
 
 /// What a table begins with, up to its first row. `metadata` is JSON.
 pub fn prologue(resource: &Resource, accepted: Accepted, metadata: &Value, with_columns: bool) -> Vec<u8> {
-    let definitions: Vec<Value> =
-        if with_columns { heads(resource) } else { Vec::new() };
+    let definitions: Vec<Value> = if with_columns { heads(resource) } else { Vec::new() };
     let version = encode::partial_version(accepted);
     let mut out =
         format!(r#"{{"kind":"Table","apiVersion":"{version}","metadata":{metadata},"columnDefinitions":"#).into_bytes();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
 use client::dynamic::json_body;
+use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
 use futures::StreamExt;
 use proto::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
