@@ -60,7 +60,7 @@ subjects:
 
 pub fn rules_are_reconciled(world: &World) -> Result<()> {
     let k = Kubectl::new(world, "reconciled")?;
-    let reconcile = |rules: &str, more: &[&str]| k.feed(&[&["auth", "reconcile", "-f", "-"], more].concat(), rules);
+    let reconcile = |rules: &str, more: &[&str]| k.feed(&[&["auth", "reconcile", "-f", "-"][..], more].concat(), rules);
     let said = reconcile(RULES, &[])?;
     ensure!(said.matches("reconciled").count() >= 2, "{said}");
     let wider = RULES.replace("[get]", "[list]").replace("alice", "bob");

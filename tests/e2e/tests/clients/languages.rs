@@ -51,7 +51,7 @@ pub fn python_programs_run(world: &World) -> Result<()> {
     let packages = pypi::packages(Path::new(KEPT), "kubernetes-37", &["kubernetes==37.0.2"])?;
     let k = Kubectl::new(world, "python")?;
     let python = Keelctl { program: "python3".into(), ..k.kubectl.clone() };
-    finished(within(&python).env("PYTHONPATH", packages).args([&format!("{HERE}/client.py"), "python"]))
+    finished(within(&python).env("PYTHONPATH", packages).arg(format!("{HERE}/client.py")).arg("python"))
 }
 
 pub fn javascript_programs_run(world: &World) -> Result<()> {

@@ -153,7 +153,7 @@ pub fn the_api_is_proxied(world: &World) -> Result<()> {
     BufReader::new(child.stdout.take().context("a pipe")?).read_line(&mut line)?;
     let server = line.trim().strip_prefix("Starting to serve on ").map(str::to_owned);
     let answers = server.as_deref().map(|server| -> Result<[String; 2]> {
-        let server = server.parse()?;
+        let server: std::net::SocketAddr = server.parse()?;
         let get = |path: &str| Ok::<_, anyhow::Error>(testkit::http::get(world.network(), server, path)?.body);
         Ok([get("/api/v1/namespaces/proxied/configmaps/one")?, get("/version")?])
     });
