@@ -33,10 +33,34 @@ async fn objects_are_shown_as_recorded() {
         let case = json(&format!("tables/{name}.json"));
         if case["object"].is_object() {
             tally.add(&name, shown(&door, &case).await);
+        } else if case["columns"].is_array() {
+            tally.add(&name, plain_columns(&door, &case).await);
         }
     }
     server.stop().await;
     tally.report("tables", CELLS_MIN);
+}
+
+/// The columns of a kind that names none.
+async fn plain_columns(door: &Door, case: &Value) -> Option<String> {
+    let definition = value!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "plains.tables.example.com"},
+        "spec": {"group": "tables.example.com", "scope": "Namespaced", "names": {"plural": "plains", "kind": "Plain"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+    });
+    let path = match define(door, &definition).await {
+        Ok(path) => path.unwrap_or_default(),
+        Err(why) => return Some(why),
+    };
+    let list = value!({"method": "GET", "path": collection_of(&definition, "default"), "headers": {"Accept": AS_TABLE}});
+    let table = door.send(&list).await.json();
+    door.send(&value!({"method": "DELETE", "path": path})).await;
+    let of = |column: &Value| {
+        let field = |name: &str| column[name].clone();
+        value!({"name": field("name"), "type": field("type"), "format": field("format"), "priority": field("priority")})
+    };
+    let found: Vec<Value> = table["columnDefinitions"].as_array().into_iter().flatten().map(of).collect();
+    (case["columns"] != value!(found)).then(|| format!("{}", value!(found)))
 }
 
 /// An object of a recorded case on a server; where it is served.
