@@ -37,9 +37,9 @@ fn cells_are_as_recorded() {
             let columns = columns.as_array().cloned().unwrap_or_default().into_iter();
             let columns: Vec<_> = columns.map(|column| proto::json::from_value(column).unwrap()).collect();
             let columns = Columns::new(&columns);
-            let heads = columns.heads().into_iter().map(|head| {
-                json!({"name": head.name, "type": head.kind, "format": head.format, "priority": head.priority})
-            });
+            let heads = columns.heads().into_iter().map(
+                |head| json!({"name": head.name, "type": head.kind, "format": head.format, "priority": head.priority}),
+            );
             assert_eq!(Value::Array(heads.collect()), case["column_defs"], "{}", case["name"]);
             let got = columns.cells(object, Timestamp::now());
             if got.len() != want.len() || !got.iter().zip(want).all(|(got, want)| same(got, want)) {
