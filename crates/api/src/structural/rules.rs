@@ -202,10 +202,9 @@ impl Check {
     }
 
     /// What the rule's expression says of the refusal, where it says something that can be shown.
-    fn message(&mut self, ready: &Ready, scope: &Scope<'_>) -> Option<String> {
+    fn message<'a>(&mut self, ready: &'a Ready, scope: &Scope<'a>) -> Option<String> {
         let program = ready.message.as_ref()?;
-        let (limit, scope) = (self.budget.min(cost::PER_CALL_LIMIT), scope.clone());
-        let found = program.evaluate(&scope, limit);
+        let found = program.evaluate(scope, self.budget.min(cost::PER_CALL_LIMIT));
         self.budget = self.budget.saturating_sub(found.cost);
         let value = found.value.ok()?;
         let text = value.as_text()?.trim();
@@ -224,3 +223,6 @@ fn scope<'a>(rules: &'a Rules, ready: &Ready, new: &'a Value, old: Option<&'a Va
         (false, None) => scope,
     }
 }
+
+#[cfg(test)]
+mod tests;
