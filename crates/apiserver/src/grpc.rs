@@ -111,13 +111,14 @@ impl Grpc {
         };
         authorize::check(&self.server, &user, &attributes)?;
         let row = (named.group.as_str(), named.version.as_str(), named.resource.as_str());
+        self.server.know(row).await?;
         let target = Target::resolve(&self.server.registry, row, &named.namespace, &named.name, &named.subresource)?;
         let allowed = match named.subresource.as_str() {
             "" => target.resource.row.allows(verb),
             subresource => target.resource.row.subresource(subresource).is_some_and(|row| row.verbs.contains(&verb)),
         };
         if !allowed {
-            return Err(Failure::method_not_allowed());
+            return Err(target.resource.not_allowed(verb));
         }
         Ok((user, target))
     }

@@ -12,6 +12,7 @@ pub mod authorize;
 pub mod bootstrap;
 pub mod components;
 pub mod config;
+pub mod custom;
 pub mod discovery;
 pub mod document;
 #[cfg(test)]

@@ -47,18 +47,13 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
-    /// Host and port where clients reach this server.
-    address: String,
     metrics: Metrics,
 }
 
 impl Rest {
-    /// A door to this server, which clients reach at this host and port.
-    pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
-        let aggregator = Arc::clone(&server.aggregator);
-        let discovery = Arc::new(Discovery::new(&server.registry, address.clone()).beside(aggregator));
-        let openapi = Arc::new(OpenApi::new(discovery.catalog()));
-        Self { server, discovery, openapi, address, metrics }
+    /// A door to this server, with what it tells of its API.
+    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, metrics: Metrics) -> Self {
+        Self { server, discovery, openapi, metrics }
     }
 
     /// Answers any request.
@@ -83,7 +78,7 @@ impl Rest {
             return self.elsewhere(&user, &remote, request).await;
         }
         match path::parse(request.uri().path()) {
-            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
             _ => self.document(&user, &request.into_parts().0).await,
         }
     }
@@ -98,8 +93,9 @@ impl Rest {
         impersonate(&self.server, user, request.headers())
     }
 
-    fn knows_group(&self, path: &ResourcePath) -> bool {
-        api::resource::all().iter().any(|row| row.group == path.group)
+    async fn knows_group(&self, path: &ResourcePath) -> Result<bool> {
+        self.server.know((&path.group, &path.version, &path.resource)).await?;
+        Ok(self.server.registry.has_group(&path.group))
     }
 }
 

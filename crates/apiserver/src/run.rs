@@ -13,14 +13,17 @@ use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::aggregate::{Aggregator, availability};
+use crate::aggregate::{Aggregator, availability, register};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::extension::Published;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
+use crate::custom::follow::Definitions;
+use crate::discovery::Discovery;
 use crate::metrics::RequestMetrics;
+use crate::openapi::OpenApi;
 use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
@@ -52,10 +55,16 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
+    let discovery = Discovery::new(&server.registry, address).beside(Arc::clone(&server.aggregator));
+    let discovery = Arc::new(discovery);
+    let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+    let definitions =
+        Definitions::new(Arc::clone(&server), Arc::clone(&discovery), Arc::clone(&openapi), stop.child_token());
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
+    tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, address, identity, health, metrics).serve(listener, stop.clone());
+    let serving = serve::server(&server, discovery, openapi, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,
@@ -135,6 +144,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
+        definitions: Arc::default(),
         access,
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
@@ -175,6 +185,7 @@ fn spawn(
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
     tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
+    tasks.spawn("APIServices of custom resources", register::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

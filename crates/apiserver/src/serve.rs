@@ -8,7 +8,9 @@ use daemon::metrics::Metrics;
 use daemon::tls::{ClientCerts, ServerIdentity};
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::grpc::{self, Grpc};
+use crate::openapi::OpenApi;
 use crate::rest::Rest;
 use crate::server::Server;
 
@@ -22,15 +24,16 @@ pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
     Ok(ServerIdentity::load(&config.tls_cert_file, &config.tls_private_key_file, clients)?)
 }
 
-/// What the port serves. `address` is the host and port where clients reach it.
+/// What the port serves.
 pub fn server(
     server: &Arc<Server>,
-    address: String,
+    discovery: Arc<Discovery>,
+    openapi: Arc<OpenApi>,
     identity: Arc<ServerIdentity>,
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
-    let rest = Rest::new(Arc::clone(server), address, metrics.clone());
+    let rest = Rest::new(Arc::clone(server), discovery, openapi, metrics.clone());
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))

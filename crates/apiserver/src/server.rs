@@ -11,6 +11,7 @@ use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::extension::Published;
+use crate::custom::follow::{self, Progress};
 use crate::metrics::RequestMetrics;
 use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
@@ -29,6 +30,8 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// How far the custom ones among them are those of the store.
+    pub definitions: Arc<Progress>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.
@@ -57,6 +60,13 @@ impl Server {
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())
+    }
+
+    /// Looks whether the resource is there after all, where it is not known: another apiserver may have told of a
+    /// definition that this one is only about to hear of.
+    pub async fn know(&self, (group, version, plural): (&str, &str, &str)) -> Result<()> {
+        let known = self.registry.served(group, version, plural).is_ok() || self.registry.is_built_in(group);
+        if known { Ok(()) } else { follow::settle(self).await }
     }
 
     /// Waits until the cache holds everything that was in the store when this began. False: it could not be told, and

@@ -25,10 +25,17 @@ impl Catalog {
             |row: &&Resource| row.storage.is_none() || registry.find(row.group, row.version, row.plural).is_ok();
         let mut catalog = Self::default();
         for row in api::resource::all().iter().filter(served) {
-            let resources = std::iter::once(resource(row)).chain(row.subresources.iter().map(|sub| below(row, sub)));
-            catalog.add(&row.api_version(), resources);
+            catalog.add_row(row);
+        }
+        for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
+            catalog.add_row(resource.row);
         }
         catalog
+    }
+
+    fn add_row(&mut self, row: &Resource) {
+        let resources = std::iter::once(resource(row)).chain(row.subresources.iter().map(|sub| below(row, sub)));
+        self.add(&row.api_version(), resources);
     }
 
     /// Adds resources to a group version, which is made where there is none.
@@ -80,6 +87,11 @@ impl Catalog {
         let same = |a: &ApiResourceList, b: &ApiResourceList| split(&a.group_version).0 == split(&b.group_version).0;
         self.lists.chunk_by(same).map(|lists| (split(&lists[0].group_version).0, lists))
     }
+}
+
+/// Whether clients are told of a custom resource: once its names are its own for good.
+fn is_told(resource: &crate::registry::Resource) -> bool {
+    resource.custom.as_ref().is_some_and(|version| version.is_established)
 }
 
 /// Group (empty: core) and version.

@@ -20,7 +20,7 @@ use super::table::Include;
 use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
-use crate::registry::{Versioned, deletion};
+use crate::registry::{Resource, Versioned, deletion};
 use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::options::DeleteOptions;
@@ -142,7 +142,7 @@ impl Rest {
             let target = self.target(verb, &path)?;
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
-            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
+            let deprecated = target.resource.deprecation().filter(|_| reads);
             let asked = Asked { rest: self, user, target, head: &head, query };
             let answer = match verb {
                 Verb::Get => asked.get().await,
@@ -166,20 +166,33 @@ impl Rest {
 
     /// What the path names, where the verb is there.
     fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
-        let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
+        let resource = self.server.registry.served(&path.group, &path.version, &path.resource);
+        let row = match &resource {
+            Ok(resource) => resource.row,
+            // Its method may be wrong before it is known that nothing answers it.
+            Err(_) => {
+                api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?
+            }
+        };
+        let custom = resource.ok().filter(|resource| resource.custom.is_some());
         let is_placed = row.namespaced != path.namespace.is_empty();
         // All namespaces at once can be listed and watched only.
         let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
         if !is_placed && !over_all {
-            let known = row.namespaced && path.name.is_empty();
+            let known = row.namespaced && path.name.is_empty() && custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
+        let missing =
+            |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(Failure::no_resource)?.verbs.contains(&verb.name()),
+            subresource => {
+                row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name())
+            }
         };
         if !allows || !verb.fits(path) {
-            return Err(Failure::method_not_allowed());
+            let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());
+            return Err(custom.as_ref().map_or_else(Failure::method_not_allowed, not_allowed));
         }
         let row = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
         Target::resolve(&self.server.registry, row, &path.namespace, &path.name, &path.subresource)
@@ -224,7 +237,17 @@ pub(super) fn authorize_as(
 }
 
 impl Asked<'_> {
+    /// Whether objects go and come as a custom resource's, which have no protobuf form.
+    fn is_custom(&self) -> bool {
+        self.target.resource.custom.is_some() && self.target.subresource != "scale"
+    }
+
     fn accepted(&self, offer: Offer) -> Result<Accepted> {
+        let offer = match offer {
+            Offer::Objects if self.is_custom() => Offer::CustomObjects,
+            Offer::Events if self.is_custom() => Offer::CustomEvents,
+            offer => offer,
+        };
         negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
     }
 
@@ -384,6 +407,9 @@ impl Asked<'_> {
     }
 
     async fn sent(&self, sent: Incoming) -> Result<Sent> {
+        if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
+            return Err(body::unknown_media_type());
+        }
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,

@@ -3,6 +3,7 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod custom_resources;
 mod extension;
 mod harness;
 mod nodes;
