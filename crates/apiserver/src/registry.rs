@@ -278,7 +278,8 @@ impl Registry {
         let is_answered = |row: &api::resource::Resource| {
             row.storage.is_none() && (REVIEWS.contains(&row.group) || row.kind == "ComponentStatus")
         };
-        Self { resources: made(|row| row.storage.is_some()), answered: made(is_answered), custom: ArcSwap::default() }
+        let (resources, answered) = (made(|row| row.storage.is_some()), made(is_answered));
+        Self { resources, answered, custom: ArcSwap::default() }
     }
 
     /// The built-in resource of that name.

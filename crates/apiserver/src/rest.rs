@@ -47,13 +47,21 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
+    /// Host and port where clients reach this server.
+    address: String,
     metrics: Metrics,
 }
 
 impl Rest {
-    /// A door to this server, with what it tells of its API.
-    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, metrics: Metrics) -> Self {
-        Self { server, discovery, openapi, metrics }
+    /// A door to this server, with what it tells of its API; clients reach it at this host and port.
+    pub fn new(
+        server: Arc<Server>,
+        discovery: Arc<Discovery>,
+        openapi: Arc<OpenApi>,
+        address: String,
+        metrics: Metrics,
+    ) -> Self {
+        Self { server, discovery, openapi, address, metrics }
     }
 
     /// Answers any request.

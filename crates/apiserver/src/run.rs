@@ -55,8 +55,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
-    let discovery = Discovery::new(&server.registry, address).beside(Arc::clone(&server.aggregator));
-    let discovery = Arc::new(discovery);
+    let aggregator = Arc::clone(&server.aggregator);
+    let discovery = Arc::new(Discovery::new(&server.registry, address.clone()).beside(aggregator));
     let openapi = Arc::new(OpenApi::new(discovery.catalog()));
     let definitions =
         Definitions::new(Arc::clone(&server), Arc::clone(&discovery), Arc::clone(&openapi), stop.child_token());
@@ -64,7 +64,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, discovery, openapi, identity, health, metrics).serve(listener, stop.clone());
+    let serving =
+        serve::server(&server, (discovery, openapi), address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,

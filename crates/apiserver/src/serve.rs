@@ -27,13 +27,13 @@ pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
 /// What the port serves.
 pub fn server(
     server: &Arc<Server>,
-    discovery: Arc<Discovery>,
-    openapi: Arc<OpenApi>,
+    (discovery, openapi): (Arc<Discovery>, Arc<OpenApi>),
+    address: String,
     identity: Arc<ServerIdentity>,
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
-    let rest = Rest::new(Arc::clone(server), discovery, openapi, metrics.clone());
+    let rest = Rest::new(Arc::clone(server), discovery, openapi, address, metrics.clone());
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))

@@ -7,8 +7,8 @@ use api::definition::{CLEANUP_FINALIZER, conditions, is_namespaced, row, storage
 use proto::apiextensions::v1::{CustomResourceDefinition, CustomResourceDefinitionCondition as Condition};
 use tokio_util::sync::CancellationToken;
 
-use super::Version;
 use super::follow::{GROUP, PLURAL, status};
+use super::{Version, schemas};
 use crate::authenticate::User;
 use crate::authorize::MASTERS;
 use crate::registry::Resource;
@@ -39,7 +39,7 @@ impl Cleanup {
     pub fn new(server: Arc<Server>, definition: &CustomResourceDefinition, stop: CancellationToken) -> Self {
         // A row of its own: the version of storage need not be served.
         let resource = storage_version(definition).map(|version| {
-            let made = Version::of(definition, version);
+            let made = Version::of(definition, version, &schemas(definition));
             Arc::new(Resource::of_custom(row::of(definition, version), Arc::new(made), Arc::default()))
         });
         let meta = &definition.metadata;

@@ -142,7 +142,7 @@ impl Rest {
             let target = self.target(verb, &path)?;
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
-            let deprecated = target.resource.deprecation().filter(|_| reads);
+            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
             let asked = Asked { rest: self, user, target, head: &head, query };
             let answer = match verb {
                 Verb::Get => asked.get().await,
@@ -186,9 +186,7 @@ impl Rest {
             |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => {
-                row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name())
-            }
+            name => row.subresource(name).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());

@@ -31,9 +31,7 @@ impl Rest {
 
     fn configuration(&self) -> Value {
         let tokens = &self.server.tokens;
-        let keys = tokens
-            .jwks_uri()
-            .map_or_else(|| format!("https://{}{}", self.discovery.server_address(), PATHS[1]), str::to_owned);
+        let keys = tokens.jwks_uri().map_or_else(|| format!("https://{}{}", self.address, PATHS[1]), str::to_owned);
         json!({
             "issuer": tokens.issuer(),
             "jwks_uri": keys,

@@ -133,6 +133,10 @@ pub(super) fn run(
 ) -> Result<Box<dyn DynObject>> {
     let mut writer = writer(target, options, server.now());
     writer.api_version = kind.api_version;
+    // A scale is no custom resource, whatever it is of.
+    if !std::ptr::eq(kind, target.resource.kind) {
+        writer.schemas = &[];
+    }
     let config = Config { kind, json: config, force: options.force };
     match applied(live, config, &writer) {
         Ok(object) => Ok(object),

@@ -82,16 +82,17 @@ impl Mutation for Scaling<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let resource = &self.target.resource;
         let mut before = scale::of(resource, current.as_ref())?;
-        let version = self.target.resource.kind.api_version;
+        let version = resource.kind.api_version;
+        let path = scale::path(resource);
         let kept = &current.metadata().managed_fields;
         // A record of owners that cannot be read is left alone.
-        before.metadata.managed_fields = owned::of_object(kept, version).unwrap_or_default();
+        before.metadata.managed_fields = owned::of_object(kept, version, &path).unwrap_or_default();
         let after = self.wanted(&before, rev)?;
         let wanted = after.spec.replicas;
         rules::check_replicas(&self.target.name, wanted)?;
         let mut new = current.clone();
         scale::set(resource, new.as_mut(), wanted);
-        if let Ok(entries) = owned::to_object(kept, &after.metadata.managed_fields, version) {
+        if let Ok(entries) = owned::to_object(kept, &after.metadata.managed_fields, version, &path) {
             new.metadata_mut().managed_fields = entries;
         }
         let new =
@@ -138,6 +139,8 @@ impl Scaling<'_> {
         after.spec.replicas = replicas;
         let mut writer = owners::writer(self.target, self.options, now);
         writer.api_version = owned::API_VERSION;
+        // A scale is no custom resource, whatever it is of.
+        writer.schemas = &[];
         api::apply::updated(Some(before), &mut after, &writer);
         after
     }
