@@ -62,11 +62,6 @@ impl Discovery {
         Self::of(Arc::new(Catalog::of(registry)), server_address)
     }
 
-    /// Host and port where clients reach this server.
-    pub fn server_address(&self) -> &str {
-        &self.server_address
-    }
-
     /// With what extension servers serve.
     pub fn beside(self, aggregator: Arc<Aggregator>) -> Self {
         Self { aggregator, ..self }

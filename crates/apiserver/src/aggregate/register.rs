@@ -111,7 +111,7 @@ async fn agree(server: &Server) -> Result<()> {
     for entry in ours.filter(|entry| !wanted.contains_key(entry.name())) {
         let gone = target.named("", entry.name());
         let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
-        match delete::delete(server, &user, &gone, &DeleteOptions::default()).await {
+        match delete::delete_unasked(server, &user, &gone, &DeleteOptions::default()).await {
             Err(failure) if !failure.is_not_found() => return Err(failure),
             _ => {}
         }
