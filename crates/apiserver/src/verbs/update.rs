@@ -116,7 +116,9 @@ pub async fn replace(
     warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(resource, new.as_mut());
     let now = server.now();
-    if !is_part(&target.subresource) {
+    // As upstream: who resizes owns what the whole request would have changed, though only resources change.
+    let whole = !is_part(&target.subresource) || target.subresource == "resize";
+    if whole {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
     }
     node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
@@ -133,7 +135,9 @@ pub async fn replace(
         subresource if is_part(subresource) => {
             let mut part = part(server, user, subresource, new.as_ref(), current)?;
             part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
-            owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            if !whole {
+                owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            }
             part
         }
         "" => {
