@@ -5,6 +5,7 @@
 //! where clients match on them. Kinds without rules here are judged by their metadata only.
 
 mod admission_policy;
+mod annotation;
 mod api_service;
 mod autoscaler;
 mod certificate;
@@ -20,6 +21,7 @@ mod definition;
 mod device;
 mod disruption;
 mod endpoint;
+mod env;
 mod ephemeral;
 mod error;
 mod event;
@@ -32,11 +34,14 @@ mod job_status;
 mod kinds;
 mod match_rules;
 pub(crate) mod meta;
+mod mount;
 mod network_policy;
+mod os;
 mod path;
 mod pod;
 mod pod_update;
 mod probe;
+mod projection;
 mod quota;
 mod rbac;
 mod resize;
@@ -45,6 +50,7 @@ mod resources;
 mod runtime_class;
 mod scheduling;
 mod schema;
+mod security;
 mod service;
 mod simple;
 mod stateful;

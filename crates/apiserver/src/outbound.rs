@@ -6,6 +6,7 @@
 //! for the next call to the same destination. HTTP/1.1 only: upgrades need it.
 
 pub mod dial;
+pub mod forward;
 pub mod guard;
 mod own_root;
 pub mod resolve;
@@ -35,6 +36,8 @@ pub use trust::Trust;
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// Connections to one destination that wait for their next call.
 const IDLE_LEN_MAX: usize = 25;
+/// Destinations that are remembered: who may use proxies chooses some of them.
+const CLIENTS_LEN_MAX: usize = 1024;
 /// What was called for the last time so long ago is forgotten, with its certificates.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
@@ -105,6 +108,25 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Why, without whom: what the other side or the network said.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Destination(reason) | Self::Unreachable { reason, .. } | Self::Answer { reason, .. } => reason,
+            Self::Timeout { .. } => "context deadline exceeded",
+        }
+    }
+}
+
+/// The innermost error: those around it only say that it was there.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
 /// Bounds on a short call.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -165,7 +187,7 @@ impl Outbound {
         *request.uri_mut() = url;
         *request.version_mut() = http::Version::HTTP_11;
         let answer = self.client(to)?.request(request).await;
-        answer.map_err(|error| Error::Unreachable { method, url: told, reason: daemon::process::chain(&error) })
+        answer.map_err(|error| Error::Unreachable { method, url: told, reason: root(&error) })
     }
 
     /// Sends a short document and reads the whole answer.
@@ -196,7 +218,7 @@ impl Outbound {
             let body = read.map_err(|error| Error::Answer {
                 method: method.clone(),
                 url: url.clone(),
-                reason: daemon::process::chain(error.as_ref()),
+                reason: root(error.as_ref()),
             })?;
             Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
@@ -215,6 +237,11 @@ impl Outbound {
             return Ok(client.clone());
         }
         let shown = self.shown.as_ref().filter(|_| to.identify);
+        if clients.len() >= CLIENTS_LEN_MAX
+            && let Some(oldest) = clients.iter().min_by_key(|(_, (_, used))| *used).map(|(to, _)| to.clone())
+        {
+            clients.remove(&oldest);
+        }
         let tls = trust::config(&to.trust, shown, self.kubelets.as_deref()).map_err(Error::Destination)?;
         let connector = Connector::new(to.place.clone(), self.services.clone(), tls, shown.cloned());
         let client = legacy::Client::builder(TokioExecutor::new())

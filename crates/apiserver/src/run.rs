@@ -14,9 +14,11 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::others::Others;
+use crate::aggregate::{Aggregator, availability};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
 use crate::custom::follow::Definitions;
@@ -54,7 +56,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
-    let discovery = Arc::new(Discovery::new(&server.registry, address));
+    let aggregator = Arc::clone(&server.aggregator);
+    let discovery = Arc::new(Discovery::new(&server.registry, address.clone()).beside(aggregator));
     let openapi = Arc::new(OpenApi::new(discovery.catalog()));
     let definitions =
         Definitions::new(Arc::clone(&server), Arc::clone(&discovery), Arc::clone(&openapi), stop.child_token());
@@ -62,7 +65,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, discovery, openapi, identity, health, metrics).serve(listener, stop.clone());
+    let serving =
+        serve::server(&server, (discovery, openapi), address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,
@@ -139,6 +143,8 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     access.follow(&registry);
     let others = Arc::<Others>::default();
     others.follow(&registry);
+    let aggregator = Arc::new(Aggregator::default());
+    aggregator.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
@@ -146,18 +152,22 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         access,
         others,
         anonymous: config.anonymous_auth,
+        fronts: config.fronts.fronts(),
         tokens: Tokens::load(
             &config.service_account_issuer,
             &config.api_audiences,
             config.service_account_signing_key_file.as_deref(),
             &config.service_account_key_file,
-        )?,
+        )?
+        .with_jwks_uri(config.service_account_jwks_uri.clone()),
         services: ServiceAllocator {
             ranges: config.service_cluster_ip_range.clone(),
             ports: config.service_node_port_range,
         },
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
         outbound,
+        aggregator,
+        published: Published { client_ca: config.client_ca_file.clone(), fronts: config.fronts.clone() },
         request_bytes_max: config.max_request_bytes,
         metrics: RequestMetrics::default(),
     })
@@ -179,6 +189,7 @@ fn spawn(
     tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime};
 use proto::meta::v1::Time;
 
 use crate::admit::others::Others;
+use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
+use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::custom::follow::{self, Progress};
 use crate::metrics::RequestMetrics;
 use crate::outbound::Outbound;
@@ -36,6 +39,8 @@ pub struct Server {
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.
     pub anonymous: bool,
+    /// Proxies that may say who calls.
+    pub fronts: Fronts,
     /// Service account tokens, where a signing key is configured.
     pub tokens: Tokens,
     /// Cluster addresses and node ports.
@@ -44,6 +49,10 @@ pub struct Server {
     pub kubelets: Kubelets,
     /// The way to extension servers, webhooks, and what proxies lead to.
     pub outbound: Outbound,
+    /// Who serves other group versions.
+    pub aggregator: Arc<Aggregator>,
+    /// What extension servers are told about whom to believe.
+    pub published: Published,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
     /// What is counted about requests.

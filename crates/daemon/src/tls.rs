@@ -6,6 +6,7 @@
 
 mod allowed;
 mod client;
+mod fronted;
 mod pem;
 mod refused;
 mod server;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use allowed::Allowed;
 pub use client::{ClientIdentity, TlsConnector};
+pub use fronted::FrontProxy;
 pub use pem::Expiry;
 pub use server::{ClientCerts, ServerIdentity};
 pub use shown::ShownCertificate;

@@ -1,5 +1,7 @@
 //! The resource lists of everything that is served, in the order in which clients are told.
 
+use std::collections::BTreeSet;
+
 use api::resource::{Resource, Subresource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +17,8 @@ use crate::registry::Registry;
 pub struct Catalog {
     lists: Vec<ApiResourceList>,
     custom: Vec<CustomKind>,
+    /// Group versions whose server does not answer, with what it said last.
+    stale: BTreeSet<String>,
 }
 
 /// A custom kind, with the definition that says what its objects are like.
@@ -76,6 +80,19 @@ impl Catalog {
         let later = |list: &ApiResourceList| own(list) && version_order(version, split(&list.group_version).1).is_lt();
         let after = || self.lists.iter().rposition(own).map(|last| last + 1);
         self.lists.iter().position(later).or_else(after).unwrap_or(self.lists.len())
+    }
+
+    /// Adds a group version behind all others.
+    pub fn push(&mut self, list: ApiResourceList, stale: bool) {
+        if stale {
+            self.stale.insert(list.group_version.clone());
+        }
+        self.lists.push(list);
+    }
+
+    /// Whether what is told of a group version may be out of date.
+    pub fn is_stale(&self, group_version: &str) -> bool {
+        self.stale.contains(group_version)
     }
 
     /// All of them, in order.

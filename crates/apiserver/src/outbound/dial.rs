@@ -91,12 +91,25 @@ async fn first(candidates: &[Candidate], guarded: bool) -> io::Result<TcpStream>
         for address in found {
             match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => last = io::Error::new(error.kind(), format!("dial tcp {address}: {error}")),
+                Ok(Err(error)) => last = io::Error::new(error.kind(), format!("dial tcp {address}: {}", words(&error))),
                 Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("dial tcp {address}: i/o timeout")),
             }
         }
     }
     Err(last)
+}
+
+/// What the network said, in the words that Go's clients know.
+fn words(error: &io::Error) -> String {
+    let words = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused",
+        io::ErrorKind::ConnectionReset => "connect: connection reset by peer",
+        io::ErrorKind::HostUnreachable => "connect: no route to host",
+        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable",
+        io::ErrorKind::TimedOut => "connect: connection timed out",
+        _ => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 impl tower_service::Service<Uri> for Connector {

@@ -4,14 +4,19 @@
 
 mod access;
 mod custom_resources;
+mod extension;
 mod harness;
 mod nodes;
+mod openid;
 mod owners;
+mod proxies;
 mod races;
+mod rest_client;
 mod restored;
 mod roles;
 mod services;
 mod sessions;
+mod several;
 mod streams;
 mod verbs;
 mod watches;
