@@ -151,6 +151,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         definitions: Arc::default(),
         access,
         others,
+        plugins: config.fixed.plugins(),
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
         tokens: Tokens::load(
