@@ -12,6 +12,7 @@ mod check;
 pub mod cost;
 mod env;
 mod error;
+mod estimate;
 pub mod escape;
 mod eval;
 mod functions;
@@ -19,6 +20,7 @@ mod issue;
 mod library;
 mod parse;
 mod program;
+pub mod request;
 pub mod types;
 mod value;
 

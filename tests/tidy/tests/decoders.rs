@@ -90,6 +90,8 @@ const ROWS: &[(&str, Proof)] = &[
     ("bbolt/src/format.rs", Target(BBOLT, "damaged_databases_end")),
     ("bbolt/src/read.rs", Target(BBOLT, "damaged_databases_end")),
     ("bbolt/src/read.rs", Target(BBOLT, "loops_and_promises_are_refused")),
+    ("cel/src/parse.rs", Target("crates/cel/src/tests/hostile.rs", "damaged_texts_end")),
+    ("cel/src/parse/text.rs", Target("crates/cel/src/tests/hostile.rs", "damaged_texts_end")),
     ("client/src/config/kubeconfig.rs", Target(GOLDENS, "kubeconfigs")),
     ("client/src/dynamic.rs", Target(GOLDENS, "objects_in_any")),
     ("client/src/tls.rs", Target(GOLDENS, "kubeconfigs")),
