@@ -91,16 +91,20 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
     let shape = b"+00:00";
     let numeric = offset.len() == shape.len()
         && matches!(offset[0], b'+' | b'-')
-        && offset.iter().zip(shape).skip(1).all(|(found, wanted)| {
-            if *wanted == b'0' { found.is_ascii_digit() } else { found == wanted }
-        });
+        && offset.iter().zip(shape).skip(1).all(
+            |(found, wanted)| {
+                if *wanted == b'0' { found.is_ascii_digit() } else { found == wanted }
+            },
+        );
     if zone != "Z" && !numeric {
         return None;
     }
     let time: Timestamp = match text.parse() {
         Ok(time) => time,
         // The last hours of the year 9999, which stand for "never", are later than any time that there is a type for.
-        Err(_) if text.starts_with("9999-12-3") && text[..19].parse::<jiff::civil::DateTime>().is_ok() => Timestamp::MAX,
+        Err(_) if text.starts_with("9999-12-3") && text[..19].parse::<jiff::civil::DateTime>().is_ok() => {
+            Timestamp::MAX
+        }
         Err(_) => return None,
     };
     within(time.as_nanosecond()).then_some(time)
