@@ -14,11 +14,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::others::Others;
-<<<<<<< HEAD
 use crate::aggregate::{Aggregator, availability, register};
-=======
-use crate::aggregate::{Aggregator, availability};
->>>>>>> admission
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
@@ -145,17 +141,10 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
-<<<<<<< HEAD
     let aggregator = Arc::new(Aggregator::default());
     aggregator.follow(&registry);
     let others = Arc::<Others>::default();
     others.follow(&registry);
-=======
-    let others = Arc::<Others>::default();
-    others.follow(&registry);
-    let aggregator = Arc::new(Aggregator::default());
-    aggregator.follow(&registry);
->>>>>>> admission
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,

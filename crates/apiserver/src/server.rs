@@ -6,10 +6,7 @@ use std::time::{Duration, SystemTime};
 use proto::meta::v1::Time;
 
 use crate::admit::others::Others;
-<<<<<<< HEAD
-=======
 use crate::admit::plugins::{Plugin, Plugins};
->>>>>>> admission
 use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::front_proxy::Fronts;

@@ -140,13 +140,8 @@ impl Mutation for Mend<'_> {
 mod tests {
     use super::*;
 
-<<<<<<< HEAD
     async fn mended(service: ApiService, wanted: &ApiService) -> bool {
         matches!(Mend(wanted).decide(Box::new(service), 1).await, Ok(Decision::Write(_)))
-=======
-    fn mended(service: ApiService, wanted: &ApiService) -> bool {
-        matches!(Mend(wanted).decide(Box::new(service), 1).now_or_never(), Some(Ok(Decision::Write(_))))
->>>>>>> admission
     }
 
     #[tokio::test]

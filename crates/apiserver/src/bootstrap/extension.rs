@@ -100,11 +100,7 @@ mod tests {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         let object = ConfigMap { data: map(before), ..ConfigMap::default() };
-<<<<<<< HEAD
         match (Update { data: &map(wanted) }).decide(Box::new(object), 1).await.expect("a decision") {
-=======
-        match (Update { data: &map(wanted) }).decide(Box::new(object), 1).now_or_never().expect("no waiting").expect("a decision") {
->>>>>>> admission
             Decision::Write(mut new) => new.downcast_mut::<ConfigMap>().map(|map| map.data.clone()),
             _ => None,
         }

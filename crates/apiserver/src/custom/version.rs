@@ -66,10 +66,6 @@ impl Version {
         let name = api_version(definition, version);
         let known = schemas.iter().find(|(known, _)| *known == name).map(|(_, schema)| Arc::clone(schema));
         Self {
-<<<<<<< HEAD
-=======
-names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
->>>>>>> admission
             schema: known.unwrap_or_else(|| Arc::new(schema(version))),
             schemas: Arc::clone(schemas),
             columns: Columns::new(&version.additional_printer_columns),

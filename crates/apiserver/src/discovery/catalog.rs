@@ -16,15 +16,9 @@ use crate::registry::Registry;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     lists: Vec<ApiResourceList>,
-<<<<<<< HEAD
     /// Group versions whose server does not answer, with what it said last.
     stale: BTreeSet<String>,
     custom: Vec<CustomKind>,
-=======
-    custom: Vec<CustomKind>,
-    /// Group versions whose server does not answer, with what it said last.
-    stale: BTreeSet<String>,
->>>>>>> admission
 }
 
 /// A custom kind, with the definition that says what its objects are like.

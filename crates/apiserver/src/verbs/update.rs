@@ -176,12 +176,7 @@ fn is_part(subresource: &str) -> bool {
 }
 
 /// The object with the part that the subresource changes taken from `new`.
-fn part(
-    now: Time,
-    subresource: &str,
-    new: &dyn DynObject,
-    current: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+fn part(now: Time, subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
     match subresource {
         "approval" => certificate::approve(now, new, current),
         "finalize" => namespace::finalize(new, current),

@@ -222,10 +222,6 @@ fn identities() -> Vec<Identity> {
     };
     let server =
         Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
-<<<<<<< HEAD
-=======
-    let webhook = Identity { file: "webhook".into(), common_name: "webhook".into(), ..server.clone() };
->>>>>>> admission
     let extension = Identity { names: vec!["ext.default.svc".into()], ..client("extension", "extension server", None) };
     // Any authority but that of the cluster's clients may sign for front proxies.
     let front = Identity { authority: Authority::Store, ..client("front-proxy", "front-proxy-client", None) };
@@ -235,10 +231,6 @@ fn identities() -> Vec<Identity> {
         webhook,
         extension,
         front,
-<<<<<<< HEAD
-        webhook,
-=======
->>>>>>> admission
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
         client("node-1", "system:node:node-1", Some("system:nodes")),

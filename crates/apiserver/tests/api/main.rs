@@ -3,11 +3,8 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
-<<<<<<< HEAD
 mod bodies;
-=======
 mod custom_apply;
->>>>>>> schema
 mod custom_resources;
 mod extension;
 mod harness;
