@@ -286,7 +286,8 @@ async fn strangers_are_refused(cluster: &Cluster, server: &Apiserver) {
         ("content-type", "application/json"),
     ];
     let who = front.send(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &headers, &body).await;
-    let who = &who.json()["status"]["userInfo"];
+    let review = who.json();
+    let who = &review["status"]["userInfo"];
     assert_eq!((who["username"].as_str(), who["uid"].as_str()), (Some("jane"), Some("u-1")));
     assert_eq!(who["groups"], json!(["a", "system:authenticated"]));
     assert_eq!(who["extra"]["acme.example/p"], json!(["v"]));
