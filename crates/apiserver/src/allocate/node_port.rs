@@ -1,5 +1,7 @@
 //! Node ports: one object holds which are taken; every change of it is conditional on its version.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use proto::core::v1::{RangeAllocation, Service};
 
@@ -11,6 +13,10 @@ use crate::storage::{Record, Written};
 /// Where upstream keeps it.
 const KEY: &str = "/registry/ranges/servicenodeports";
 const TRIES_MAX: u32 = 64;
+/// After the nth lost race up to n times this is waited,
+const SPREAD: Duration = Duration::from_millis(4);
+/// up to so many times.
+const SPREAD_MAX: u32 = 16;
 /// So many low ports (a sixteenth, within these bounds) are left to those who ask for a certain one.
 const RESERVED_MIN: usize = 16;
 const RESERVED_MAX: usize = 128;
@@ -133,7 +139,7 @@ async fn change(
     mut edit: impl FnMut(&mut Bitmap) -> Result<()>,
 ) -> Result<()> {
     let (mut record, _) = server.store.get(KEY).await?;
-    for _ in 0..TRIES_MAX {
+    for attempt in 0..TRIES_MAX {
         let before = record.as_ref().map(|record| read(range, record)).transpose()?;
         let mut map = before.clone().unwrap_or_else(|| Bitmap::new(range.len()));
         edit(&mut map)?;
@@ -149,6 +155,10 @@ async fn change(
             Written::Done(_) => return Ok(()),
             Written::Conflict(found) => record = found,
         }
+        // All Services of all apiservers share one object: who lost waits a random while, longer each time, so that of
+        // many that come at once each has its turn.
+        let longest = SPREAD * attempt.clamp(1, SPREAD_MAX);
+        tokio::time::sleep(longest.mul_f64(rand::random())).await;
     }
     Err(Failure::unavailable("node ports are contended, try again"))
 }

@@ -247,7 +247,7 @@ async fn requests_are_passed_on(admin: &Caller) {
         assert_eq!((said["method"].as_str(), said["path"].as_str()), (Some(method.as_str()), Some(path)));
         assert_eq!(said["body"], "a body");
         assert_eq!(header(&said, "x-remote-user"), ["kubernetes-admin"]);
-        assert_eq!(header(&said, "x-remote-group"), ["system:masters", "system:authenticated"]);
+        assert_eq!(header(&said, "x-remote-group"), ["system:authenticated", "system:masters"], "sorted");
         assert_eq!(header(&said, "x-forwarded-for"), ["127.0.0.1"]);
         assert_eq!(header(&said, "host"), ["ext.default.svc:443"]);
         assert!(header(&said, "x-remote-extra-more").is_empty(), "{said}");
