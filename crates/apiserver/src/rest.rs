@@ -90,7 +90,7 @@ impl Rest {
             }
         };
         if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
-            return self.elsewhere(&user, &remote, request).await;
+            return Box::pin(self.elsewhere(&user, &remote, request)).await;
         }
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,

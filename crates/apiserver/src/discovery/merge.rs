@@ -1,5 +1,6 @@
 //! Our own resource lists and those of extension servers, in the order in which clients are told.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use proto::meta::v1::ApiResourceList;
@@ -39,7 +40,7 @@ pub fn merge(own: &Catalog, told: &[Told]) -> Catalog {
     }
     let mut groups: Vec<(i32, Vec<Placed>)> = groups.into_values().collect();
     // Sorted by name already, and stays so among equals.
-    groups.sort_by(|a, b| b.0.cmp(&a.0));
+    groups.sort_by_key(|(priority, _)| Reverse(*priority));
     let mut merged = Catalog::default();
     for (_, mut versions) in groups {
         versions.sort_by(|a, b| {

@@ -103,8 +103,11 @@ struct Page {
     rewriter: HtmlRewriter<'static, Sink>,
     made: Sink,
     /// Where the page comes and goes compressed.
-    packing: Option<(GzDecoder<Vec<u8>>, GzEncoder<Vec<u8>>)>,
+    packing: Option<Packing>,
 }
+
+/// What takes gzip apart, and puts it together again.
+type Packing = (GzDecoder<Vec<u8>>, GzEncoder<Vec<u8>>);
 
 /// What the rewriter has written, until it is taken.
 #[derive(Clone, Default)]

@@ -118,7 +118,7 @@ impl Rest {
             return self.stream(&user, stream, path, request).await;
         }
         if let Some(kind) = proxies::of(&path) {
-            return self.proxy(&user, kind, path, request).await;
+            return Box::pin(self.proxy(&user, kind, path, request)).await;
         }
         let (head, mut body) = request.into_parts();
         let answered = self.answered(user, path, &head, &mut body).await;
