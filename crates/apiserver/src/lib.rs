@@ -5,10 +5,12 @@
 //! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
 
 pub mod admit;
+pub mod aggregate;
 pub mod allocate;
 pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
+pub mod components;
 pub mod config;
 pub mod custom;
 pub mod discovery;
@@ -18,6 +20,8 @@ mod fuzz;
 pub mod grpc;
 pub mod metrics;
 pub mod openapi;
+pub mod outbound;
+pub mod proxied;
 pub mod registry;
 pub mod relay;
 pub mod rest;
@@ -29,3 +33,4 @@ pub mod status;
 pub mod storage;
 pub mod verbs;
 pub mod watch_cache;
+pub mod webhook;

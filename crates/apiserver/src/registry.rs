@@ -3,6 +3,7 @@
 //! Adding a resource is adding a row there; a strategy only where its objects need preparing. Custom resources come and
 //! go while the server runs: [`Registry::replace_custom`] is called by `custom::follow`, whoever holds a resource keeps it.
 
+pub mod api_service;
 mod attributes;
 pub mod certificate;
 mod convert;
@@ -261,8 +262,8 @@ impl Versioned {
 #[derive(Debug)]
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
-    /// What is answered and never stored: reviews of access and of tokens.
-    reviews: Vec<Arc<Resource>>,
+    /// What is answered and never stored: reviews of access and of tokens, the state of components.
+    answered: Vec<Arc<Resource>>,
     /// What definitions add while the server runs; in order of names.
     custom: ArcSwap<Vec<Arc<Resource>>>,
 }
@@ -274,15 +275,18 @@ impl Registry {
             let rows = api::resource::all().iter().filter(|row| wanted(row));
             rows.filter_map(Resource::new).map(Arc::new).collect()
         };
-        let is_review = |row: &api::resource::Resource| row.storage.is_none() && REVIEWS.contains(&row.group);
-        Self { resources: made(|row| row.storage.is_some()), reviews: made(is_review), custom: ArcSwap::default() }
+        let is_answered = |row: &api::resource::Resource| {
+            row.storage.is_none() && (REVIEWS.contains(&row.group) || row.kind == "ComponentStatus")
+        };
+        let (resources, answered) = (made(|row| row.storage.is_some()), made(is_answered));
+        Self { resources, answered, custom: ArcSwap::default() }
     }
 
     /// The built-in resource of that name.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
         let named =
             |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
-        let mut all = self.resources.iter().chain(&self.reviews);
+        let mut all = self.resources.iter().chain(&self.answered);
         all.find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
     }
 

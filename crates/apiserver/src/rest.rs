@@ -5,13 +5,16 @@
 
 mod body;
 mod documents;
+mod elsewhere;
 mod encode;
 #[cfg(test)]
 mod fuzz;
 mod list;
 mod negotiate;
 mod objects;
+mod openid;
 mod path;
+mod proxies;
 pub(crate) mod query;
 mod respond;
 mod streams;
@@ -23,7 +26,6 @@ use std::sync::Arc;
 
 use daemon::metrics::Metrics;
 use daemon::serve::Body;
-use daemon::tls::Peer;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -45,13 +47,21 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
+    /// Host and port where clients reach this server.
+    address: String,
     metrics: Metrics,
 }
 
 impl Rest {
-    /// A door to this server, with what it tells of its API.
-    pub fn new(server: Arc<Server>, discovery: Arc<Discovery>, openapi: Arc<OpenApi>, metrics: Metrics) -> Self {
-        Self { server, discovery, openapi, metrics }
+    /// A door to this server, with what it tells of its API; clients reach it at this host and port.
+    pub fn new(
+        server: Arc<Server>,
+        discovery: Arc<Discovery>,
+        openapi: Arc<OpenApi>,
+        address: String,
+        metrics: Metrics,
+    ) -> Self {
+        Self { server, discovery, openapi, address, metrics }
     }
 
     /// Answers any request.
@@ -71,10 +81,24 @@ impl Rest {
     }
 
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let user = self.user(&request).await?;
+        let user = match self.user(&request).await {
+            Ok(user) => user,
+            Err(failure) => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                return Err(failure);
+            }
+        };
+        if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
+            return self.elsewhere(&user, &remote, request).await;
+        }
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
-            _ => self.document(&user, &request.into_parts().0).await,
+            _ => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                self.document(&user, &head).await
+            }
         }
     }
 
@@ -83,7 +107,8 @@ impl Rest {
         // A browser can send no such header with a WebSocket.
         let token = || websocket_bearer(request.headers()).map(|token| format!("Bearer {token}"));
         let authorization = header.or_else(token);
-        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization.as_deref()).await?;
+        let (extensions, headers) = (request.extensions(), request.headers());
+        let user = authenticate(&self.server, extensions, headers, authorization.as_deref()).await?;
         impersonate(&self.server, user, request.headers())
     }
 

@@ -5,11 +5,17 @@ use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
+use crate::admit::others::Others;
+use crate::admit::plugins::{Plugin, Plugins};
+use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
+use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::custom::follow::{self, Progress};
 use crate::metrics::RequestMetrics;
+use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
 use crate::status::Result;
@@ -26,18 +32,30 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// Which admission plugins run.
+    pub plugins: Plugins,
+    /// Webhooks and policies that have a say in what is written.
+    pub others: Arc<Others>,
     /// How far the custom ones among them are those of the store.
     pub definitions: Arc<Progress>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.
     pub anonymous: bool,
+    /// Proxies that may say who calls.
+    pub fronts: Fronts,
     /// Service account tokens, where a signing key is configured.
     pub tokens: Tokens,
     /// Cluster addresses and node ports.
     pub services: ServiceAllocator,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// The way to extension servers, webhooks, and what proxies lead to.
+    pub outbound: Outbound,
+    /// Who serves other group versions.
+    pub aggregator: Arc<Aggregator>,
+    /// What extension servers are told about whom to believe.
+    pub published: Published,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
     /// What is counted about requests.
@@ -45,6 +63,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether an admission plugin runs.
+    pub fn runs(&self, plugin: Plugin) -> bool {
+        self.plugins.run(plugin)
+    }
+
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())

@@ -1,5 +1,7 @@
 //! The resource lists of everything that is served, in the order in which clients are told.
 
+use std::collections::BTreeSet;
+
 use api::resource::{Resource, Subresource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +16,8 @@ use crate::registry::Registry;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     lists: Vec<ApiResourceList>,
+    /// Group versions whose server does not answer, with what it said last.
+    stale: BTreeSet<String>,
     custom: Vec<CustomKind>,
 }
 
@@ -37,9 +41,16 @@ impl Catalog {
         }
         for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
             catalog.add_row(resource.row);
-            catalog.custom.extend(custom(registry, resource.row));
+            if let Some(custom) = custom(registry, resource.row) {
+                catalog.add_custom(custom);
+            }
         }
         catalog
+    }
+
+    /// Adds what is said of a custom kind, whose resources are added beside it.
+    pub fn add_custom(&mut self, custom: CustomKind) {
+        self.custom.push(custom);
     }
 
     /// The custom kind of that name.
@@ -76,6 +87,19 @@ impl Catalog {
         let later = |list: &ApiResourceList| own(list) && version_order(version, split(&list.group_version).1).is_lt();
         let after = || self.lists.iter().rposition(own).map(|last| last + 1);
         self.lists.iter().position(later).or_else(after).unwrap_or(self.lists.len())
+    }
+
+    /// Adds a group version behind all others.
+    pub fn push(&mut self, list: ApiResourceList, stale: bool) {
+        if stale {
+            self.stale.insert(list.group_version.clone());
+        }
+        self.lists.push(list);
+    }
+
+    /// Whether what is told of a group version may be out of date.
+    pub fn is_stale(&self, group_version: &str) -> bool {
+        self.stale.contains(group_version)
     }
 
     /// All of them, in order.

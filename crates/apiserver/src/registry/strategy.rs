@@ -6,7 +6,7 @@ use proto::dynamic::DynObject;
 use proto::meta::v1::Time;
 
 use super::splice::{METADATA, STATUS, field_bytes, splice};
-use super::{definition, namespace, persistent_volume, pod, service};
+use super::{api_service, definition, namespace, persistent_volume, pod, service};
 use crate::status::Result;
 
 /// What a resource's objects are like.
@@ -39,7 +39,8 @@ impl Rules {
     const GENERATED: Self = Self { generation: true, ..Self::PLAIN };
     const WORKLOAD: Self = Self { generation: true, status_keeps_labels: true, ..Self::PLAIN };
     /// Changed only by who says what was changed.
-    const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
+    /// Who updates has to say from which version.
+    pub const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
     pub(super) const CONDITIONAL_GENERATED: Self = Self { unconditional_update: false, ..Self::GENERATED };
     const CUSTOM: Self = Self { status_keeps_metadata: true, ..Self::CONDITIONAL_GENERATED };
     const UPSERT: Self = Self { create_on_update: true, ..Self::PLAIN };
@@ -93,7 +94,8 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("", "nodes") => &Plain(Rules { keeps_status: true, ..Rules::PLAIN }),
         ("", "endpoints" | "events" | "limitranges") | ("events.k8s.io", _) => &Plain(Rules::UPSERT),
         ("coordination.k8s.io", "leases") => &Plain(Rules { unconditional_update: false, ..Rules::UPSERT }),
-        ("node.k8s.io" | "apiregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL),
+        ("apiregistration.k8s.io", _) => &api_service::ApiServiceStrategy,
+        ("node.k8s.io", _) => &Plain(Rules::CONDITIONAL),
         ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments") => {
             &Plain(Rules::CONDITIONAL)
         }

