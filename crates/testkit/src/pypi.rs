@@ -12,6 +12,9 @@ const MEND: &str =
 /// Packages and all that they need, fetched once below `folder`; the result is what `PYTHONPATH` must name.
 pub fn packages(folder: &Path, name: &str, packages: &[&str]) -> Result<PathBuf> {
     // Into a folder of their own: a system's own packages are not touched, and Debian's pip refuses anything else.
-    let command = format!("python3 -m pip install --quiet --no-input --root-user-action=ignore --target . {}", packages.join(" "));
+    let command = format!(
+        "python3 -m pip install --quiet --no-input --root-user-action=ignore --target . {}",
+        packages.join(" ")
+    );
     fetch::once(folder, name, &command, MEND)
 }

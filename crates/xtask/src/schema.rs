@@ -121,7 +121,11 @@ fn file_of(package: &str) -> PathBuf {
     PathBuf::from(format!("{path}.proto"))
 }
 
-fn file_text(package: &str, messages: &BTreeMap<String, Vec<Row<'_>>>, kinds: &BTreeSet<(String, String)>) -> Result<String> {
+fn file_text(
+    package: &str,
+    messages: &BTreeMap<String, Vec<Row<'_>>>,
+    kinds: &BTreeSet<(String, String)>,
+) -> Result<String> {
     let mut body = String::new();
     let mut imports = BTreeSet::from(["keelson/schema/v1/schema.proto".to_owned()]);
     for (message, rows) in messages {

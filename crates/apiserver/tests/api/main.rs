@@ -4,6 +4,7 @@
 
 mod access;
 mod bodies;
+mod custom_apply;
 mod custom_resources;
 mod extension;
 mod harness;

@@ -44,7 +44,13 @@ fn answers_keep_to_the_documents(world: &World) -> Result<()> {
     let server = format!("https://127.0.0.1:{}", world.cluster.settings.ports.apiserver);
     let credentials = world.dir().join("pki");
     let mut check: Command = python.within();
-    check.env("PYTHONPATH", packages).arg(CHECK).arg(server).arg(credentials).args([SECONDS, CASES]).args(GROUP_VERSIONS);
+    check
+        .env("PYTHONPATH", packages)
+        .arg(CHECK)
+        .arg(server)
+        .arg(credentials)
+        .args([SECONDS, CASES])
+        .args(GROUP_VERSIONS);
     let output = check.output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{said}");

@@ -52,7 +52,8 @@ async fn plain_columns(door: &Door, case: &Value) -> Option<String> {
         Ok(path) => path.unwrap_or_default(),
         Err(why) => return Some(why),
     };
-    let list = value!({"method": "GET", "path": collection_of(&definition, "default"), "headers": {"Accept": AS_TABLE}});
+    let list =
+        value!({"method": "GET", "path": collection_of(&definition, "default"), "headers": {"Accept": AS_TABLE}});
     let table = door.send(&list).await.json();
     door.send(&value!({"method": "DELETE", "path": path})).await;
     let of = |column: &Value| {
