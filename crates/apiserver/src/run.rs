@@ -141,10 +141,10 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
-    let others = Arc::<Others>::default();
-    others.follow(&registry);
     let aggregator = Arc::new(Aggregator::default());
     aggregator.follow(&registry);
+    let others = Arc::<Others>::default();
+    others.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,

@@ -184,7 +184,11 @@ impl Checker<'_> {
             common = Some(match common {
                 None => ty,
                 Some(before) if self.unify.assign(&before, &ty) => {
-                    if self.unify.resolved(&ty).is_dyn() { ty } else { before }
+                    if self.unify.resolved(&ty).is_dyn() {
+                        ty
+                    } else {
+                        before
+                    }
                 }
                 Some(before) => {
                     let (wanted, found) = (self.unify.known(&before), self.unify.known(&ty));
@@ -220,14 +224,19 @@ impl Checker<'_> {
         };
         for field in &made.fields {
             let mut found = self.expr(&field.value);
-            if field.optional && let Type::Optional(inner) = self.unify.resolved(&found) {
+            if field.optional
+                && let Type::Optional(inner) = self.unify.resolved(&found)
+            {
                 found = (*inner).clone();
             }
             let wanted = self.field(&ty, &field.name, field.at);
             if !self.unify.assign(&wanted, &found) {
                 let (wanted, found) = (self.unify.known(&wanted), self.unify.known(&found));
                 let name = &field.name;
-                self.wrong(field.at, format!("expected type of field '{name}' is '{wanted}' but provided type is '{found}'"));
+                self.wrong(
+                    field.at,
+                    format!("expected type of field '{name}' is '{wanted}' but provided type is '{found}'"),
+                );
             }
         }
         ty

@@ -32,7 +32,8 @@ impl Error {
     pub(crate) const TIMESTAMP_OVERFLOW: Self = Self::Other(Cow::Borrowed("timestamp overflow"));
     pub(crate) const DIVIDED_BY_ZERO: Self = Self::Other(Cow::Borrowed("division by zero"));
     pub(crate) const MODULUS_BY_ZERO: Self = Self::Other(Cow::Borrowed("modulus by zero"));
-    pub(crate) const TOO_LARGE: Self = Self::Other(Cow::Borrowed("the result is too large: it would have more than 16 MiB"));
+    pub(crate) const TOO_LARGE: Self =
+        Self::Other(Cow::Borrowed("the result is too large: it would have more than 16 MiB"));
 }
 
 impl fmt::Display for Error {

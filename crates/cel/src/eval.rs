@@ -57,15 +57,8 @@ const BYTES_MAX: usize = 16 << 20;
 
 /// Evaluates a program; it may cost `limit` at most.
 pub(crate) fn evaluate<'a>(program: &'a Program, scope: &Scope<'a>, limit: u64) -> Evaluation<'a> {
-    let mut vm = Vm {
-        program,
-        scope,
-        frames: Vec::new(),
-        cost: 0,
-        limit,
-        work: Work::default(),
-        patterns: HashMap::new(),
-    };
+    let mut vm =
+        Vm { program, scope, frames: Vec::new(), cost: 0, limit, work: Work::default(), patterns: HashMap::new() };
     let value = vm.eval(program.expr());
     Evaluation { value, cost: vm.cost }
 }
@@ -218,7 +211,8 @@ impl<'a> Vm<'a, '_> {
         let mut made = BTreeMap::new();
         for entry in entries {
             let key = self.eval(&entry.key)?;
-            let key = Key::of(&key).ok_or_else(|| Error::new(format!("unsupported key type: {}", &*key.type_name())))?;
+            let key =
+                Key::of(&key).ok_or_else(|| Error::new(format!("unsupported key type: {}", &*key.type_name())))?;
             let value = match (entry.optional, self.eval(&entry.value)?) {
                 (false, value) => value,
                 (true, Value::Optional(Some(value))) => (*value).clone(),

@@ -31,7 +31,9 @@ pub use issue::{Issue, Issues};
 pub use parse::{is_identifier, is_reserved};
 pub use program::Program;
 pub use types::{Decl, Type};
-pub use value::{Access, Authorizer, Builder, Cidr, Decision, Host, Key, List, Map, Text, Value, equal, of_json, order};
+pub use value::{
+    Access, Authorizer, Builder, Cidr, Decision, Host, Key, List, Map, Text, Value, equal, of_json, order,
+};
 
 #[cfg(test)]
 mod tests;

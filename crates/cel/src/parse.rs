@@ -28,8 +28,21 @@ pub(crate) const TREE_DEPTH_MAX: u16 = 400;
 const TREE_SIZE_MAX: u32 = 200_000;
 /// What an expression may begin with.
 const STARTS: &[&str] = &[
-    "'['", "'{'", "'('", "'.'", "'-'", "'!'", "'true'", "'false'", "'null'", "NUM_FLOAT", "NUM_INT", "NUM_UINT",
-    "STRING", "BYTES", "IDENTIFIER",
+    "'['",
+    "'{'",
+    "'('",
+    "'.'",
+    "'-'",
+    "'!'",
+    "'true'",
+    "'false'",
+    "'null'",
+    "NUM_FLOAT",
+    "NUM_INT",
+    "NUM_UINT",
+    "STRING",
+    "BYTES",
+    "IDENTIFIER",
 ];
 /// Operators from the weakest to the strongest, without `?:` and the unary ones.
 const LEVELS: [&[&str]; 5] =
@@ -215,8 +228,7 @@ impl<'s> Parser<'s> {
         while self.is_sign(sign) {
             // A minus right before a number is the number's.
             let number = self.tokens.get(self.next + 1).map(|token| &token.word);
-            if sign == "-"
-                && matches!(number, Some(Word::TooBig | Word::Literal(Literal::Int(_) | Literal::Double(_))))
+            if sign == "-" && matches!(number, Some(Word::TooBig | Word::Literal(Literal::Int(_) | Literal::Double(_))))
             {
                 break;
             }

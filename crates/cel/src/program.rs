@@ -33,8 +33,7 @@ impl Program {
 
     pub(crate) fn checked(env: &Env, source: &str) -> Result<(Self, Checked), Issues> {
         let expr = parse::parse(source, env.features)?;
-        let checked =
-            check::check(env, &expr).map_err(|all| Issues { source: source.to_owned(), all })?;
+        let checked = check::check(env, &expr).map_err(|all| Issues { source: source.to_owned(), all })?;
         let output = checked.type_of(&expr).clone();
         let mut patterns = HashMap::new();
         gather(&expr, &mut patterns);

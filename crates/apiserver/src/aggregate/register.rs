@@ -61,20 +61,20 @@ mod tests {
 
     use super::*;
 
-    fn mended(service: ApiService, wanted: &ApiService) -> bool {
-        matches!(Mend(wanted).decide(Box::new(service), 1).now_or_never(), Some(Ok(Decision::Write(_))))
+    async fn mended(service: ApiService, wanted: &ApiService) -> bool {
+        matches!(Mend(wanted).decide(Box::new(service), 1).await, Ok(Decision::Write(_)))
     }
 
-    #[test]
-    fn only_what_is_ours_is_mended() {
+    #[tokio::test]
+    async fn only_what_is_ours_is_mended() {
         let all = ours(&Registry::new());
         let apps = all.iter().find(|service| service.metadata.name == "v1.apps").expect("apps");
         assert!(all.iter().any(|service| service.metadata.name == "v1."), "the core group");
-        assert!(!mended(apps.clone(), apps), "it is as it should be");
+        assert!(!mended(apps.clone(), apps).await, "it is as it should be");
         let mut changed = apps.clone();
         changed.spec.version_priority = 1;
-        assert!(mended(changed.clone(), apps));
+        assert!(mended(changed.clone(), apps).await);
         changed.metadata.labels.clear();
-        assert!(!mended(changed, apps), "it is somebody else's");
+        assert!(!mended(changed, apps).await, "it is somebody else's");
     }
 }

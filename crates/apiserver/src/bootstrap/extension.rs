@@ -97,24 +97,24 @@ mod tests {
 
     use super::*;
 
-    fn updated(before: &[(&str, &str)], wanted: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+    async fn updated(before: &[(&str, &str)], wanted: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
         let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         let object = ConfigMap { data: map(before), ..ConfigMap::default() };
-        match (Update { data: &map(wanted) }).decide(Box::new(object), 1).now_or_never().expect("no waiting").expect("a decision") {
+        match (Update { data: &map(wanted) }).decide(Box::new(object), 1).await.expect("a decision") {
             Decision::Write(mut new) => new.downcast_mut::<ConfigMap>().map(|map| map.data.clone()),
             _ => None,
         }
     }
 
-    #[test]
-    fn certificates_of_other_apiservers_stay() {
+    #[tokio::test]
+    async fn certificates_of_other_apiservers_stay() {
         let before = [("client-ca-file", "A\n"), ("requestheader-allowed-names", "[\"a\"]"), ("more", "x")];
-        let now = updated(&before, &[("client-ca-file", "B\n"), ("requestheader-allowed-names", "[]")]);
+        let now = updated(&before, &[("client-ca-file", "B\n"), ("requestheader-allowed-names", "[]")]).await;
         let now = now.expect("a change");
         assert_eq!(now["client-ca-file"], "A\nB\n");
         assert_eq!((now["requestheader-allowed-names"].as_str(), now["more"].as_str()), ("[]", "x"));
-        assert_eq!(updated(&[("client-ca-file", "A\nB\n")], &[("client-ca-file", "B\n")]), None);
+        assert_eq!(updated(&[("client-ca-file", "A\nB\n")], &[("client-ca-file", "B\n")]).await, None);
     }
 }

@@ -18,8 +18,6 @@ use crate::status::Result;
 /// What a version of a definition says of its objects.
 #[derive(Debug)]
 pub struct Version {
-    /// The names of all versions of the definition.
-    pub names: Box<[Box<str>]>,
     /// What its objects are like.
     pub schema: Arc<Schema>,
     /// What objects are like in all versions of the definition.
@@ -68,7 +66,6 @@ impl Version {
         let name = api_version(definition, version);
         let known = schemas.iter().find(|(known, _)| *known == name).map(|(_, schema)| Arc::clone(schema));
         Self {
-names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
             schema: known.unwrap_or_else(|| Arc::new(schema(version))),
             schemas: Arc::clone(schemas),
             columns: Columns::new(&version.additional_printer_columns),

@@ -16,9 +16,9 @@ use crate::registry::Registry;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     lists: Vec<ApiResourceList>,
-    custom: Vec<CustomKind>,
     /// Group versions whose server does not answer, with what it said last.
     stale: BTreeSet<String>,
+    custom: Vec<CustomKind>,
 }
 
 /// A custom kind, with the definition that says what its objects are like.
@@ -41,9 +41,16 @@ impl Catalog {
         }
         for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
             catalog.add_row(resource.row);
-            catalog.custom.extend(custom(registry, resource.row));
+            if let Some(custom) = custom(registry, resource.row) {
+                catalog.add_custom(custom);
+            }
         }
         catalog
+    }
+
+    /// Adds what is said of a custom kind, whose resources are added beside it.
+    pub fn add_custom(&mut self, custom: CustomKind) {
+        self.custom.push(custom);
     }
 
     /// The custom kind of that name.

@@ -186,7 +186,7 @@ impl Rest {
             |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-subresource => row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
+            name => row.subresource(name).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());

@@ -81,10 +81,8 @@ struct Named<'a> {
 impl<'a> Variables<'a> {
     /// Variables in the order in which they may name each other; each may cost `limit`.
     pub fn new(scope: Scope<'a>, programs: impl IntoIterator<Item = (&'a str, &'a Program)>, limit: u64) -> Self {
-        let named: Vec<_> = programs
-            .into_iter()
-            .map(|(name, program)| Named { name, program, value: OnceLock::new() })
-            .collect();
+        let named: Vec<_> =
+            programs.into_iter().map(|(name, program)| Named { name, program, value: OnceLock::new() }).collect();
         let seen = named.len();
         Self { all: Arc::new(All { named, scope, limit, cost: AtomicU64::new(0) }), seen }
     }

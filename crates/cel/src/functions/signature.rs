@@ -36,7 +36,8 @@ struct Reader<'t> {
 impl Reader<'_> {
     fn take(&mut self, sign: &str) {
         let rest = self.rest.trim_start();
-        self.rest = rest.strip_prefix(sign).unwrap_or_else(|| panic!("a library's table: {sign} before {rest}")).trim_start();
+        self.rest =
+            rest.strip_prefix(sign).unwrap_or_else(|| panic!("a library's table: {sign} before {rest}")).trim_start();
     }
 
     fn inner(&mut self) -> Type {

@@ -7,11 +7,21 @@ use crate::value::Text;
 pub const ROWS: &[Row] = &[
     row!("type", "(A) -> type<A>", Step, |_, args| Ok(Value::Type(args[0].type_name()))),
     row!("dyn", "(A) -> dyn", Dyn, |_, args| Ok(args[0].clone())),
-    row!("int", "(int) -> int | (uint) -> int | (double) -> int | (string) -> int | (timestamp) -> int | (duration) -> int", Step, int),
+    row!(
+        "int",
+        "(int) -> int | (uint) -> int | (double) -> int | (string) -> int | (timestamp) -> int | (duration) -> int",
+        Step,
+        int
+    ),
     row!("uint", "(uint) -> uint | (int) -> uint | (double) -> uint | (string) -> uint", Step, uint),
     row!("double", "(double) -> double | (int) -> double | (uint) -> double | (string) -> double", Step, double),
     row!("bool", "(bool) -> bool | (string) -> bool", Step, bool),
-    row!("string", "(string) -> string | (bool) -> string | (int) -> string | (uint) -> string | (double) -> string | (timestamp) -> string | (duration) -> string", Step, string),
+    row!(
+        "string",
+        "(string) -> string | (bool) -> string | (int) -> string | (uint) -> string | (double) -> string | (timestamp) -> string | (duration) -> string",
+        Step,
+        string
+    ),
     row!("string", "(bytes) -> string", ToText, string),
     row!("bytes", "(bytes) -> bytes", Step, |_, args| Ok(args[0].clone())),
     row!("bytes", "(string) -> bytes", ToBytes, |_, args| match args {
@@ -31,9 +41,9 @@ fn int<'a>(_: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
             *value as i64
         }
         [Value::Double(_)] => return Err(Error::INT_OVERFLOW),
-        [Value::String(text)] => {
-            text.parse().map_err(|_| Error::new(format!("type conversion error from 'string' to 'int': {}", &**text)))?
-        }
+        [Value::String(text)] => text
+            .parse()
+            .map_err(|_| Error::new(format!("type conversion error from 'string' to 'int': {}", &**text)))?,
         [Value::Timestamp(time)] => time.as_nanosecond().div_euclid(1_000_000_000) as i64,
         [Value::Duration(nanos)] => *nanos,
         _ => return Err(Error::NoOverload),
@@ -46,9 +56,9 @@ fn uint<'a>(_: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Int(value)] => u64::try_from(*value).map_err(|_| Error::UINT_OVERFLOW)?,
         [Value::Double(value)] if *value >= 0.0 && *value < 18_446_744_073_709_551_615.0 => *value as u64,
         [Value::Double(_)] => return Err(Error::UINT_OVERFLOW),
-        [Value::String(text)] => {
-            text.parse().map_err(|_| Error::new(format!("type conversion error from 'string' to 'uint': {}", &**text)))?
-        }
+        [Value::String(text)] => text
+            .parse()
+            .map_err(|_| Error::new(format!("type conversion error from 'string' to 'uint': {}", &**text)))?,
         _ => return Err(Error::NoOverload),
     }))
 }

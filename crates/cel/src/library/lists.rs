@@ -10,7 +10,12 @@ const SORTED: &str = "list<int>.() -> bool | list<uint>.() -> bool | list<double
 
 pub const ROWS: &[Row] = &[
     row!("isSorted", SORTED, Walk, is_sorted),
-    row!("sum", "list<int>.() -> int | list<uint>.() -> uint | list<double>.() -> double | list<duration>.() -> duration", Walk, sum),
+    row!(
+        "sum",
+        "list<int>.() -> int | list<uint>.() -> uint | list<double>.() -> double | list<duration>.() -> duration",
+        Walk,
+        sum
+    ),
     row!("min", ORDERED, Walk, |_, args| extreme(args, Ordering::Less)),
     row!("max", ORDERED, Walk, |_, args| extreme(args, Ordering::Greater)),
     row!("indexOf", "list<A>.(A) -> int", Walk, |vm, args| place(vm, args, false)),

@@ -78,9 +78,18 @@ fn dns(text: &str, kind: Label, prefix: bool) -> Vec<String> {
     // What a name is made from may end with a dash.
     let text = if prefix { text.strip_suffix('-').unwrap_or(text) } else { text };
     let (max, why) = match kind {
-        Label::Dns1123 => (63, "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"),
-        Label::Dns1035 => (63, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"),
-        Label::Subdomain => (253, "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"),
+        Label::Dns1123 => (
+            63,
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+        ),
+        Label::Dns1035 => (
+            63,
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+        ),
+        Label::Subdomain => (
+            253,
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+        ),
     };
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let label = |text: &str| {
@@ -118,11 +127,15 @@ fn qualified(text: &str) -> Vec<String> {
     };
     let why = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
     if name.contains('/') {
-        return vec![format!("a qualified name {why} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")];
+        return vec![format!(
+            "a qualified name {why} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        )];
     }
     match prefix {
         Some("") => wrong.push("prefix part must be non-empty".to_owned()),
-        Some(prefix) => wrong.extend(dns(prefix, Label::Subdomain, false).into_iter().map(|why| format!("prefix part {why}"))),
+        Some(prefix) => {
+            wrong.extend(dns(prefix, Label::Subdomain, false).into_iter().map(|why| format!("prefix part {why}")))
+        }
         None => {}
     }
     if name.is_empty() {

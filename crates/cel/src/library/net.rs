@@ -73,7 +73,12 @@ fn of_cidr<'a>(args: &[Value<'a>], then: fn(&Cidr) -> Value<'static>) -> Outcome
 
 /// An address; none that holds one of the other family.
 fn address(text: &str) -> Result<IpAddr, Error> {
-    let wrong = |why: &str| Error::new(format!("IP Address {} parse error during conversion from string: {why}", super::strings::quoted(text)));
+    let wrong = |why: &str| {
+        Error::new(format!(
+            "IP Address {} parse error during conversion from string: {why}",
+            super::strings::quoted(text)
+        ))
+    };
     let ip: IpAddr = text.parse().map_err(|_| wrong("unable to parse IP"))?;
     match ip {
         IpAddr::V6(six) if six.to_ipv4_mapped().is_some() => Err(wrong("IPv4-mapped IPv6 address is not allowed")),

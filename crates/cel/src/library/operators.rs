@@ -26,8 +26,18 @@ pub const ROWS: &[Row] = &[
     row!("_/_", "(int, int) -> int | (uint, uint) -> uint | (double, double) -> double", Step, divide),
     row!("_%_", "(int, int) -> int | (uint, uint) -> uint", Step, modulus),
     // The evaluator does these itself, as the ones above: they need not look at all operands, or take any index.
-    row!("_[_]", "(list<A>, int) -> A | (map<A, B>, A) -> B | (optional<list<A>>, int) -> optional<A> | (optional<map<A, B>>, A) -> optional<B>", Index, |_, _| Err(Error::NoOverload)),
-    row!("_[?_]", "(list<A>, int) -> optional<A> | (map<A, B>, A) -> optional<B> | (optional<list<A>>, int) -> optional<A> | (optional<map<A, B>>, A) -> optional<B>", Index, |_, _| Err(Error::NoOverload)),
+    row!(
+        "_[_]",
+        "(list<A>, int) -> A | (map<A, B>, A) -> B | (optional<list<A>>, int) -> optional<A> | (optional<map<A, B>>, A) -> optional<B>",
+        Index,
+        |_, _| Err(Error::NoOverload)
+    ),
+    row!(
+        "_[?_]",
+        "(list<A>, int) -> optional<A> | (map<A, B>, A) -> optional<B> | (optional<list<A>>, int) -> optional<A> | (optional<map<A, B>>, A) -> optional<B>",
+        Index,
+        |_, _| Err(Error::NoOverload)
+    ),
     row!("_?._", "(dyn, string) -> optional<dyn>", Index, |_, _| Err(Error::NoOverload)),
     row!("@in", "(A, list<A>) -> bool", In, among),
     row!("@in", "(A, map<A, B>) -> bool", Step, has_key),
@@ -71,9 +81,7 @@ fn add<'a>(vm: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Timestamp(time), Value::Duration(nanos)] | [Value::Duration(nanos), Value::Timestamp(time)] => {
             super::time::moved(*time, i128::from(*nanos))?
         }
-        [Value::Duration(a), Value::Duration(b)] => {
-            Value::Duration(a.checked_add(*b).ok_or(Error::DURATION_OVERFLOW)?)
-        }
+        [Value::Duration(a), Value::Duration(b)] => Value::Duration(a.checked_add(*b).ok_or(Error::DURATION_OVERFLOW)?),
         _ => return Err(Error::NoOverload),
     })
 }
@@ -97,9 +105,7 @@ fn subtract<'a>(_: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
             Value::Duration(i64::try_from(nanos).map_err(|_| Error::DURATION_OVERFLOW)?)
         }
         [Value::Timestamp(time), Value::Duration(nanos)] => super::time::moved(*time, -i128::from(*nanos))?,
-        [Value::Duration(a), Value::Duration(b)] => {
-            Value::Duration(a.checked_sub(*b).ok_or(Error::DURATION_OVERFLOW)?)
-        }
+        [Value::Duration(a), Value::Duration(b)] => Value::Duration(a.checked_sub(*b).ok_or(Error::DURATION_OVERFLOW)?),
         _ => return Err(Error::NoOverload),
     })
 }
@@ -141,9 +147,7 @@ fn among<'a>(vm: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
 
 fn has_key<'a>(_: &mut Vm<'a, '_>, args: &[Value<'a>]) -> Outcome<'a> {
     match args {
-        [wanted, Value::Map(map)] => {
-            Ok(Value::Bool(Key::of(wanted).is_some_and(|key| map.get(&key).is_some())))
-        }
+        [wanted, Value::Map(map)] => Ok(Value::Bool(Key::of(wanted).is_some_and(|key| map.get(&key).is_some()))),
         _ => Err(Error::NoOverload),
     }
 }

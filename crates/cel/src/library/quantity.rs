@@ -21,11 +21,11 @@ pub const ROWS: &[Row] = &[
     row!("sign", "Quantity.() -> int", Step, |_, args| {
         one(args, |amount| Ok(Value::Int(amount.cmp(&Amount::ZERO) as i64)))
     }),
-    row!("isInteger", "Quantity.() -> bool", Step, |_, args| one(args, |amount| Ok(Value::Bool(whole(amount).is_some())))),
+    row!("isInteger", "Quantity.() -> bool", Step, |_, args| one(args, |amount| Ok(Value::Bool(
+        whole(amount).is_some()
+    )))),
     row!("asInteger", "Quantity.() -> int", Step, |_, args| {
-        one(args, |amount| {
-            whole(amount).map(Value::Int).ok_or_else(|| Error::new("cannot convert value to integer"))
-        })
+        one(args, |amount| whole(amount).map(Value::Int).ok_or_else(|| Error::new("cannot convert value to integer")))
     }),
     row!("asApproximateFloat", "Quantity.() -> double", Step, |_, args| {
         one(args, |amount| Ok(Value::Double(amount.approximate())))

@@ -8,9 +8,9 @@ const READ: &str = "(string) -> Semver | (string, bool) -> Semver";
 const TEST: &str = "(string) -> bool | (string, bool) -> bool";
 
 pub const ROWS: &[Row] = &[
-    row!("semver", READ, Parse, |_, args| read(args)?.map(|it| Value::host(Host::Semver(it))).ok_or_else(|| {
-        Error::new("No Major.Minor.Patch elements found, or an element is no number")
-    })),
+    row!("semver", READ, Parse, |_, args| read(args)?
+        .map(|it| Value::host(Host::Semver(it)))
+        .ok_or_else(|| { Error::new("No Major.Minor.Patch elements found, or an element is no number") })),
     row!("isSemver", TEST, Parse, |_, args| Ok(Value::Bool(read(args)?.is_some()))),
     row!("major", "Semver.() -> int", Step, |_, args| number(args, 0)),
     row!("minor", "Semver.() -> int", Step, |_, args| number(args, 1)),

@@ -7,7 +7,9 @@ const FORMS: &str = "(list<A>, list<A>) -> bool";
 
 pub const ROWS: &[Row] = &[
     row!("sets.contains", FORMS, Sets, |vm, args| both(vm, args, |vm, a, b| all_in(vm, b, a))),
-    row!("sets.equivalent", FORMS, Sets, |vm, args| both(vm, args, |vm, a, b| Ok(all_in(vm, a, b)? && all_in(vm, b, a)?))),
+    row!("sets.equivalent", FORMS, Sets, |vm, args| both(vm, args, |vm, a, b| Ok(
+        all_in(vm, a, b)? && all_in(vm, b, a)?
+    ))),
     row!("sets.intersects", FORMS, Sets, |vm, args| both(vm, args, any_in)),
 ];
 

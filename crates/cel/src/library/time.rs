@@ -91,9 +91,11 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
     let shape = b"+00:00";
     let numeric = offset.len() == shape.len()
         && matches!(offset[0], b'+' | b'-')
-        && offset.iter().zip(shape).skip(1).all(|(found, wanted)| {
-            if *wanted == b'0' { found.is_ascii_digit() } else { found == wanted }
-        });
+        && offset.iter().zip(shape).skip(1).all(
+            |(found, wanted)| {
+                if *wanted == b'0' { found.is_ascii_digit() } else { found == wanted }
+            },
+        );
     if zone != "Z" && !numeric {
         return None;
     }

@@ -9,7 +9,10 @@ pub const ROWS: &[Row] = &[
     row!("url", "(string) -> Url", Url, |_, args| match args {
         [Value::String(text)] => match Url::read(text) {
             Ok(url) => Ok(Value::host(Host::Url(url))),
-            Err(why) => Err(Error::new(format!("URL parse error during conversion from string: parse {}: {why}", super::strings::quoted(text)))),
+            Err(why) => Err(Error::new(format!(
+                "URL parse error during conversion from string: parse {}: {why}",
+                super::strings::quoted(text)
+            ))),
         },
         _ => Err(Error::NoOverload),
     }),

@@ -24,12 +24,26 @@ fn run(source: &str) {
 
 #[test]
 fn deep_texts_end() {
-    for (open, close) in [("(", ")"), ("!", ""), ("-", ""), ("[", "]"), ("{1:", "}"), ("has(", ")"), ("1+", ""), ("f(", ")")] {
+    for (open, close) in
+        [("(", ")"), ("!", ""), ("-", ""), ("[", "]"), ("{1:", "}"), ("has(", ")"), ("1+", ""), ("f(", ")")]
+    {
         for count in [100, 240, 260, 400, 20_000] {
             run(&format!("{}1{}", open.repeat(count), close.repeat(count)));
         }
     }
-    for part in [".a", "[0]", ".?a", ".map(x, x)", ".optMap(x, x)", ".f()", " + 1", " == 1", " && true", " ? 1 : 1", ".sortBy(x, x)"] {
+    for part in [
+        ".a",
+        "[0]",
+        ".?a",
+        ".map(x, x)",
+        ".optMap(x, x)",
+        ".f()",
+        " + 1",
+        " == 1",
+        " && true",
+        " ? 1 : 1",
+        ".sortBy(x, x)",
+    ] {
         for count in [100, 390, 20_000] {
             run(&format!("object{}", part.repeat(count)));
         }
@@ -77,34 +91,100 @@ fn expression() -> impl Strategy<Value = String> {
         "[a-z%.*(\\[ ]{0,6}".prop_map(|text| format!("{text:?}")),
     ];
     leaf.prop_recursive(5, 40, 3, |inner| {
-        let binary = prop::sample::select(vec![
-            "+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||", "in",
-        ]);
+        let binary =
+            prop::sample::select(vec!["+", "-", "*", "/", "%", "==", "!=", "<", "<=", ">", ">=", "&&", "||", "in"]);
         let method = prop::sample::select(vec![
-            "size", "min", "max", "sum", "isSorted", "sort", "distinct", "flatten", "reverse", "first", "last", "trim",
-            "lowerAscii", "getHours", "getDate", "value", "hasValue", "unwrapOpt", "join", "ip", "masked",
+            "size",
+            "min",
+            "max",
+            "sum",
+            "isSorted",
+            "sort",
+            "distinct",
+            "flatten",
+            "reverse",
+            "first",
+            "last",
+            "trim",
+            "lowerAscii",
+            "getHours",
+            "getDate",
+            "value",
+            "hasValue",
+            "unwrapOpt",
+            "join",
+            "ip",
+            "masked",
         ]);
         let method1 = prop::sample::select(vec![
-            "indexOf", "lastIndexOf", "split", "join", "charAt", "substring", "contains", "matches", "find", "findAll",
-            "format", "flatten", "orValue", "or", "startsWith", "add", "containsIP", "getHours",
+            "indexOf",
+            "lastIndexOf",
+            "split",
+            "join",
+            "charAt",
+            "substring",
+            "contains",
+            "matches",
+            "find",
+            "findAll",
+            "format",
+            "flatten",
+            "orValue",
+            "or",
+            "startsWith",
+            "add",
+            "containsIP",
+            "getHours",
         ]);
         let method2 = prop::sample::select(vec!["replace", "split", "substring", "slice", "indexOf", "lastIndexOf"]);
         let function = prop::sample::select(vec![
-            "dyn", "type", "int", "uint", "double", "string", "bytes", "bool", "duration", "timestamp", "quantity",
-            "url", "ip", "cidr", "semver", "lists.range", "optional.of", "optional.ofNonZeroValue", "strings.quote",
+            "dyn",
+            "type",
+            "int",
+            "uint",
+            "double",
+            "string",
+            "bytes",
+            "bool",
+            "duration",
+            "timestamp",
+            "quantity",
+            "url",
+            "ip",
+            "cidr",
+            "semver",
+            "lists.range",
+            "optional.of",
+            "optional.ofNonZeroValue",
+            "strings.quote",
             "optional.unwrap",
         ]);
         let walk = prop::sample::select(vec![
-            "all", "exists", "exists_one", "map", "filter", "optMap", "optFlatMap", "sortBy",
+            "all",
+            "exists",
+            "exists_one",
+            "map",
+            "filter",
+            "optMap",
+            "optFlatMap",
+            "sortBy",
         ]);
-        let walk2 = prop::sample::select(vec!["all", "exists", "existsOne", "transformList", "transformMap", "transformMapEntry"]);
+        let walk2 = prop::sample::select(vec![
+            "all",
+            "exists",
+            "existsOne",
+            "transformList",
+            "transformMap",
+            "transformMapEntry",
+        ]);
         let dynamic = inner.clone().prop_map(|one| format!("dyn({one})"));
         let inner = prop_oneof![2 => inner, 3 => dynamic];
         prop_oneof![
             (inner.clone(), binary, inner.clone()).prop_map(|(a, sign, b)| format!("({a} {sign} {b})")),
             (inner.clone(), method).prop_map(|(a, name)| format!("{a}.{name}()")),
             (inner.clone(), method1, inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}({b})")),
-            (inner.clone(), method2, inner.clone(), inner.clone()).prop_map(|(a, name, b, c)| format!("{a}.{name}({b}, {c})")),
+            (inner.clone(), method2, inner.clone(), inner.clone())
+                .prop_map(|(a, name, b, c)| format!("{a}.{name}({b}, {c})")),
             (function, inner.clone()).prop_map(|(name, a)| format!("{name}({a})")),
             (inner.clone(), walk, inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}(x, {b})")),
             (inner.clone(), walk2, inner.clone()).prop_map(|(a, name, b)| format!("{a}.{name}(x, y, {b})")),

@@ -42,9 +42,9 @@ fn of_text<'a>(text: &str, ty: &Type) -> Option<Value<'a>> {
     match ty {
         Type::Bytes => STANDARD.decode(text).ok().map(|bytes| Value::Bytes(bytes.into())),
         Type::Duration => time::duration(text).map(Value::Duration),
-        Type::Timestamp => time::timestamp(text)
-            .or_else(|| time::timestamp(&format!("{text}T00:00:00Z")))
-            .map(Value::Timestamp),
+        Type::Timestamp => {
+            time::timestamp(text).or_else(|| time::timestamp(&format!("{text}T00:00:00Z"))).map(Value::Timestamp)
+        }
         _ => None,
     }
 }
@@ -70,9 +70,9 @@ impl Value<'_> {
             Self::Bool(value) => Json::Bool(*value),
             Self::Int(value) => Json::from(*value),
             Self::Uint(value) => Json::from(*value),
-            Self::Double(value) => {
-                serde_json::Number::from_f64(*value).map(Json::Number).ok_or_else(|| Error::conversion("double", "json"))?
-            }
+            Self::Double(value) => serde_json::Number::from_f64(*value)
+                .map(Json::Number)
+                .ok_or_else(|| Error::conversion("double", "json"))?,
             Self::String(text) => Json::String(text.to_string()),
             Self::Bytes(bytes) => Json::String(STANDARD.encode(bytes)),
             Self::Duration(nanos) => Json::String(time::duration_text(*nanos)),

@@ -71,7 +71,8 @@ impl<'a> List<'a> {
         let mut items = self.to_vec();
         match self.kind {
             Some(ListKind::Set) => {
-                let new: Vec<_> = other.iter().filter(|item| !items.iter().any(|old| super::equal(old, item))).collect();
+                let new: Vec<_> =
+                    other.iter().filter(|item| !items.iter().any(|old| super::equal(old, item))).collect();
                 items.extend(new);
             }
             Some(ListKind::Map(keys)) => {
