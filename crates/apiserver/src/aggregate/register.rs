@@ -57,8 +57,6 @@ impl Mutation for Mend<'_> {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     async fn mended(service: ApiService, wanted: &ApiService) -> bool {

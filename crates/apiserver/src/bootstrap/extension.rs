@@ -93,8 +93,6 @@ async fn read(file: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     async fn updated(before: &[(&str, &str)], wanted: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
