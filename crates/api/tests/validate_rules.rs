@@ -293,7 +293,8 @@ fn rules_of_definitions(check: &dyn Fn(Value, &[&str])) {
     check(with(number(), json!({"rule": "self > oldSelf.orValue(0)", "optionalOldSelf": true})), &[]);
     // Items of a list that has no keys are not found again.
     let mut item = with(number(), json!({"rule": "self > oldSelf"}));
-    let list = |item: &Value| json!({"type": "object", "properties": {"l": {"type": "array", "maxItems": 5, "items": item}}});
+    let list =
+        |item: &Value| json!({"type": "object", "properties": {"l": {"type": "array", "maxItems": 5, "items": item}}});
     let within = format!("{root}.properties[l].items.properties[f].x-kubernetes-validations[0].rule");
     check(list(&item), &[&format!("Invalid {within}")]);
     // What nothing bounds may be as large as a request.

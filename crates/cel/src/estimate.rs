@@ -144,10 +144,9 @@ impl Estimator<'_> {
                 self.inners.insert(expr.id, inner.unwrap_or(empty));
                 sum
             }
-            Node::Struct(made) => made
-                .fields
-                .iter()
-                .fold(cost::STRUCT, |sum, field| sum.saturating_add(self.cost(&field.value))),
+            Node::Struct(made) => {
+                made.fields.iter().fold(cost::STRUCT, |sum, field| sum.saturating_add(self.cost(&field.value)))
+            }
             Node::Fold(fold) => self.fold(fold, expr),
         }
     }

@@ -33,8 +33,7 @@ fn object(name: &str, fields: Vec<Field>) -> Decl {
 /// The request of an admission review.
 pub fn request() -> Decl {
     let kind = || object("kubernetes.GroupVersionKind", vec![text("group"), text("version"), text("kind")]);
-    let resource =
-        || object("kubernetes.GroupVersionResource", vec![text("group"), text("version"), text("resource")]);
+    let resource = || object("kubernetes.GroupVersionResource", vec![text("group"), text("version"), text("resource")]);
     let strings = Arc::new(Decl::list(Arc::new(Decl::scalar(Type::String)), ListKind::Atomic, 0));
     let user = vec![text("username"), text("uid"), texts("groups"), field("extra", Decl::map(strings, 0))];
     object(

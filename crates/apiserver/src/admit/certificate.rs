@@ -119,8 +119,7 @@ mod tests {
         let registry = Registry::new();
         let resource = registry.find(GROUP, "v1", "certificatesigningrequests").expect("served");
         let access = Access::new(Vec::new());
-        let (alice, master) =
-            (User::default(), User { groups: vec![MASTERS.to_owned()], ..User::default() });
+        let (alice, master) = (User::default(), User { groups: vec![MASTERS.to_owned()], ..User::default() });
         let old = request("example.com/own", "devs");
         let mut signed = old.clone();
         signed.status.certificate = b"certificate".to_vec();

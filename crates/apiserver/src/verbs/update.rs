@@ -117,7 +117,9 @@ pub async fn replace(
     warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(resource, new.as_mut());
     let now = server.now();
-    if !is_part(&target.subresource) {
+    // As upstream: who resizes owns what the whole request would have changed, though only resources change.
+    let whole = !is_part(&target.subresource) || target.subresource == "resize";
+    if whole {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
     }
     if server.runs(Plugin::NodeRestriction) {
@@ -136,7 +138,9 @@ pub async fn replace(
         subresource if is_part(subresource) => {
             let mut part = part(now, subresource, new.as_ref(), current)?;
             part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
-            owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            if !whole {
+                owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            }
             part
         }
         "" => {
@@ -172,12 +176,7 @@ fn is_part(subresource: &str) -> bool {
 }
 
 /// The object with the part that the subresource changes taken from `new`.
-fn part(
-    now: Time,
-    subresource: &str,
-    new: &dyn DynObject,
-    current: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+fn part(now: Time, subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
     match subresource {
         "approval" => certificate::approve(now, new, current),
         "finalize" => namespace::finalize(new, current),

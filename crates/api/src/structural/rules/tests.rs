@@ -33,11 +33,14 @@ fn a_rule_that_does_not_hold_is_told_in_its_words() {
     let plain = number(json!({"rule": "self.n < 5"}));
     refused(plain.clone(), json!({"n": 3}), None, &[]);
     refused(plain, json!({"n": 7}), None, &["FieldValueInvalid spec: Invalid value: failed rule: self.n < 5"]);
-    let worded = number(json!({"rule": "self.n < 5", "message": "too many", "reason": "FieldValueForbidden", "fieldPath": ".n"}));
+    let worded = number(
+        json!({"rule": "self.n < 5", "message": "too many", "reason": "FieldValueForbidden", "fieldPath": ".n"}),
+    );
     refused(worded, json!({"n": 7}), None, &["FieldValueForbidden spec.n: Forbidden: too many"]);
     let made = number(json!({"rule": "self.n < 5", "message": "m", "messageExpression": "'got ' + string(self.n)"}));
     refused(made, json!({"n": 7}), None, &["FieldValueInvalid spec: Invalid value: got 7"]);
-    let failing = number(json!({"rule": "self.n < 5", "message": "m", "messageExpression": "string(1 / (self.n - 7))"}));
+    let failing =
+        number(json!({"rule": "self.n < 5", "message": "m", "messageExpression": "string(1 / (self.n - 7))"}));
     refused(failing, json!({"n": 7}), None, &["FieldValueInvalid spec: Invalid value: m"]);
     let scalar = json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self < 5", "message": "m"}]});
     refused(scalar, json!(9), None, &["FieldValueInvalid spec: Invalid value: 9: m"]);
@@ -57,7 +60,8 @@ fn a_rule_that_cannot_be_evaluated_refuses() {
 
 #[test]
 fn a_rule_about_changes_waits_for_one() {
-    let fixed = json!({"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "fixed"}]});
+    let fixed =
+        json!({"type": "string", "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "fixed"}]});
     refused(fixed.clone(), json!("a"), None, &[]);
     refused(fixed.clone(), json!("a"), Some(json!("a")), &[]);
     refused(fixed, json!("b"), Some(json!("a")), &["FieldValueInvalid spec: Invalid value: \"b\": fixed"]);
@@ -128,5 +132,7 @@ fn rules_share_a_budget() {
     let object = json!({"spec": list});
     let found = schema.validate(&object, None);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].message.contains("running out of cost budget") || found[0].message.contains("call cost exceeds limit"));
+    assert!(
+        found[0].message.contains("running out of cost budget") || found[0].message.contains("call cost exceeds limit")
+    );
 }

@@ -59,8 +59,7 @@ pub fn check(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
             let why = "contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema";
             errors.push(FieldError::forbidden(field, why));
         }
-        let what =
-            "x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema";
+        let what = "x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema";
         errors.push(FieldError::forbidden(path, too_dear(what, total.cost, ESTIMATED_TOTAL_LIMIT)));
     }
 }
