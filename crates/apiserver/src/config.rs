@@ -11,6 +11,7 @@ use daemon::cli::{Common, Flags};
 use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
+use crate::fairness::Limits;
 use fixed::Fixed;
 
 /// keelson-apiserver: the Kubernetes API on an etcd v3 store
@@ -55,6 +56,29 @@ pub struct Config {
     /// Largest gRPC request, in bytes: an object of the largest size in JSON, with room
     #[arg(long, default_value_t = 8 << 20, value_name = "BYTES", help_heading = "Serving")]
     pub max_request_bytes: usize,
+
+    /// Requests that do not say how long they may take end after so long, others not later; watches and streams are not concerned
+    #[arg(long, default_value = "1m0s", value_parser = timeout, value_name = "DURATION", help_heading = "Serving")]
+    pub request_timeout: Duration,
+    /// Requests share seats by FlowSchemas and PriorityLevelConfigurations; otherwise they are only counted
+    #[arg(
+        long,
+        default_value_t = true,
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false",
+        help_heading = "Serving"
+    )]
+    pub enable_priority_and_fairness: bool,
+    /// Seats of requests, together with those of --max-mutating-requests-inflight
+    #[arg(long, default_value_t = 400, value_name = "COUNT", help_heading = "Serving")]
+    pub max_requests_inflight: u32,
+    /// Seats of requests, together with those of --max-requests-inflight
+    #[arg(long, default_value_t = 200, value_name = "COUNT", help_heading = "Serving")]
+    pub max_mutating_requests_inflight: u32,
 
     /// CA of the certificates that clients show
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
@@ -128,10 +152,28 @@ pub struct Config {
     pub fixed: Fixed,
 }
 
+impl Config {
+    /// What fairness goes by.
+    pub fn fairness(&self) -> Limits {
+        Limits {
+            enabled: self.enable_priority_and_fairness,
+            reading: self.max_requests_inflight,
+            writing: self.max_mutating_requests_inflight,
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
 impl Flags for Config {
     fn common(&self) -> &Common {
         &self.common
     }
+}
+
+/// A duration that is not zero.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let read = duration(text)?;
+    if read.is_zero() { Err(format!("{text:?} leaves no time")) } else { Ok(read) }
 }
 
 /// Reads `5m0s`, `1h30m`, `250ms` as Go writes durations.

@@ -1,6 +1,6 @@
 //! The Kubernetes API: verbs, admission, watch cache, on an etcd v3 store.
 //!
-//! A request enters by [`serve`] and one of the front doors ([`grpc`], [`rest`]), passes [`authenticate`] and
+//! A request enters by [`serve`] and one of the front doors ([`grpc`], [`rest`]), passes [`authenticate`], [`fairness`] and
 //! [`authorize`], and becomes a call in [`verbs`]: default, [`admit`], prepare ([`registry`]), validate, [`storage`].
 //! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
 
@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod config;
 pub mod discovery;
 pub mod document;
+pub mod fairness;
 #[cfg(test)]
 mod fuzz;
 pub mod grpc;

@@ -18,6 +18,7 @@ use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
+use crate::fairness::{self, Fairness};
 use crate::metrics::RequestMetrics;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
@@ -52,6 +53,7 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
+    server.fairness.metrics.register(&metrics, &server.fairness);
     let serving = serve::server(&server, address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
@@ -124,6 +126,8 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let registry = Registry::new();
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
+    let fairness = Arc::new(Fairness::new(config.fairness()));
+    fairness.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
@@ -141,6 +145,8 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         },
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
         request_bytes_max: config.max_request_bytes,
+        fairness,
+        request_timeout: config.request_timeout,
         metrics: RequestMetrics::default(),
     })
 }
@@ -161,6 +167,9 @@ fn spawn(
     tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    let (fairness, ended) = (Arc::clone(&server.fairness), stop.clone());
+    tasks.spawn("fairness", async move { fairness.keep(ended).await });
+    tasks.spawn("objects of fairness", fairness::maintain::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -8,6 +8,7 @@ use proto::meta::v1::Time;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::fairness::Fairness;
 use crate::metrics::RequestMetrics;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
@@ -37,6 +38,10 @@ pub struct Server {
     pub kubelets: Kubelets,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
+    /// What keeps clients from taking each other's seats.
+    pub fairness: Arc<Fairness>,
+    /// The longest that a request takes: `--request-timeout`.
+    pub request_timeout: Duration,
     /// What is counted about requests.
     pub metrics: RequestMetrics,
 }
