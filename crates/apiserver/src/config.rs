@@ -11,6 +11,7 @@ use daemon::cli::{Common, Flags};
 use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
+use crate::audit;
 use crate::fairness::Limits;
 use fixed::Fixed;
 
@@ -79,6 +80,10 @@ pub struct Config {
     /// Seats of requests, together with those of --max-requests-inflight
     #[arg(long, default_value_t = 200, value_name = "COUNT", help_heading = "Serving")]
     pub max_mutating_requests_inflight: u32,
+    /// Bytes that answers in flight hold together, and as many that bodies of requests do; administrators have a quarter of it
+    /// beside that. Default: a sixteenth of the memory, from 64 MiB to 1 GiB
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1 << 20..), value_name = "BYTES", help_heading = "Serving")]
+    pub max_bytes_inflight: Option<u64>,
 
     /// CA of the certificates that clients show
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
@@ -113,6 +118,22 @@ pub struct Config {
     /// Whom tokens are for; default: the issuer
     #[arg(long, value_delimiter = ',', value_name = "NAME,...", help_heading = "Authentication")]
     pub api_audiences: Vec<String>,
+
+    /// What is told of which requests: an audit.k8s.io/v1 Policy
+    #[arg(long, value_name = "FILE", requires = "audit_log_path", help_heading = "Audit")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Where audit events are written, a line of JSON each; - is the standard output
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file", help_heading = "Audit")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Days that old audit logs are kept; 0 for ever
+    #[arg(long, default_value_t = 0, value_name = "DAYS", help_heading = "Audit")]
+    pub audit_log_maxage: u64,
+    /// Old audit logs that are kept; 0 all
+    #[arg(long, default_value_t = 0, value_name = "COUNT", help_heading = "Audit")]
+    pub audit_log_maxbackup: usize,
+    /// MiB of an audit log before the next begins; 0: 100
+    #[arg(long, default_value_t = 0, value_name = "MIB", help_heading = "Audit")]
+    pub audit_log_maxsize: u64,
 
     /// CA of the kubelets' certificates
     #[arg(long, value_name = "FILE", help_heading = "Kubelets")]
@@ -161,6 +182,16 @@ impl Config {
             writing: self.max_mutating_requests_inflight,
             request_timeout: self.request_timeout,
         }
+    }
+}
+
+impl Config {
+    /// The audit log, where one is kept.
+    pub fn audit(&self) -> Option<audit::Settings> {
+        let (policy, path) = self.audit_policy_file.clone().zip(self.audit_log_path.clone())?;
+        let (size_mib, backups, age_days) =
+            (self.audit_log_maxsize, self.audit_log_maxbackup, self.audit_log_maxage);
+        Some(audit::Settings { policy, log: audit::log::Settings { path, size_mib, backups, age_days } })
     }
 }
 

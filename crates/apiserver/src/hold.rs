@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::budget::Share;
+use crate::fairness::Seat;
 use crate::passage::Held;
 
 /// After the deadline, for a client to find out that its answer broke off.
@@ -31,9 +32,27 @@ pub fn body(body: Body, held: Held, until: Instant, hangup: Option<Hangup>) -> B
     Body::new(Watched { source, size, _buffers: buffers, _alive: alive })
 }
 
+/// A seat that is left by the deadline, or when this is dropped before.
+#[derive(Debug)]
+pub struct SeatGuard {
+    _alive: oneshot::Sender<()>,
+}
+
+impl SeatGuard {
+    /// Keeps the seat until then.
+    pub fn new(seat: Seat, until: Instant) -> Self {
+        let (alive, gone) = oneshot::channel();
+        tokio::spawn(async move {
+            _ = tokio::time::timeout_at(until.into(), gone).await;
+            drop(seat);
+        });
+        Self { _alive: alive }
+    }
+}
+
 struct Source {
     body: Body,
-    _held: (Option<crate::fairness::Seat>, Option<Share>),
+    _held: (Option<Seat>, Option<Share>),
 }
 
 type Slot = Arc<Mutex<Option<Source>>>;

@@ -6,9 +6,11 @@
 
 pub mod admit;
 pub mod allocate;
+pub mod audit;
 pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
+pub mod budget;
 pub mod config;
 pub mod discovery;
 pub mod document;
@@ -16,8 +18,10 @@ pub mod fairness;
 #[cfg(test)]
 mod fuzz;
 pub mod grpc;
+pub mod hold;
 pub mod metrics;
 pub mod openapi;
+pub mod passage;
 pub mod registry;
 pub mod relay;
 pub mod rest;

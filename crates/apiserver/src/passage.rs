@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
 
+use crate::audit::{Draft, Origin};
 use crate::authenticate::User;
-use crate::authorize::Attributes;
+use crate::authorize::{self, Attributes};
 use crate::budget::Share;
 use crate::fairness::config::Flow;
 use crate::fairness::{Seat, Work};
@@ -26,6 +27,9 @@ struct Inner {
     until: Instant,
     flow: OnceLock<Arc<Flow>>,
     held: Mutex<Held>,
+    /// Only where the audit log is kept.
+    origin: Mutex<Option<Origin>>,
+    draft: Mutex<Option<Draft>>,
 }
 
 /// What an answer holds until it was sent.
@@ -49,7 +53,13 @@ impl Held {
 impl Passage {
     /// A request that may take until then.
     pub fn new(until: Instant) -> Self {
-        Self(Arc::new(Inner { until, flow: OnceLock::new(), held: Mutex::default() }))
+        Self(Arc::new(Inner {
+            until,
+            flow: OnceLock::new(),
+            held: Mutex::default(),
+            origin: Mutex::default(),
+            draft: Mutex::default(),
+        }))
     }
 
     /// One that may take so long from now.
@@ -62,6 +72,44 @@ impl Passage {
         self.0.until
     }
 
+    /// Tells the audit log where the request came from.
+    pub fn came(&self, origin: Origin) {
+        *self.0.origin.lock() = Some(origin);
+    }
+
+    /// Tells it who asks to be somebody else.
+    pub fn impersonated_by(&self, user: User) {
+        if let Some(origin) = &mut *self.0.origin.lock() {
+            origin.impersonator = Some(user);
+        }
+    }
+
+    /// Tells it what the request is; where nobody ever did, it is told at the end.
+    pub fn note(&self, server: &Server, user: &User, asked: &Attributes<'_>) {
+        let Some(audit) = &server.audit else { return };
+        let Some(origin) = self.0.origin.lock().take() else { return };
+        let Some(mut draft) = audit.draft(origin, user, asked) else { return };
+        draft.received();
+        let verdict = authorize::judge(server, user, asked);
+        draft.judged(verdict.allowed, &verdict.reason());
+        *self.0.draft.lock() = Some(draft);
+    }
+
+    /// Adds to what the audit log is told.
+    pub fn add(&self, change: impl FnOnce(&mut Draft)) {
+        if let Some(draft) = &mut *self.0.draft.lock() {
+            change(draft);
+        }
+    }
+
+    /// What the audit log is told of the request; nothing where the policy wants nothing.
+    pub fn take_draft(&self, server: &Server, verb: &str, path: &str) -> Option<Draft> {
+        server.audit.as_ref()?;
+        // Whose caller nobody came to know.
+        self.note(server, &User::default(), &Attributes { verb, path, ..Attributes::default() });
+        self.0.draft.lock().take()
+    }
+
     /// Waits for seats.
     pub async fn enter(
         &self,
@@ -70,6 +118,7 @@ impl Passage {
         asked: &Attributes<'_>,
         work: Work<'_>,
     ) -> Result<Seat> {
+        self.note(server, user, asked);
         let entered = server.fairness.enter(user, asked, self.0.until, work).await;
         let (flow, outcome) = match entered {
             Ok(seat) => (Arc::clone(&seat.flow), Ok(seat)),

@@ -14,9 +14,11 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::allocate::{ServiceAllocator, repair};
+use crate::audit::Audit;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::{self, Advertised};
+use crate::budget::{self, Budget};
 use crate::config::Config;
 use crate::fairness::{self, Fairness};
 use crate::metrics::RequestMetrics;
@@ -70,6 +72,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     tasks.join().await;
     Ok(())
 }
+
+const BYTES_FLAG: &str = "--max-bytes-inflight";
 
 /// The tasks behind the requests, by name.
 #[derive(Default)]
@@ -128,6 +132,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     access.follow(&registry);
     let fairness = Arc::new(Fairness::new(config.fairness()));
     fairness.follow(&registry);
+    let bytes_inflight = config.max_bytes_inflight.unwrap_or_else(budget::default_bytes);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
@@ -146,7 +151,10 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
         request_bytes_max: config.max_request_bytes,
         fairness,
+        requests: Budget::new(bytes_inflight, BYTES_FLAG),
+        answers: Budget::new(bytes_inflight, BYTES_FLAG),
         request_timeout: config.request_timeout,
+        audit: config.audit().map(|settings| Audit::load(&settings)).transpose()?,
         metrics: RequestMetrics::default(),
     })
 }

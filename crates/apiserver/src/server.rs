@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 use proto::meta::v1::Time;
 
 use crate::allocate::ServiceAllocator;
+use crate::audit::Audit;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::budget::Budget;
 use crate::fairness::Fairness;
 use crate::metrics::RequestMetrics;
 use crate::registry::{Registry, Resource};
@@ -40,8 +42,13 @@ pub struct Server {
     pub request_bytes_max: usize,
     /// What keeps clients from taking each other's seats.
     pub fairness: Arc<Fairness>,
+    /// Bytes of the bodies of requests in flight, and of answers.
+    pub requests: Budget,
+    pub answers: Budget,
     /// The longest that a request takes: `--request-timeout`.
     pub request_timeout: Duration,
+    /// Where it is kept: `--audit-policy-file` and `--audit-log-path`.
+    pub audit: Option<Arc<Audit>>,
     /// What is counted about requests.
     pub metrics: RequestMetrics,
 }

@@ -8,20 +8,43 @@ use hyper::body::Incoming;
 use proto::kind::Kind;
 
 use super::negotiate::Format;
+use crate::authenticate::User;
+use crate::budget::Budget;
 use crate::status::{Failure, Result};
 use crate::verbs::decode::Body;
 
-/// Reads a request's body; more than `max` bytes are refused.
-pub async fn read(body: Incoming, max: usize) -> Result<Bytes> {
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message =
-                format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
-            Err(Failure::too_large(&message))
+/// A body of so many bytes is not counted; what is beyond is, in pieces of that size.
+const SMALL_BYTES: usize = 64 << 10;
+const COUNTED_BYTES: usize = 256 << 10;
+
+/// Reads a request's body; more than `max` bytes are refused, as is more than the bodies in flight may have together.
+pub async fn read(body: Incoming, max: usize, budget: &Budget, user: &User) -> Result<Bytes> {
+    let mut body = Limited::new(body, max);
+    let (mut pieces, mut counted, mut shares) = (Vec::new(), SMALL_BYTES, Vec::new());
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let message =
+                    format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
+                return Err(Failure::too_large(&message));
+            }
+            Err(error) => return Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        };
+        bytes += data.len();
+        if bytes > counted {
+            shares.push(budget.try_take(user, COUNTED_BYTES as u64)?);
+            counted += COUNTED_BYTES.max(data.len());
         }
-        Err(error) => Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        pieces.push(data);
     }
+    // Most bodies come in one piece.
+    Ok(match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.swap_remove(0),
+        _ => pieces.concat().into(),
+    })
 }
 
 /// The media type of a body, without parameters; JSON where nothing is said.

@@ -7,8 +7,10 @@ use proto::keelson::api::v1::{PodRef, ResourceRef};
 
 use super::Rest;
 use super::path::ResourcePath;
+use super::respond::Streams;
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::passage::Passage;
 use crate::rest_streams::{self, Kind};
 use crate::status::{Failure, Result};
 
@@ -53,6 +55,7 @@ impl Rest {
         stream: Stream,
         path: ResourcePath,
         request: Request<Incoming>,
+        passage: &Passage,
     ) -> Result<Response<Body>> {
         let Some(verb) = stream.verb(request.method()) else { return Err(Failure::method_not_allowed()) };
         let ResourcePath { namespace, name, subresource, .. } = &path;
@@ -66,9 +69,11 @@ impl Rest {
         };
         let counted = if stream == Stream::Log { "GET" } else { "CONNECT" };
         let seen = self.server.metrics.begin(&self.server.registry, counted, Some(&named), false);
-        let outcome = async {
+        let run = async {
             let attributes =
                 Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
+            passage.note(&self.server, user, &attributes);
+            passage.add(|draft| draft.version("v1"));
             authorize::check(&self.server, user, &attributes)?;
             if namespace.is_empty() {
                 return Err(Failure::no_resource());
@@ -83,8 +88,11 @@ impl Rest {
                 Stream::Attach => rest_streams::exec(server, request, Kind::Attach, pod, running).await,
                 Stream::PortForward => rest_streams::port_forward(server, request, pod, running).await,
             }
-        }
-        .await;
+        };
+        let outcome = run.await.map(|mut response: Response<Body>| {
+            response.extensions_mut().insert(Streams);
+            response
+        });
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
         outcome
     }
