@@ -130,7 +130,12 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let registry = Registry::new();
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
-    let fairness = Arc::new(Fairness::new(config.fairness()));
+    let limits = config.fairness();
+    anyhow::ensure!(
+        !limits.enabled || limits.reading.saturating_add(limits.writing) > 0,
+        "--max-requests-inflight and --max-mutating-requests-inflight are zero: no request would have a seat"
+    );
+    let fairness = Arc::new(Fairness::new(limits));
     fairness.follow(&registry);
     let bytes_inflight = config.max_bytes_inflight.unwrap_or_else(budget::default_bytes);
     Ok(Server {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use daemon::serve::Body;
 use http::Response;
 use http::header::CONTENT_TYPE;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use proto::meta::v1::Status;
 

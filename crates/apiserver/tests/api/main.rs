@@ -3,10 +3,15 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod agents;
+mod answers;
+mod fairness;
 mod harness;
+mod hostile;
 mod nodes;
 mod owners;
 mod races;
+mod raw;
 mod restored;
 mod roles;
 mod services;
