@@ -1,6 +1,7 @@
 //! The gRPC front door: `keelson.api.v1`, translated to `verbs`.
 
 mod auth;
+mod counted;
 mod discovery;
 mod encode;
 mod limited;

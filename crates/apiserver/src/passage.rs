@@ -86,13 +86,18 @@ impl Passage {
 
     /// Tells it what the request is; where nobody ever did, it is told at the end.
     pub fn note(&self, server: &Server, user: &User, asked: &Attributes<'_>) {
-        let Some(audit) = &server.audit else { return };
-        let Some(origin) = self.0.origin.lock().take() else { return };
-        let Some(mut draft) = audit.draft(origin, user, asked) else { return };
+        if let Some(mut draft) = self.draft(server, user, asked) {
+            let verdict = authorize::judge(server, user, asked);
+            draft.judged(verdict.allowed, &verdict.reason());
+            *self.0.draft.lock() = Some(draft);
+        }
+    }
+
+    fn draft(&self, server: &Server, user: &User, asked: &Attributes<'_>) -> Option<Draft> {
+        let audit = server.audit.as_ref()?;
+        let draft = audit.draft(self.0.origin.lock().take()?, user, asked)?;
         draft.received();
-        let verdict = authorize::judge(server, user, asked);
-        draft.judged(verdict.allowed, &verdict.reason());
-        *self.0.draft.lock() = Some(draft);
+        Some(draft)
     }
 
     /// Adds to what the audit log is told.
@@ -104,10 +109,10 @@ impl Passage {
 
     /// What the audit log is told of the request; nothing where the policy wants nothing.
     pub fn take_draft(&self, server: &Server, verb: &str, path: &str) -> Option<Draft> {
-        server.audit.as_ref()?;
-        // Whose caller nobody came to know.
-        self.note(server, &User::default(), &Attributes { verb, path, ..Attributes::default() });
-        self.0.draft.lock().take()
+        let noted = self.0.draft.lock().take();
+        // Else nobody came to know the caller, or to judge it.
+        let unknown = Attributes { verb, path, ..Attributes::default() };
+        noted.or_else(|| self.draft(server, &User::default(), &unknown))
     }
 
     /// Waits for seats.

@@ -207,7 +207,7 @@ rules:
     #[test]
     fn stages_of_both_places_are_omitted() {
         let policy = Policy::parse(POLICY).expect("a policy");
-        let asked = Attributes { verb: "get", namespace: "audited", resource: "pods", ..Default::default() };
+        let asked = Attributes { verb: "get", namespace: "audited", resource: "configmaps", ..Default::default() };
         let told = policy.of(&User::default(), &asked);
         assert_eq!(told.omit_stages, [Stage::RequestReceived, Stage::ResponseStarted]);
     }

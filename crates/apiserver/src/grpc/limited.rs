@@ -14,7 +14,7 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower_service::Service;
 
-use super::status;
+use super::{counted, status};
 use crate::audit::policy::Stage;
 use crate::audit::{self, Draft, Origin};
 use crate::hold;
@@ -66,7 +66,7 @@ where
         let hangup = request.extensions().get::<Hangup>().cloned();
         let path = request.uri().path().to_owned();
         request.extensions_mut().insert(passage.clone());
-        let (answer, server) = (self.service.call(request), Arc::clone(&self.server));
+        let (answer, server) = (self.service.call(counted::count(request, &self.server)), Arc::clone(&self.server));
         Box::pin(async move {
             let mut answer = match tokio::time::timeout_at(passage.until().into(), answer).await {
                 Ok(answer) => answer?,

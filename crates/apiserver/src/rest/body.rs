@@ -14,7 +14,7 @@ use crate::status::{Failure, Result};
 use crate::verbs::decode::Body;
 
 /// A body of so many bytes is not counted; what is beyond is, in pieces of that size.
-const SMALL_BYTES: usize = 64 << 10;
+const SMALL_BYTES: usize = 16 << 10;
 const COUNTED_BYTES: usize = 256 << 10;
 
 /// Reads a request's body; more than `max` bytes are refused, as is more than the bodies in flight may have together.
@@ -33,9 +33,9 @@ pub async fn read(body: Incoming, max: usize, budget: &Budget, user: &User) -> R
             Err(error) => return Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
         };
         bytes += data.len();
-        if bytes > counted {
+        while bytes > counted {
             shares.push(budget.try_take(user, COUNTED_BYTES as u64)?);
-            counted += COUNTED_BYTES.max(data.len());
+            counted += COUNTED_BYTES;
         }
         pieces.push(data);
     }
