@@ -56,10 +56,8 @@ impl Origin {
     pub fn of(id: &str, uri: &str, headers: &HeaderMap, remote: Option<std::net::IpAddr>) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let forwarded = text("x-forwarded-for").split(',').chain([text("x-real-ip")]).map(str::trim);
-        let mut source_ips: Vec<String> = forwarded
-            .filter(|text| text.parse::<std::net::IpAddr>().is_ok())
-            .map(str::to_owned)
-            .collect();
+        let mut source_ips: Vec<String> =
+            forwarded.filter(|text| text.parse::<std::net::IpAddr>().is_ok()).map(str::to_owned).collect();
         let remote = remote.map(|remote| remote.to_string());
         source_ips.extend(remote.filter(|remote| source_ips.last() != Some(remote)));
         Self {

@@ -189,8 +189,7 @@ impl Config {
     /// The audit log, where one is kept.
     pub fn audit(&self) -> Option<audit::Settings> {
         let (policy, path) = self.audit_policy_file.clone().zip(self.audit_log_path.clone())?;
-        let (size_mib, backups, age_days) =
-            (self.audit_log_maxsize, self.audit_log_maxbackup, self.audit_log_maxage);
+        let (size_mib, backups, age_days) = (self.audit_log_maxsize, self.audit_log_maxbackup, self.audit_log_maxage);
         Some(audit::Settings { policy, log: audit::log::Settings { path, size_mib, backups, age_days } })
     }
 }

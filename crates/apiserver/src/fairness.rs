@@ -1,9 +1,9 @@
 //! API priority and fairness: no client, and no group of them, keeps others from being served.
 //!
-//! Every request belongs to a FlowSchema ([`classify`]), and by it to a priority level ([`level`]) with a number of seats.
-//! Where none is free it waits in a queue of its flow ([`queue_set`], [`shuffle`]) or is refused with 429. Levels lend each other idle
-//! seats ([`borrow`]). [`observe`] hears of changed objects, [`maintain`] keeps those that every cluster has. The names and meanings
-//! are upstream's; with `--enable-priority-and-fairness=false` requests are only counted ([`plain`]).
+//! Every request belongs to a FlowSchema (`classify`), and by it to a priority level ([`level`]) with a number of seats.
+//! Where none is free it waits in a queue of its flow ([`queue_set`], `shuffle`) or is refused with 429. Levels lend each other idle
+//! seats ([`borrow`]). `observe` hears of changed objects, [`maintain`] keeps those that every cluster has. The names and meanings
+//! are upstream's; with `--enable-priority-and-fairness=false` requests are only counted (`plain`).
 //!
 //! A request that is not held up takes one lock for some hundred nanoseconds, twice.
 
@@ -19,6 +19,7 @@ pub mod metrics;
 mod observe;
 mod plain;
 pub mod queue_set;
+pub mod seats;
 mod shuffle;
 pub mod width;
 
@@ -38,7 +39,8 @@ use config::{Config, Flow, Objects};
 pub use estimate::Work;
 use metrics::FairnessMetrics;
 use plain::Plain;
-use queue_set::{Refusal, Ticket};
+use queue_set::Ticket;
+use seats::Refusal;
 
 /// The longest that a request waits, as a part of what it may take in all; as upstream.
 const WAIT_PART: u32 = 4;
@@ -106,10 +108,7 @@ impl Fairness {
     /// Knows the objects that every cluster has, until it hears of others.
     pub fn new(limits: Limits) -> Self {
         let (metrics, ticks) = (FairnessMetrics::default(), Arc::new(Notify::new()));
-        let objects = Objects {
-            schemas: named(bootstrap::flow_schemas()),
-            levels: named(bootstrap::levels()),
-        };
+        let objects = Objects { schemas: named(bootstrap::flow_schemas()), levels: named(bootstrap::levels()) };
         let seats = limits.reading.saturating_add(limits.writing);
         let config = Config::new(&objects, None, seats, &metrics, &ticks);
         let plain = (!limits.enabled).then(|| Plain::new(limits.reading, limits.writing, &config, &metrics, &ticks));

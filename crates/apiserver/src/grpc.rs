@@ -79,12 +79,7 @@ impl Grpc {
     }
 
     /// Authenticates the caller, resolves what it means, and judges whether it may.
-    async fn admit<T>(
-        &self,
-        verb: &str,
-        request: &tonic::Request<T>,
-        named: Option<&ResourceRef>,
-    ) -> Result<Admitted> {
+    async fn admit<T>(&self, verb: &str, request: &tonic::Request<T>, named: Option<&ResourceRef>) -> Result<Admitted> {
         self.admit_selected(verb, request, named, Selection::default()).await
     }
 
@@ -152,7 +147,7 @@ struct Admitted {
     passage: Passage,
 }
 
-/// The passage that [`limited`] gave a call.
+/// The passage that `limited` gave a call.
 fn passage(extensions: &tonic::Extensions, server: &Server) -> Passage {
     extensions.get::<Passage>().cloned().unwrap_or_else(|| Passage::lasting(server.request_timeout))
 }

@@ -116,13 +116,7 @@ impl Passage {
     }
 
     /// Waits for seats.
-    pub async fn enter(
-        &self,
-        server: &Server,
-        user: &User,
-        asked: &Attributes<'_>,
-        work: Work<'_>,
-    ) -> Result<Seat> {
+    pub async fn enter(&self, server: &Server, user: &User, asked: &Attributes<'_>, work: Work<'_>) -> Result<Seat> {
         self.note(server, user, asked);
         let entered = server.fairness.enter(user, asked, self.0.until, work).await;
         let (flow, outcome) = match entered {

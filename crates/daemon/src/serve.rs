@@ -36,10 +36,10 @@ use crate::metrics::Metrics;
 use crate::tls::ServerIdentity;
 use router::Router;
 
-/// The body of every answer.
-pub use tonic::body::Body;
 pub use hangup::Hangup;
 pub use lane::Admits;
+/// The body of every answer.
+pub use tonic::body::Body;
 pub use upgrades::Upgrades;
 
 /// The page of metrics, in the form that an Accept header asks for.

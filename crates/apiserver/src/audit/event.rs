@@ -20,13 +20,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(
-        audit: Arc<Audit>,
-        told: Told,
-        origin: Origin,
-        user: &User,
-        asked: &Attributes<'_>,
-    ) -> Self {
+    pub(super) fn new(audit: Arc<Audit>, told: Told, origin: Origin, user: &User, asked: &Attributes<'_>) -> Self {
         let mut event = Map::new();
         let mut set = |name: &str, value: Value| {
             event.insert(name.to_owned(), value);

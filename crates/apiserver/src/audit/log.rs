@@ -136,7 +136,8 @@ impl Writer {
         old.sort_by(|a, b| b.cmp(a));
         for (at, path) in old.iter().enumerate() {
             let too_many = *backups > 0 && at >= *backups;
-            let too_old = *age_days > 0 && age(path).is_some_and(|age| age > DAY * u32::try_from(*age_days).unwrap_or(u32::MAX));
+            let too_old =
+                *age_days > 0 && age(path).is_some_and(|age| age > DAY * u32::try_from(*age_days).unwrap_or(u32::MAX));
             if (too_many || too_old)
                 && let Err(error) = std::fs::remove_file(path)
             {
@@ -159,7 +160,8 @@ fn backup(path: &Path, now: jiff::Timestamp) -> PathBuf {
 }
 
 fn parts(path: &Path) -> (String, String) {
-    let text = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
     (text(path.file_stem()), extension)
 }

@@ -46,8 +46,7 @@ fn level(name: &str, kind: &str) -> PriorityLevelConfiguration {
 
 fn limited(name: &str, shares: i32, lendable: i32, queues: Option<(i32, i32)>) -> PriorityLevelConfiguration {
     let mut level = level(name, "Limited");
-    let queuing =
-        queues.map(|(queues, hand_size)| QueuingConfiguration { queues, hand_size, queue_length_limit: 50 });
+    let queuing = queues.map(|(queues, hand_size)| QueuingConfiguration { queues, hand_size, queue_length_limit: 50 });
     let kind = if queuing.is_some() { "Queue" } else { "Reject" };
     level.spec.limited = Some(LimitedPriorityLevelConfiguration {
         nominal_concurrency_shares: Some(shares),
@@ -102,8 +101,7 @@ fn schema(name: &str, level: &str, precedence: i32, by: &str, rules: PolicyRules
     schema.metadata.annotations.insert(AUTOUPDATE.to_owned(), "true".to_owned());
     schema.spec.priority_level_configuration = PriorityLevelConfigurationReference { name: level.to_owned() };
     schema.spec.matching_precedence = precedence;
-    schema.spec.distinguisher_method =
-        (!by.is_empty()).then(|| FlowDistinguisherMethod { r#type: by.to_owned() });
+    schema.spec.distinguisher_method = (!by.is_empty()).then(|| FlowDistinguisherMethod { r#type: by.to_owned() });
     schema.spec.rules = vec![rules];
     schema
 }

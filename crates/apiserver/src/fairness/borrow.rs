@@ -146,17 +146,22 @@ mod tests {
     fn looked(levels: &[(Shares, f64)], total: u32) -> Vec<u32> {
         let shares: Vec<Shares> = levels.iter().map(|(shares, _)| *shares).collect();
         let bounds = Bounds::of(&shares, total);
-        let levels: Vec<Level> = levels.iter().zip(bounds).map(|((_, asked), bounds)| {
-            let mut memory = Memory::default();
-            memory.learn(Seen { high: *asked, average: *asked, deviation: 0.0 });
-            Level { bounds, memory, exempt: false }
-        }).collect();
+        let levels: Vec<Level> = levels
+            .iter()
+            .zip(bounds)
+            .map(|((_, asked), bounds)| {
+                let mut memory = Memory::default();
+                memory.learn(Seen { high: *asked, average: *asked, deviation: 0.0 });
+                Level { bounds, memory, exempt: false }
+            })
+            .collect();
         share(&levels).0.iter().map(|share| share.current).collect()
     }
 
     #[test]
     fn seats_are_shared_by_shares() {
-        let bounds = Bounds::of(&[KEEPS_ALL, Shares { shares: 30, lendable_percent: 50, borrowing_percent: None }], 600);
+        let bounds =
+            Bounds::of(&[KEEPS_ALL, Shares { shares: 30, lendable_percent: 50, borrowing_percent: None }], 600);
         assert_eq!(bounds[0], Bounds { nominal: 150, lower: 150, upper: 150 });
         assert_eq!(bounds[1], Bounds { nominal: 450, lower: 225, upper: 600 });
     }

@@ -87,7 +87,12 @@ mod tests {
     fn schema(user: &User, asked: &Attributes<'_>) -> String {
         let mut schemas = bootstrap::flow_schemas();
         schemas.sort_by_key(|schema| (schema.spec.matching_precedence, schema.metadata.name.clone()));
-        schemas.into_iter().find(|schema| matches(&schema.spec, user, asked)).expect("there is one for all").metadata.name
+        schemas
+            .into_iter()
+            .find(|schema| matches(&schema.spec, user, asked))
+            .expect("there is one for all")
+            .metadata
+            .name
     }
 
     #[track_caller]
@@ -133,6 +138,9 @@ mod tests {
             let schema = schemas.into_iter().find(|schema| schema.metadata.name == name).expect("it is there");
             distinguisher(&schema.spec, &alice, &asked).to_owned()
         };
-        assert_eq!((of("global-default"), of("kube-scheduler"), of("exempt")), ("alice".into(), "n".into(), String::new()));
+        assert_eq!(
+            (of("global-default"), of("kube-scheduler"), of("exempt")),
+            ("alice".into(), "n".into(), String::new())
+        );
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::borrow::{Bounds, Shares};
 use super::level::{Level, Setting};
 use super::metrics::{FairnessMetrics, FlowMetrics};
-use super::queue_set::Queuing;
+use super::seats::Queuing;
 use super::{bootstrap, classify};
 use crate::authenticate::User;
 use crate::authorize::Attributes;
@@ -105,11 +105,7 @@ impl Config {
 }
 
 /// Where even the mandatory schemas name levels that are not there.
-fn nothing_else(
-    levels: &BTreeMap<String, Arc<Level>>,
-    metrics: &FairnessMetrics,
-    ticks: &Arc<Notify>,
-) -> Arc<Flow> {
+fn nothing_else(levels: &BTreeMap<String, Arc<Level>>, metrics: &FairnessMetrics, ticks: &Arc<Notify>) -> Arc<Flow> {
     let bounds = Bounds { nominal: 1, lower: 1, upper: 1 };
     let setting = Setting { exempt: false, queuing: None, bounds };
     let made = || Arc::new(Level::new(bootstrap::CATCH_ALL, setting, Arc::clone(ticks)));

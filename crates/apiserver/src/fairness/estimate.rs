@@ -1,6 +1,6 @@
 //! What a request is expected to take, from what the watch caches know.
 
-use super::queue_set::Width;
+use super::seats::Width;
 use super::width;
 use crate::registry::Resource;
 

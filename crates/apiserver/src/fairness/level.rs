@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::borrow::{self, Bounds, Memory, Share};
-use super::queue_set::{Arrival, QueueSet, Queuing, Refusal, Ticket, Waiting, Width};
+use super::queue_set::{Arrival, QueueSet, Ticket, Waiting};
+use super::seats::{Queuing, Refusal, Width};
 
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 

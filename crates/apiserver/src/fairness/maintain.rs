@@ -104,10 +104,9 @@ fn brought_up_to_date(current: &dyn DynObject, wanted: &dyn DynObject) -> Option
         if differs {
             new.spec = wanted.spec.clone();
         }
-    } else if let (Some(new), Some(wanted)) = (
-        new.downcast_mut::<PriorityLevelConfiguration>(),
-        wanted.downcast_ref::<PriorityLevelConfiguration>(),
-    ) {
+    } else if let (Some(new), Some(wanted)) =
+        (new.downcast_mut::<PriorityLevelConfiguration>(), wanted.downcast_ref::<PriorityLevelConfiguration>())
+    {
         let mut spec = wanted.spec.clone();
         // Administrators may say how many seats the exempt level has to lend.
         if meta.name == EXEMPT && new.spec.exempt.is_some() {

@@ -12,7 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::Fairness;
 use super::level::Look;
-use super::queue_set::Refusal;
+use super::seats::Refusal;
 
 /// Upstream's buckets, in seconds.
 const SECONDS: [f64; 14] = [0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0];
@@ -210,7 +210,8 @@ impl Collector for Levels {
             }
         }
         let name = "apiserver_flowcontrol_seat_fair_frac";
-        let family = encoder.encode_descriptor(name, "Part of its target that every level gets", None, gauge.metric_type())?;
+        let family =
+            encoder.encode_descriptor(name, "Part of its target that every level gets", None, gauge.metric_type())?;
         ConstGauge::new(fairness.fair_fraction()).encode(family)
     }
 }

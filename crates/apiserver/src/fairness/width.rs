@@ -1,7 +1,7 @@
 //! How many seats a request takes, as upstream's estimators have it: lists by the bytes they are expected to read, writes by the
 //! watchers that are told of them.
 
-use super::queue_set::Width;
+use super::seats::Width;
 
 /// Bytes for each seat of a list.
 const BYTES_PER_SEAT: u64 = 100_000;

@@ -29,7 +29,8 @@ impl Resources for Grpc {
     async fn get(&self, request: Request<GetRequest>) -> Answer<Object> {
         let seen = self.seen("GET", request.get_ref().r#ref.as_ref(), false);
         let run = async {
-            let Admitted { target, seat: _seat, .. } = self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
+            let Admitted { target, seat: _seat, .. } =
+                self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
             let object = get::get(&self.server, &target, &request.get_ref().resource_version).await?;
             Ok(encode::answer(&object, Vec::new()))
         };

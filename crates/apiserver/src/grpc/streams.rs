@@ -109,7 +109,14 @@ impl Grpc {
     }
 }
 
-fn may(server: &Server, passage: &Passage, user: &User, verb: &str, subresource: &str, pod: Option<&PodRef>) -> Result<()> {
+fn may(
+    server: &Server,
+    passage: &Passage,
+    user: &User,
+    verb: &str,
+    subresource: &str,
+    pod: Option<&PodRef>,
+) -> Result<()> {
     let (namespace, name) = pod.map(|pod| (pod.namespace.as_str(), pod.name.as_str())).unwrap_or_default();
     let attributes = Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
     passage.note(server, user, &attributes);

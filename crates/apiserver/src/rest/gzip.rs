@@ -97,8 +97,12 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_are_compressed() {
-        let pieces: Vec<Bytes> = (0..300_000_u32).map(|at| at.to_string()).collect::<Vec<_>>().chunks(1000)
-            .map(|chunk| Bytes::from(chunk.concat())).collect();
+        let pieces: Vec<Bytes> = (0..300_000_u32)
+            .map(|at| at.to_string())
+            .collect::<Vec<_>>()
+            .chunks(1000)
+            .map(|chunk| Bytes::from(chunk.concat()))
+            .collect();
         let whole = pieces.concat();
         let response = answer(pieces).await;
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");

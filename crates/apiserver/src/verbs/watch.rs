@@ -62,15 +62,11 @@ pub struct Beginning {
 impl Watching {
     /// Takes what it needs to tell the objects that it begins with. One that begins with none needs nothing, and leaves its
     /// seat to others.
-    pub async fn begin(
-        &mut self,
-        server: &Server,
-        user: &User,
-        seat: &mut Option<Seat>,
-        until: Instant,
-    ) -> Result<()> {
+    pub async fn begin(&mut self, server: &Server, user: &User, seat: &mut Option<Seat>, until: Instant) -> Result<()> {
         let len = self.subscription.initial.len();
-        if len > 0 && let Some(seat) = seat.take() {
+        if len > 0
+            && let Some(seat) = seat.take()
+        {
             let bytes = BEGINNING_BYTES + (size_of::<Arc<Entry>>() * len) as u64;
             let share = server.answers.take(user, bytes, until).await?;
             self.beginning = Some(Beginning { _seat: SeatGuard::new(seat, until), _share: share });

@@ -125,7 +125,8 @@ async fn fill(cluster: &Cluster, address: std::net::SocketAddr) {
     .expect("a good configuration");
     let mut binding = ClusterRoleBinding::default();
     binding.metadata.name = "agents".into();
-    binding.role_ref = RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "ClusterRole".into(), name: "agents".into() };
+    binding.role_ref =
+        RoleRef { api_group: "rbac.authorization.k8s.io".into(), kind: "ClusterRole".into(), name: "agents".into() };
     binding.subjects = vec![Subject {
         kind: "Group".into(),
         api_group: "rbac.authorization.k8s.io".into(),

@@ -126,19 +126,28 @@ async fn every_request_is_told_to_the_audit_log(engine: Engine) {
     assert_eq!(made["user"]["username"], "kubernetes-admin");
     assert_eq!(made["userAgent"], "tester/1");
     assert_eq!(made["sourceIPs"], serde_json::json!(["192.0.2.7", "127.0.0.1"]));
-    assert_eq!(made["objectRef"], serde_json::json!({"resource": "configmaps", "namespace": "default", "apiVersion": "v1"}));
+    assert_eq!(
+        made["objectRef"],
+        serde_json::json!({"resource": "configmaps", "namespace": "default", "apiVersion": "v1"})
+    );
     assert_eq!(made["requestObject"]["data"]["k"], "v");
     assert_eq!(made["responseObject"]["metadata"]["name"], "a");
     assert!(made["responseObject"]["metadata"].get("managedFields").is_none());
     assert_eq!(made["responseStatus"]["code"], 201);
     assert_eq!(made["annotations"]["authorization.k8s.io/decision"], "allow");
     let [missing] = of("missing")[..] else { panic!("{text}") };
-    assert_eq!((&missing["responseStatus"]["code"], &missing["responseStatus"]["reason"]), (&404.into(), &"NotFound".into()));
+    assert_eq!(
+        (&missing["responseStatus"]["code"], &missing["responseStatus"]["reason"]),
+        (&404.into(), &"NotFound".into())
+    );
     let [refused] = of("refused")[..] else { panic!("{text}") };
     assert_eq!(refused["annotations"]["authorization.k8s.io/decision"], "forbid");
     assert!(refused.get("responseObject").is_none(), "{refused}");
     let [other] = of("other")[..] else { panic!("{text}") };
-    assert_eq!((&other["user"]["username"], &other["impersonatedUser"]["username"]), (&"kubernetes-admin".into(), &"alice".into()));
+    assert_eq!(
+        (&other["user"]["username"], &other["impersonatedUser"]["username"]),
+        (&"kubernetes-admin".into(), &"alice".into())
+    );
     assert_eq!(of("path").len(), 1);
     let stages: Vec<&Value> = of("watch").iter().map(|event| &event["stage"]).collect();
     assert_eq!(stages, ["ResponseStarted", "ResponseComplete"]);

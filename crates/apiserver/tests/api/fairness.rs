@@ -44,12 +44,24 @@ async fn every_cluster_has_upstreams_objects_and_keeps_them(engine: Engine) {
         };
         until(name, told).await;
     }
-    for name in ["catch-all", "exempt", "global-default", "leader-election", "node-high", "system", "workload-high", "workload-low"] {
+    for name in [
+        "catch-all",
+        "exempt",
+        "global-default",
+        "leader-election",
+        "node-high",
+        "system",
+        "workload-high",
+        "workload-low",
+    ] {
         levels.get("", name).await.expect(name);
     }
     schemas.delete("", "catch-all", &DeleteParams::default()).await.expect("deleted");
     until("what cannot be missing", || async { schemas.get("", "catch-all").await.ok() }).await;
-    levels.patch("", "catch-all", Patch::merge(&json!({"spec": {"limited": {"nominalConcurrencyShares": 7}}}))).await.expect("changed");
+    levels
+        .patch("", "catch-all", Patch::merge(&json!({"spec": {"limited": {"nominalConcurrencyShares": 7}}})))
+        .await
+        .expect("changed");
     until("what must not differ", || async {
         let level = levels.get("", "catch-all").await.ok()?;
         (level.spec.limited?.nominal_concurrency_shares == Some(5)).then_some(())
@@ -122,7 +134,10 @@ async fn requests_are_told_where_they_belong_and_refused_when_there_is_no_seat(e
     let exempt = schemas.get("", "exempt").await.expect("there");
     let administrator = Caller::new(&cluster, server.address, "admin");
     let answer = administrator.get("/api/v1/namespaces/default").await;
-    assert_eq!((answer.code, answer.header("x-kubernetes-pf-flowschema-uid")), (200, Some(exempt.metadata.uid.as_str())));
+    assert_eq!(
+        (answer.code, answer.header("x-kubernetes-pf-flowschema-uid")),
+        (200, Some(exempt.metadata.uid.as_str()))
+    );
 
     // The other door goes the same way.
     let refused = cluster.client(&server, "alice").api::<proto::core::v1::ConfigMap>().get("default", "a").await;

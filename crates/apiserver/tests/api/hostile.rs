@@ -171,8 +171,11 @@ async fn floods_of_frames_stop_nobody() {
         ("requests that are given up at once", || {
             Box::new(|at| {
                 let stream = 2 * at + 1;
-                [frame(HEADERS, END_HEADERS | END_STREAM, stream, &REQUEST), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])]
-                    .concat()
+                [
+                    frame(HEADERS, END_HEADERS | END_STREAM, stream, &REQUEST),
+                    frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]),
+                ]
+                .concat()
             })
         }),
         ("settings", || Box::new(|_| frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]))),
@@ -197,8 +200,11 @@ async fn floods_of_frames_stop_nobody() {
         }),
         ("windows of one byte", || {
             Box::new(|at| {
-                [frame(HEADERS, END_HEADERS | END_STREAM, 2 * at + 1, &REQUEST), frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])]
-                    .concat()
+                [
+                    frame(HEADERS, END_HEADERS | END_STREAM, 2 * at + 1, &REQUEST),
+                    frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+                ]
+                .concat()
             })
         }),
     ];

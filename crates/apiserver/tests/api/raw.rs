@@ -69,7 +69,9 @@ impl Caller {
         let socket = tokio::net::TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(bytes)?;
         let stream = socket.connect(self.address).await?;
-        tokio_rustls::TlsConnector::from(Arc::clone(&self.h1)).connect("localhost".try_into().expect("a name"), stream).await
+        tokio_rustls::TlsConnector::from(Arc::clone(&self.h1))
+            .connect("localhost".try_into().expect("a name"), stream)
+            .await
     }
 
     async fn connect(&self, stream: TcpStream, config: &Arc<ClientConfig>) -> TlsStream<TcpStream> {
@@ -82,7 +84,8 @@ impl Caller {
         let mut stream = self.h1().await;
         let length = body.len();
         // 1.0: the answer ends with the connection.
-        let head = format!("{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n");
+        let head =
+            format!("{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n");
         // A server may answer before it has read all.
         let sent = async {
             stream.write_all(head.as_bytes()).await?;

@@ -25,11 +25,7 @@ pub enum Place {
     /// It has one.
     Taken(OwnedSemaphorePermit),
     /// It has to show that it may have one.
-    Probation {
-        over: CancellationToken,
-        admits: Admits,
-        places: Arc<Semaphore>,
-    },
+    Probation { over: CancellationToken, admits: Admits, places: Arc<Semaphore> },
 }
 
 impl Place {
@@ -45,7 +41,9 @@ impl Place {
     pub fn of(self, peer: Option<&Peer>) -> Option<OwnedSemaphorePermit> {
         match self {
             Self::Taken(place) => Some(place),
-            Self::Probation { admits, places, .. } => peer.filter(|peer| admits(peer)).and(places.try_acquire_owned().ok()),
+            Self::Probation { admits, places, .. } => {
+                peer.filter(|peer| admits(peer)).and(places.try_acquire_owned().ok())
+            }
         }
     }
 }

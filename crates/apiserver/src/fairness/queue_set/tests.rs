@@ -65,15 +65,17 @@ fn compete(flows: &[(u64, usize, u64, Width)], limit: u32, until_ns: u64) -> BTr
     let mut flow_of: BTreeMap<u64, usize> = BTreeMap::new();
     let mut ends: BTreeMap<(u64, u64), (usize, Ticket)> = BTreeMap::new();
     let mut serial = 0;
-    let come = |set: &mut QueueSet, at: usize, now: u64, flow_of: &mut BTreeMap<u64, usize>| {
-        match set.arrive(flows[at].0, flows[at].3, now) {
-            Arrival::Runs(ticket) => Some((at, ticket)),
-            Arrival::Waits(waiting) => {
-                flow_of.insert(waiting.id, at);
-                None
-            }
-            Arrival::Refused(why) => panic!("{why:?}"),
+    let come = |set: &mut QueueSet, at: usize, now: u64, flow_of: &mut BTreeMap<u64, usize>| match set.arrive(
+        flows[at].0,
+        flows[at].3,
+        now,
+    ) {
+        Arrival::Runs(ticket) => Some((at, ticket)),
+        Arrival::Waits(waiting) => {
+            flow_of.insert(waiting.id, at);
+            None
         }
+        Arrival::Refused(why) => panic!("{why:?}"),
     };
     let mut begun = Vec::new();
     for (at, (_, count, ..)) in flows.iter().enumerate() {
