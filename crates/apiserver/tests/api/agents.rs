@@ -10,7 +10,7 @@ use client::Client;
 use client::config::{Credentials, Data};
 use proto::core::v1::ConfigMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Barrier, Semaphore};
 
 use crate::harness::{Cluster, Engine, config_map, until};
 use crate::raw::Caller;
@@ -59,14 +59,17 @@ async fn agents_that_do_not_read_fill_neither_memory_nor_the_administrators_lane
 
     let (stalled, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let connecting = Arc::new(Semaphore::new(32));
+    // All ask at once, when all are connected.
+    let start = Arc::new(Barrier::new(AGENTS + 1));
     let mut agents = tokio::task::JoinSet::new();
     for at in 0..AGENTS {
-        let (admin, connecting) = (admin.clone(), Arc::clone(&connecting));
+        let (admin, connecting, start) = (admin.clone(), Arc::clone(&connecting), Arc::clone(&start));
         let (stalled, refused) = (Arc::clone(&stalled), Arc::clone(&refused));
         agents.spawn(async move {
             let turn = connecting.acquire_owned().await;
-            let Ok(mut stream) = admin.narrow(4096).await else { return };
+            let mut stream = admin.narrow(4096).await.expect("connected");
             drop(turn);
+            start.wait().await;
             // Each agent is somebody else.
             let request = format!(
                 "GET /api/v1/configmaps HTTP/1.1\r\nHost: l\r\nImpersonate-User: agent-{at}\r\nImpersonate-Group: agents\r\n\r\n"
@@ -83,6 +86,7 @@ async fn agents_that_do_not_read_fill_neither_memory_nor_the_administrators_lane
             std::future::pending::<()>().await;
         });
     }
+    start.wait().await;
     let (mut slowest, mut highest) = (Duration::ZERO, 0);
     let over = Instant::now() + Duration::from_secs(20);
     while Instant::now() < over {
