@@ -1,6 +1,7 @@
 //! Flags, as kube-apiserver has them.
 
 mod fixed;
+mod fronts;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::allocate::node_port::PortRange;
 use crate::audit;
 use crate::fairness::Limits;
 use fixed::Fixed;
+pub use fronts::FrontFlags;
 
 /// keelson-apiserver: the Kubernetes API on an etcd v3 store
 #[derive(Debug, Clone, Parser)]
@@ -109,6 +111,9 @@ pub struct Config {
         help_heading = "Authentication"
     )]
     pub service_account_issuer: String,
+    /// Where others find the keys of tokens; default: this server's /openid/v1/jwks at its advertised address
+    #[arg(long, value_name = "URL", help_heading = "Authentication")]
+    pub service_account_jwks_uri: Option<String>,
     /// Keys that tokens are checked against, beside the signing key
     #[arg(long, value_delimiter = ',', value_name = "FILE,...", help_heading = "Authentication")]
     pub service_account_key_file: Vec<PathBuf>,
@@ -135,6 +140,9 @@ pub struct Config {
     #[arg(long, default_value_t = 0, value_name = "MIB", help_heading = "Audit")]
     pub audit_log_maxsize: u64,
 
+    #[command(flatten)]
+    pub fronts: FrontFlags,
+
     /// CA of the kubelets' certificates
     #[arg(long, value_name = "FILE", help_heading = "Kubelets")]
     pub kubelet_certificate_authority: Option<PathBuf>,
@@ -155,6 +163,13 @@ pub struct Config {
         help_heading = "Kubelets"
     )]
     pub kubelet_preferred_address_types: Vec<String>,
+
+    /// Certificate shown to extension servers (APIServices), which trust it to name users in headers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_key_file", help_heading = "Aggregation")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// Key of the certificate shown to extension servers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_cert_file", help_heading = "Aggregation")]
+    pub proxy_client_key_file: Option<PathBuf>,
 
     /// Range of the Services' cluster addresses; one of each family for dual stack
     #[arg(
@@ -274,7 +289,8 @@ mod tests {
         assert_eq!(config.kubelet_preferred_address_types, ["InternalIP", "ExternalIP", "Hostname"]);
         let ignored = config.fixed.without_effect();
         assert!(ignored.iter().any(|line| line.starts_with("--enable-bootstrap-token-auth")), "{ignored:?}");
-        assert!(ignored.iter().any(|line| line.starts_with("--requestheader-client-ca-file")), "{ignored:?}");
+        assert!(!ignored.iter().any(|line| line.starts_with("--requestheader")), "{ignored:?}");
+        assert_eq!(config.fronts.requestheader_allowed_names, ["front-proxy-client"]);
         for wrong in [
             "--allow-privileged=false",
             "--authorization-mode=AlwaysAllow",

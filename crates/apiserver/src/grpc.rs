@@ -14,7 +14,6 @@ mod watch_stream;
 
 use std::sync::Arc;
 
-use daemon::tls::Peer;
 use proto::keelson::api::v1::auth_server::AuthServer;
 use proto::keelson::api::v1::discovery_server::DiscoveryServer;
 use proto::keelson::api::v1::streams_server::StreamsServer;
@@ -71,7 +70,7 @@ impl Grpc {
 
     async fn user(&self, metadata: &MetadataMap, extensions: &tonic::Extensions) -> Result<User> {
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let user = authenticate(&self.server, extensions.get::<Peer>(), authorization).await?;
+        let user = authenticate(&self.server, extensions, metadata.as_ref(), authorization).await?;
         if self.server.audit.is_some() && metadata.contains_key("impersonate-user") {
             passage(extensions, &self.server).impersonated_by(user.clone());
         }
@@ -111,19 +110,20 @@ impl Grpc {
             fields,
             path: "",
         };
-        let resource = self.server.registry.find(&named.group, &named.version, &named.resource).ok();
-        let work = Work::of(verb, resource.map(AsRef::as_ref), &named.namespace, name, selection.limit);
+        let resource = self.server.registry.served(&named.group, &named.version, &named.resource).ok();
+        let work = Work::of(verb, resource.as_deref(), &named.namespace, name, selection.limit);
         let passage = passage(request.extensions(), &self.server);
         let seat = passage.enter(&self.server, &user, &attributes, work).await?;
         authorize::check(&self.server, &user, &attributes)?;
         let row = (named.group.as_str(), named.version.as_str(), named.resource.as_str());
+        self.server.know(row).await?;
         let target = Target::resolve(&self.server.registry, row, &named.namespace, &named.name, &named.subresource)?;
         let allowed = match named.subresource.as_str() {
             "" => target.resource.row.allows(verb),
             subresource => target.resource.row.subresource(subresource).is_some_and(|row| row.verbs.contains(&verb)),
         };
         if !allowed {
-            return Err(Failure::method_not_allowed());
+            return Err(target.resource.not_allowed(verb));
         }
         Ok(Admitted { user, target, seat: Some(seat), passage })
     }

@@ -5,13 +5,16 @@
 //! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
 
 pub mod admit;
+pub mod aggregate;
 pub mod allocate;
 pub mod audit;
 pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 pub mod budget;
+pub mod components;
 pub mod config;
+pub mod custom;
 pub mod discovery;
 pub mod document;
 pub mod fairness;
@@ -21,7 +24,9 @@ pub mod grpc;
 pub mod hold;
 pub mod metrics;
 pub mod openapi;
+pub mod outbound;
 pub mod passage;
+pub mod proxied;
 pub mod registry;
 pub mod relay;
 pub mod rest;
@@ -33,3 +38,4 @@ pub mod status;
 pub mod storage;
 pub mod verbs;
 pub mod watch_cache;
+pub mod webhook;

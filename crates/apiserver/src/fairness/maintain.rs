@@ -79,8 +79,9 @@ struct Update<'a> {
     wanted: &'a dyn DynObject,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Update<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         Ok(brought_up_to_date(current.as_ref(), self.wanted).map_or(Decision::Keep, Decision::Write))
     }
 }
@@ -172,8 +173,9 @@ struct Tell {
     wanted: FlowSchemaCondition,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Tell {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(schema) = current.downcast_mut::<FlowSchema>() else { return Err(Failure::no_resource()) };
         let mut wanted = self.wanted.clone();
         let conditions = &mut schema.status.conditions;

@@ -24,7 +24,7 @@ const UNKNOWN_ENCODING: u32 = 3;
 const UNKNOWN_CONTENT_TYPE: u32 = 4;
 
 /// An object with its version, read.
-pub fn decode(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
+pub fn decode(kind: &'static KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
     let malformed = |error| Failure::internal(format!("a stored {} is malformed: {error}", kind.kind));
     let mut object = kind.decode(bytes).map_err(malformed)?;
     if rev != 0 {

@@ -22,13 +22,13 @@ use super::query::{self, Query};
 use super::streams::Stream;
 use super::table::Include;
 use super::verb::Verb;
-use super::{Rest, encode, list as lists, respond, watch as watches};
+use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::budget::Share;
 use crate::fairness::{Seat, Work};
 use crate::passage::{Held, Passage};
-use crate::registry::{Versioned, deletion};
+use crate::registry::{Resource, Versioned, deletion};
 use crate::status::{Failure, Result};
 use crate::verbs::list::Listed;
 use crate::verbs::options::DeleteOptions;
@@ -62,6 +62,9 @@ impl Rest {
         if let Some(stream) = Stream::of(&path) {
             return self.stream(&user, stream, path, request, passage).await;
         }
+        if let Some(kind) = proxies::of(&path) {
+            return self.proxy(&user, kind, path, request, passage).await;
+        }
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
@@ -85,12 +88,12 @@ impl Rest {
                 true => body::read(body, self.server.request_bytes_max, &self.server.requests, &user).await?,
                 false => Bytes::new(),
             };
-            let selected = selected(verb, &query);
-            let attributes = attributes(verb, &path, &query, &selected);
-            let resource = self.server.registry.find(&path.group, &path.version, &path.resource).ok();
+            let selected = selected(Some(verb), &query);
+            let attributes = attributes(Some(verb), &path, &query, &selected);
+            let resource = self.server.registry.served(&path.group, &path.version, &path.resource).ok();
             let limit = query.text("limit").parse().unwrap_or(0);
             let Attributes { namespace, name, .. } = attributes;
-            let work = Work::of(verb.name(), resource.map(AsRef::as_ref), namespace, name, limit);
+            let work = Work::of(verb.name(), resource.as_deref(), namespace, name, limit);
             let mut seat = Some(passage.enter(&self.server, &user, &attributes, work).await?);
             passage.add(|draft| {
                 draft.version(&path.version);
@@ -98,8 +101,11 @@ impl Rest {
             });
             authorize::check(&self.server, &user, &attributes)?;
             let target = self.target(verb, &path)?;
+            // Writes tell it among their own warnings.
+            let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
+            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
             let asked = Asked { rest: self, user, target, head: &head, query, sent, passage };
-            match verb {
+            let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list(&mut seat).await,
                 Verb::Watch => asked.watch(&seen, &mut seat).await,
@@ -108,7 +114,11 @@ impl Rest {
                 Verb::Patch => asked.patch().await,
                 Verb::Delete => asked.delete().await,
                 Verb::DeleteCollection => asked.delete_collection(&mut seat).await,
-            }
+            };
+            answer.map(|mut response| {
+                respond::warn(response.headers_mut(), deprecated.as_slice());
+                response
+            })
         };
         let outcome = passage.in_time(verb.changes(), run).await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
@@ -117,20 +127,31 @@ impl Rest {
 
     /// What the path names, where the verb is there.
     fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
-        let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
+        let resource = self.server.registry.served(&path.group, &path.version, &path.resource);
+        let row = match &resource {
+            Ok(resource) => resource.row,
+            // Its method may be wrong before it is known that nothing answers it.
+            Err(_) => {
+                api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?
+            }
+        };
+        let custom = resource.ok().filter(|resource| resource.custom.is_some());
         let is_placed = row.namespaced != path.namespace.is_empty();
         // All namespaces at once can be listed and watched only.
         let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
         if !is_placed && !over_all {
-            let known = row.namespaced && path.name.is_empty();
+            let known = row.namespaced && path.name.is_empty() && custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
+        let missing =
+            |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(Failure::no_resource)?.verbs.contains(&verb.name()),
+            name => row.subresource(name).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
-            return Err(Failure::method_not_allowed());
+            let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());
+            return Err(custom.as_ref().map_or_else(Failure::method_not_allowed, not_allowed));
         }
         let row = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
         Target::resolve(&self.server.registry, row, &path.namespace, &path.name, &path.subresource)
@@ -138,23 +159,28 @@ impl Rest {
 }
 
 /// The name that a selection of many objects selects.
-fn selected(verb: Verb, query: &Query<'_>) -> String {
+pub(super) fn selected(verb: Option<Verb>, query: &Query<'_>) -> String {
     authorize::name_in(fields(verb, query))
 }
 
-fn fields<'q>(verb: Verb, query: &'q Query<'_>) -> &'q str {
+fn fields<'q>(verb: Option<Verb>, query: &'q Query<'_>) -> &'q str {
     match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => query.text("fieldSelector"),
+        Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => query.text("fieldSelector"),
         _ => "",
     }
 }
 
-/// What the request is judged by.
-fn attributes<'a>(verb: Verb, path: &'a ResourcePath, query: &'a Query<'_>, selected: &'a str) -> Attributes<'a> {
+/// What the request is judged by; a method that means no verb is judged as one without a name, which only `*` allows.
+pub(super) fn attributes<'a>(
+    verb: Option<Verb>,
+    path: &'a ResourcePath,
+    query: &'a Query<'_>,
+    selected: &'a str,
+) -> Attributes<'a> {
     // As upstream: a namespace is in itself, and a selection of one name is that name.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     Attributes {
-        verb: verb.name(),
+        verb: verb.map_or("", Verb::name),
         group: &path.group,
         resource: &path.resource,
         subresource: &path.subresource,
@@ -166,7 +192,17 @@ fn attributes<'a>(verb: Verb, path: &'a ResourcePath, query: &'a Query<'_>, sele
 }
 
 impl Asked<'_> {
+    /// Whether objects go and come as a custom resource's, which have no protobuf form.
+    fn is_custom(&self) -> bool {
+        self.target.resource.custom.is_some() && self.target.subresource != "scale"
+    }
+
     fn accepted(&self, offer: Offer) -> Result<Accepted> {
+        let offer = match offer {
+            Offer::Objects if self.is_custom() => Offer::CustomObjects,
+            Offer::Events if self.is_custom() => Offer::CustomEvents,
+            offer => offer,
+        };
         negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
     }
 
@@ -315,7 +351,12 @@ impl Asked<'_> {
     async fn delete(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options()?;
-        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
+        let mut warnings = Vec::new();
+        let outcome = delete::delete(&self.rest.server, &self.user, &self.target, &options, &mut warnings).await;
+        let Outcome { object, removed } = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
         let row = self.target.resource.row;
         let shown = deletion::is_answered_with_object(row.group, row.kind);
         if removed && !shown {
@@ -326,11 +367,13 @@ impl Asked<'_> {
                 uid: encode::metadata(0, &object.bytes)?.metadata.uid,
                 ..StatusDetails::default()
             };
-            return Ok(respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted)));
+            let mut response = respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted));
+            respond::warn(response.headers_mut(), &warnings);
+            return Ok(response);
         }
         // As upstream: accepted is what will be done later, where the client asked in the old way for dependents to go.
         let later = !removed && orphan == Some(false);
-        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
+        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &warnings)
     }
 
     async fn delete_collection(self, seat: &mut Option<Seat>) -> Result<Response<Body>> {
@@ -338,10 +381,17 @@ impl Asked<'_> {
         let selection = self.query.list_options()?;
         let (options, _) = self.delete_options()?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
         let deleted =
-            delete_collection::delete_collection(&self.rest.server, &self.user, &self.target, &selection, &options)
-                .await?;
-        self.listed(style, deleted, seat).await
+            delete_collection::delete_collection(&rest.server, user, target, &selection, &options, &mut warnings).await;
+        let deleted = match deleted {
+            Ok(deleted) => deleted,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
+        let mut response = self.listed(style, deleted, seat).await?;
+        respond::warn(response.headers_mut(), &warnings);
+        Ok(response)
     }
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
@@ -354,6 +404,9 @@ impl Asked<'_> {
     }
 
     fn sent(&self) -> Result<Sent> {
+        if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
+            return Err(body::unknown_media_type());
+        }
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,
             name => self.target.resource.row.subresource(name).map_or("", |row| row.kind),

