@@ -91,7 +91,7 @@ pub struct Share {
 /// Gives each level its current seats, in the order given, and the fraction of their targets that all get.
 pub fn share(levels: &[Level]) -> (Vec<Share>, f64) {
     let total: f64 = levels.iter().map(|level| f64::from(level.bounds.nominal)).sum();
-    let taken: f64 = levels.iter().filter(|level| level.exempt).map(|level| floor_of(level)).sum();
+    let taken: f64 = levels.iter().filter(|level| level.exempt).map(floor_of).sum();
     let limited: Vec<&Level> = levels.iter().filter(|level| !level.exempt).collect();
     let left = (total - taken).max(0.0);
     let fraction = fraction(&limited, left);

@@ -120,7 +120,8 @@ impl Rest {
                 response
             })
         };
-        let outcome = passage.in_time(verb.changes(), run).await;
+        // On the heap: the futures around it would each have a place for it.
+        let outcome = passage.in_time(verb.changes(), Box::pin(run)).await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
         outcome
     }
