@@ -141,14 +141,22 @@ impl Rest {
     }
 
     async fn run(&self, request: Request<Incoming>, passage: &Passage) -> Result<Response<Body>> {
-        let user = self.user(&request, passage).await?;
+        let user = match self.user(&request, passage).await {
+            Ok(user) => user,
+            Err(failure) => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                return Err(failure);
+            }
+        };
         if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
             return self.elsewhere(&user, &remote, request, passage).await;
         }
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path).await? => self.resource(user, path, request, passage).await,
             _ => {
-                let head = request.into_parts().0;
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
                 passage.in_time(false, self.document(&user, &head, passage)).await
             }
         }

@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::others::Others;
-use crate::aggregate::{Aggregator, availability};
+use crate::aggregate::{Aggregator, availability, register};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::audit::Audit;
 use crate::authenticate::token::Tokens;
@@ -165,6 +165,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         definitions: Arc::default(),
         access,
         others,
+        plugins: config.fixed.plugins(),
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
         tokens: Tokens::load(
@@ -212,6 +213,7 @@ fn spawn(
     tasks.spawn("fairness", async move { fairness.keep(ended).await });
     tasks.spawn("objects of fairness", fairness::maintain::keep(Arc::clone(server), stop.clone()));
     tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
+    tasks.spawn("APIServices of custom resources", register::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -65,7 +65,20 @@ impl Rest {
         if let Some(kind) = proxies::of(&path) {
             return self.proxy(&user, kind, path, request, passage).await;
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let answered = self.answered(user, path, &head, &mut body, passage).await;
+        body::drain(&head.headers, body).await;
+        answered
+    }
+
+    async fn answered(
+        &self,
+        user: User,
+        path: ResourcePath,
+        head: &Parts,
+        body: &mut Incoming,
+        passage: &Passage,
+    ) -> Result<Response<Body>> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
         let named = ResourceRef {
@@ -104,7 +117,7 @@ impl Rest {
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
             let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
-            let asked = Asked { rest: self, user, target, head: &head, query, sent, passage };
+            let asked = Asked { rest: self, user, target, head, query, sent, passage };
             let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list(&mut seat).await,

@@ -5,10 +5,11 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use proto::keelson::api::v1::ResourceRef;
 
-use super::Rest;
 use super::path::ResourcePath;
 use super::query::Query;
 use super::respond::Streams;
+use super::{Rest, respond};
+use crate::admit::others::connect;
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::passage::Passage;
@@ -76,7 +77,6 @@ impl Rest {
             if namespace.is_empty() != (kind == Kind::Node) {
                 return Err(Failure::no_resource());
             }
-            let to = place::find(&self.server, kind, namespace, name).await?;
             let whole = request.uri().path().to_owned();
             let given = match passed_on(&whole, &path) {
                 // As upstream: without a path of its own, the request may name one in the query.
@@ -84,7 +84,11 @@ impl Rest {
                 rest => rest.to_owned(),
             };
             let given = if given.is_empty() || given.starts_with('/') { given } else { format!("/{given}") };
+            let mut warnings = Vec::new();
+            connect::through(&self.server, user, (resource, namespace, name), &given, &mut warnings).await?;
+            let to = place::find(&self.server, kind, namespace, name).await?;
             let mut response = proxied::pass(&self.server, &to, request, &given).await?;
+            respond::warn(response.headers_mut(), &warnings);
             response.extensions_mut().insert(Streams);
             Ok(response)
         }
