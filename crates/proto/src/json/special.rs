@@ -113,9 +113,15 @@ pub fn is_shallow(raw: &[u8]) -> bool {
 }
 
 /// Whether a letter that is never written as it is may begin with this byte.
-pub fn may_be_escaped(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
-}
+pub static MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte < 0x20 || matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    table
+};
 
 /// How many bytes at the beginning are one letter that is never written as it is; none: it is.
 pub fn escape_len(bytes: &[u8]) -> usize {

@@ -11,10 +11,8 @@ pub const NAMESPACES: [&str; 3] = [NAMESPACE, WATCHED, LEASES];
 
 /// A pod as a Deployment makes it; served with its defaults and owners it has about 2.9 KB of JSON, stored about 2 KB.
 pub fn pod(name: &str) -> String {
-    let probe = |path: &str| format!(r#"{{"httpGet":{{"path":"{path}","port":8080}},"initialDelaySeconds":5,"periodSeconds":10}}"#);
-    let (ready, live) = (probe("/ready"), probe("/healthz"));
     format!(
-        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","labels":{{"app":"web","tier":"frontend","pod-template-hash":"7d4b9c6f5d","team":"payments"}},"annotations":{{"example.com/checksum":"5f4dcc3b5aa765d61d8327deb882cf99"}},"ownerReferences":[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-7d4b9c6f5d","uid":"0d9e2f4a-3c1b-4e5d-8f6a-7b8c9d0e1f2a","controller":true,"blockOwnerDeletion":true}}]}},"spec":{{"automountServiceAccountToken":false,"containers":[{{"name":"web","image":"registry.example.com/payments/web:v1.42.0","ports":[{{"name":"http","containerPort":8080}}],"env":[{{"name":"LOG_LEVEL","value":"info"}},{{"name":"POD_NAME","valueFrom":{{"fieldRef":{{"fieldPath":"metadata.name"}}}}}}],"resources":{{"requests":{{"cpu":"100m","memory":"128Mi"}},"limits":{{"memory":"256Mi"}}}},"readinessProbe":{ready},"livenessProbe":{live}}}]}}}}"#
+        r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}","labels":{{"app":"web","tier":"frontend","pod-template-hash":"7d4b9c6f5d","team":"payments"}},"annotations":{{"example.com/checksum":"5f4dcc3b5aa765d61d8327deb882cf99"}},"ownerReferences":[{{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-7d4b9c6f5d","uid":"0d9e2f4a-3c1b-4e5d-8f6a-7b8c9d0e1f2a","controller":true,"blockOwnerDeletion":true}}]}},"spec":{{"automountServiceAccountToken":false,"containers":[{{"name":"web","image":"registry.example.com/payments/web:v1.42.0","ports":[{{"name":"http","containerPort":8080}}],"env":[{{"name":"LOG_LEVEL","value":"info"}}],"resources":{{"requests":{{"cpu":"100m","memory":"128Mi"}},"limits":{{"memory":"256Mi"}}}},"readinessProbe":{{"httpGet":{{"path":"/ready","port":8080}},"periodSeconds":10}}}}]}}}}"#
     )
 }
 
