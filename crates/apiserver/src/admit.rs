@@ -63,16 +63,16 @@ pub async fn on_create(
     server: &Server,
     user: &User,
     target: &Target,
-    object: Box<dyn DynObject>,
+    object: &dyn DynObject,
 ) -> Result<Box<dyn DynObject>> {
     let request = Request { target, user, seed: rand::random() };
     look_first(server, &target.resource).await?;
-    let mut admitted = object.clone();
+    let mut admitted = object.clone_box();
     if run(request, admitted.as_mut(), server).is_ok() {
         return Ok(admitted);
     }
     catch_up(server).await?;
-    admitted = object;
+    admitted = object.clone_box();
     run(request, admitted.as_mut(), server)?;
     Ok(admitted)
 }

@@ -24,6 +24,13 @@ pub fn splice(new: &dyn DynObject, old: &dyn DynObject, from_new: &[u32]) -> Res
     old.info().decode(&bytes).map_err(Failure::internal)
 }
 
+/// Empties a top-level field.
+pub fn clear(object: &mut dyn DynObject, number: u32) {
+    if let Some(index) = object.message().fields.iter().position(|field| field.number == number) {
+        object.get_mut(index).clear();
+    }
+}
+
 /// Copies the top-level fields that `wanted` accepts. Our own encoder's bytes cannot be malformed.
 fn keep(mut message: &[u8], wanted: impl Fn(u32) -> bool, into: &mut Vec<u8>) {
     while message.has_remaining() {
@@ -54,6 +61,17 @@ mod tests {
     use proto::core::v1::Pod;
 
     use super::*;
+
+    #[test]
+    fn a_cleared_field_is_as_if_it_had_never_been_set() {
+        let (mut pod, mut bare) = (Pod::default(), Pod::default());
+        (pod.spec.node_name, bare.spec.node_name) = ("n".into(), "n".into());
+        pod.status.phase = "Running".into();
+        pod.status.start_time = Some(Default::default());
+        pod.status.conditions.push(Default::default());
+        clear(&mut pod, STATUS);
+        assert_eq!(pod, bare);
+    }
 
     #[test]
     fn the_status_comes_from_the_new_and_the_spec_from_the_old() {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use proto::dynamic::DynObject;
 
-use super::splice::{METADATA, STATUS, field_bytes, splice};
+use super::splice::{METADATA, STATUS, clear, field_bytes, splice};
 use super::{namespace, persistent_volume, pod, service};
 use crate::status::Result;
 
@@ -103,18 +103,16 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
 pub fn prepare_for_create(
     strategy: &dyn Strategy,
     has_status: bool,
-    object: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+    mut object: Box<dyn DynObject>,
+) -> Box<dyn DynObject> {
     let rules = strategy.rules();
-    let mut object = object;
     if has_status && !rules.keeps_status {
-        let empty = object.info().new_object();
-        object = splice(empty.as_ref(), object.as_ref(), &[STATUS])?;
+        clear(object.as_mut(), STATUS);
     }
     object.metadata_mut().generation = i64::from(rules.generation);
     api::prepare::create(object.as_mut());
     strategy.create(object.as_mut());
-    Ok(object)
+    object
 }
 
 /// Prepares a changed object.

@@ -105,7 +105,7 @@ async fn create_once(
 ) -> Result<Versioned> {
     for _ in 0..ADMISSIONS_MAX {
         let guard = guard(server, target);
-        let admitted = admit::on_create(server, user, target, object.clone()).await?;
+        let admitted = admit::on_create(server, user, target, object.as_ref()).await?;
         grant::check(&server.access, user, &target.resource, admitted.as_ref(), None)?;
         if target.resource.row.namespaced && guard.is_none() {
             // The namespace came into sight only now.
@@ -141,8 +141,7 @@ async fn create_admitted(
 ) -> std::result::Result<Versioned, StoreFailure> {
     let resource = &target.resource;
     let refused = StoreFailure::Refused;
-    let mut object =
-        strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
+    let mut object = strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object);
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
     write::tell(warnings, api::warn::on_create(object.as_ref()));
     write::tell(warnings, admit::warnings(server, object.as_ref()));

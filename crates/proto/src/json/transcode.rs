@@ -24,7 +24,13 @@ const RESOURCE_VERSION: u32 = 6;
 /// Appends JSON of an object's protobuf bytes, with `version` as its metadata.resourceVersion where that is not empty.
 /// Without `with_type` it is written as items of lists are, without kind and apiVersion. False: nothing was appended, since
 /// the bytes are malformed or not in the order that they are always written in.
-pub fn write_bytes(out: &mut Vec<u8>, info: &'static MessageInfo, bytes: &[u8], version: &str, with_type: bool) -> bool {
+pub fn write_bytes(
+    out: &mut Vec<u8>,
+    info: &'static MessageInfo,
+    bytes: &[u8],
+    version: &str,
+    with_type: bool,
+) -> bool {
     let begin = out.len();
     let done = Writer { out, version }.object(info, bytes, with_type).is_some();
     if !done {
@@ -153,7 +159,9 @@ impl Writer<'_> {
         let content = slot.content(bytes);
         match field.value {
             ValueType::Bytes if content.is_empty() => self.null(),
-            ValueType::Message(inner) if !field.pointer && is_time(inner) && is_zero(inner, content, depth)? => self.null(),
+            ValueType::Message(inner) if !field.pointer && is_time(inner) && is_zero(inner, content, depth)? => {
+                self.null()
+            }
             ValueType::Message(inner) => return self.message(inner, content, false, place, depth),
             _ => return self.scalar(field.value, slot, bytes, depth),
         }

@@ -130,7 +130,10 @@ fn table(rows: &[Value]) -> String {
             ),
         );
     }
-    line(&mut table, format_args!("\nfigure                                        unit        ours        peer   ratio\n"));
+    line(
+        &mut table,
+        format_args!("\nfigure                                        unit        ours        peer   ratio\n"),
+    );
     for (name, [ours, peer]) in &loads {
         let Some(unit) = units.get(name) else { continue };
         let (ours, peer) = (median(ours, "value"), median(peer, "value"));

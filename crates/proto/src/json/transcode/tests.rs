@@ -54,7 +54,8 @@ fn every_form_of_a_value() {
     check::<Pod>(&pod.encode_to_vec(), true);
     let secret: Secret = from_json(r#"{"metadata":{},"data":{"a":"AQID","b":""},"immutable":false}"#);
     check::<Secret>(&secret.encode_to_vec(), true);
-    let event: Event = from_json(r#"{"metadata":{},"involvedObject":{},"eventTime":"2026-01-02T03:04:05.000006Z","count":2}"#);
+    let event: Event =
+        from_json(r#"{"metadata":{},"involvedObject":{},"eventTime":"2026-01-02T03:04:05.000006Z","count":2}"#);
     check::<Event>(&event.encode_to_vec(), true);
     let deployment: Deployment = from_json(
         r#"{"metadata":{"name":"d"},"spec":{"replicas":0,"strategy":{"rollingUpdate":{"maxSurge":"25%","maxUnavailable":0}},"template":{"spec":{"containers":[]}}}}"#,

@@ -24,9 +24,12 @@ pub fn config_map(name: &str) -> String {
 
 /// A status as a kubelet writes it; `count` makes each one another.
 pub fn status(count: u64) -> String {
-    let condition = |kind: &str| format!(r#"{{"type":"{kind}","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}}"#);
+    let condition =
+        |kind: &str| format!(r#"{{"type":"{kind}","status":"True","lastTransitionTime":"2026-01-01T00:00:00Z"}}"#);
     let conditions = ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition).join(",");
-    format!(r#"{{"status":{{"phase":"Running","message":"state {count}","hostIP":"10.0.0.1","podIP":"10.1.2.3","startTime":"2026-01-01T00:00:00Z","conditions":[{conditions}]}}}}"#)
+    format!(
+        r#"{{"status":{{"phase":"Running","message":"state {count}","hostIP":"10.0.0.1","podIP":"10.1.2.3","startTime":"2026-01-01T00:00:00Z","conditions":[{conditions}]}}}}"#
+    )
 }
 
 /// A node's lease at a version (empty: a new one), renewed at a microsecond of a minute.

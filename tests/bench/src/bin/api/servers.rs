@@ -36,7 +36,11 @@ impl Product {
     pub fn find(name: &'static str, folder: &Path, apiserver: &str, store: &str) -> Result<Self> {
         let program = |file: &str| {
             let path = folder.join(file);
-            ensure!(path.is_file(), "{} is not there: give the folder that holds {apiserver} and {store}", path.display());
+            ensure!(
+                path.is_file(),
+                "{} is not there: give the folder that holds {apiserver} and {store}",
+                path.display()
+            );
             Ok(path)
         };
         Ok(Self { name, apiserver: program(apiserver)?, store: program(store)? })

@@ -125,7 +125,9 @@ async fn write(shared: Arc<Shared>, writer: usize, paced: bool) -> Result<()> {
             next += Duration::from_secs(1) / PACE as u32;
             tokio::time::sleep_until(next.into()).await;
         }
-        while !paced && shared.created.load(Ordering::Relaxed) > shared.slowest() + AHEAD_MAX && Instant::now() < shared.end
+        while !paced
+            && shared.created.load(Ordering::Relaxed) > shared.slowest() + AHEAD_MAX
+            && Instant::now() < shared.end
         {
             tokio::time::sleep(WRITER_STEP).await;
         }
@@ -137,7 +139,14 @@ async fn write(shared: Arc<Shared>, writer: usize, paced: bool) -> Result<()> {
         let name = format!("{STEM}{:016}-{writer}-{count}-{}", (now - shared.epoch).as_micros(), shared.seen.len());
         let name = if paced { format!("{name}-p") } else { name };
         request.clear();
-        wire::request(&mut request, "POST", &path, "application/json", "application/json", bodies::pod(&name).as_bytes());
+        wire::request(
+            &mut request,
+            "POST",
+            &path,
+            "application/json",
+            "application/json",
+            bodies::pod(&name).as_bytes(),
+        );
         let status = connection.call(&request).await?.status;
         ensure!(status == 201, "the server answered {status}: {}", connection.told());
         shared.created.fetch_add(1, Ordering::Relaxed);
@@ -242,7 +251,9 @@ mod tests {
 
     #[test]
     fn lines_are_counted_and_the_first_ones_time_is_read_however_they_arrive() {
-        let line = |micros: u64| format!(r#"{{"type":"ADDED","object":{{"metadata":{{"name":"w-{micros:016}-1-1"}}}}}}{}"#, "\n");
+        let line = |micros: u64| {
+            format!(r#"{{"type":"ADDED","object":{{"metadata":{{"name":"w-{micros:016}-1-1"}}}}}}{}"#, "\n")
+        };
         let text = format!("{}{}{}", line(5), line(6), line(7));
         for step in [1, 7, 50, text.len()] {
             let (mut lines, mut events, mut told) = (Lines::default(), 0, None);

@@ -88,7 +88,8 @@ impl Parser {
                     let Some(end) = find(rest, b"\r\n") else { return Ok(used) };
                     let text = std::str::from_utf8(&rest[..end])?;
                     let digits = text.split(';').next().unwrap_or_default().trim();
-                    let len = usize::from_str_radix(digits, 16).with_context(|| format!("a chunk of {text:?} bytes"))?;
+                    let len =
+                        usize::from_str_radix(digits, 16).with_context(|| format!("a chunk of {text:?} bytes"))?;
                     used += end + 2;
                     self.state = if len == 0 { State::LastEnd } else { State::Chunk(len) };
                 }
@@ -108,7 +109,8 @@ impl Parser {
         let head = std::str::from_utf8(head)?;
         let mut lines = head.split("\r\n");
         let first = lines.next().unwrap_or_default();
-        self.status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("{first:?}"))?;
+        self.status =
+            first.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("{first:?}"))?;
         let mut length = None;
         for line in lines {
             let Some((name, value)) = line.split_once(':') else { bail!("a header {line:?}") };
@@ -156,7 +158,11 @@ mod tests {
     #[test]
     fn bodies_come_out_however_the_bytes_arrive() {
         check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello");
-        check("HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nA;x\r\nlo, world!\r\n0\r\n\r\n", 201, "hello, world!");
+        check(
+            "HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\nA;x\r\nlo, world!\r\n0\r\n\r\n",
+            201,
+            "hello, world!",
+        );
         check("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", 204, "");
     }
 
