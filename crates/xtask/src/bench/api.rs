@@ -20,6 +20,9 @@ pub struct Options {
     /// Calls in flight.
     #[arg(long, default_value_t = 32)]
     clients: usize,
+    /// Single calls over HTTP/2 instead of HTTP/1.1.
+    #[arg(long)]
+    http2: bool,
     /// Seconds of each load in each round.
     #[arg(long, default_value_t = 4)]
     seconds: u64,
@@ -48,6 +51,9 @@ pub fn run(options: &Options) -> Result<()> {
     command.arg("--programs").arg(programs).arg("--dir").arg(workspace::target()?);
     if let Some(peer) = &options.peer {
         command.arg("--peer").arg(peer);
+    }
+    if options.http2 {
+        command.arg("--http2");
     }
     for (flag, value) in [("--clients", options.clients), ("--rounds", options.rounds)] {
         command.args([flag, &value.to_string()]);

@@ -23,6 +23,8 @@ const READ_BYTES: usize = 64 << 10;
 pub struct Target {
     port: u16,
     config: Arc<ClientConfig>,
+    /// The same, for HTTP/2.
+    config2: Arc<ClientConfig>,
 }
 
 impl Target {
@@ -37,7 +39,18 @@ impl Target {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
-        Ok(Self { port, config: Arc::new(config) })
+        let mut config2 = config.clone();
+        config2.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self { port, config: Arc::new(config), config2: Arc::new(config2) })
+    }
+
+    /// Connects, for HTTP/2 or HTTP/1.1.
+    pub async fn connect(&self, http2: bool) -> Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        stream.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost").context("a name")?;
+        let config = if http2 { &self.config2 } else { &self.config };
+        Ok(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?)
     }
 }
 
@@ -65,10 +78,7 @@ pub struct Connection {
 impl Connection {
     /// Connects and shakes hands.
     pub async fn open(target: &Target) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", target.port)).await?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").context("a name")?;
-        let stream = TlsConnector::from(Arc::clone(&target.config)).connect(name, stream).await?;
+        let stream = target.connect(false).await?;
         Ok(Self { stream, inbox: vec![0; READ_BYTES], filled: 0, body: Vec::new() })
     }
 

@@ -1,4 +1,5 @@
-//! Runs one load: clients with a connection each, each with one call under way, as fast as it is answered.
+//! Runs one load: clients with one call under way each, as fast as it is answered; with a connection each over HTTP/1.1, on a few
+//! connections together over HTTP/2.
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +9,12 @@ use tokio::task::JoinSet;
 
 use crate::connection::Connection;
 use crate::servers::{Cluster, Cpu, connections};
+use crate::streams::Streams;
 
 /// Not counted: queues fill.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// Connections that clients share over HTTP/2, at most.
+const HTTP2_CONNECTIONS: usize = 4;
 
 /// What one client asks for, again and again.
 pub trait Load: Send {
@@ -31,17 +35,30 @@ pub struct Measured {
     pub peak: u64,
 }
 
-/// Runs it for `span`; `make` makes the load of a client.
-pub async fn run(
-    cluster: &Cluster,
-    clients: usize,
-    span: Duration,
-    make: impl Fn(usize) -> Box<dyn Load>,
-) -> Result<Measured> {
-    let begin = Instant::now() + WARM_UP;
+/// How many clients, for how long, and how they call.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub clients: usize,
+    pub span: Duration,
+    pub http2: bool,
+}
+
+/// Runs it; `make` makes the load of a client.
+pub async fn run(cluster: &Cluster, shape: Shape, make: impl Fn(usize) -> Box<dyn Load>) -> Result<Measured> {
+    let Shape { clients, span, http2 } = shape;
     let mut tasks = JoinSet::new();
-    for (client, connection) in connections(&cluster.target, clients).await?.into_iter().enumerate() {
-        tasks.spawn(drive(connection, make(client), begin, begin + span));
+    let begin = Instant::now() + WARM_UP;
+    if http2 {
+        let shared = clients.min(HTTP2_CONNECTIONS);
+        for at in 0..shared {
+            let loads = (clients * at / shared..clients * (at + 1) / shared).map(&make).collect();
+            let streams = Streams::new(cluster.target.connect(true).await?, loads);
+            tasks.spawn(streams.run(begin, begin + span));
+        }
+    } else {
+        for (client, connection) in connections(&cluster.target, clients).await?.into_iter().enumerate() {
+            tasks.spawn(drive(connection, make(client), begin, begin + span));
+        }
     }
     tokio::time::sleep_until(begin.into()).await;
     test_bench::process::forget_peak(cluster.pid())?;

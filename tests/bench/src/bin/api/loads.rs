@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::bodies::{self, LEASES, NAMESPACE};
-use crate::load::{self, Load, Measured};
+use crate::load::{self, Load, Measured, Shape};
 use crate::report::Report;
 use crate::servers::Cluster;
 use crate::{Options, floor, sizes, wire};
@@ -20,7 +20,8 @@ pub async fn run(options: &Options, cluster: &Cluster, report: &Report) -> Resul
     lay(options, cluster).await?;
     let measure = async |name: &str, make: &dyn Fn(usize) -> Box<dyn Load>| -> Result<()> {
         if options.wants(name) {
-            let measured = load::run(cluster, options.clients, options.span(), make).await;
+            let shape = Shape { clients: options.clients, span: options.span(), http2: options.http2 };
+            let measured = load::run(cluster, shape, make).await;
             report.load(name, &measured.with_context(|| name.to_owned())?);
         }
         Ok(())

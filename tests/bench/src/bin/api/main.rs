@@ -1,7 +1,7 @@
 //! The apiserver over REST and TLS, beside kube-apiserver on etcd, in turn: `cargo xtask bench api`.
 //!
 //! Prints a JSON line for each load, product and round. The generator shares the processors with what it measures, so it is
-//! HTTP/1.1 by hand (`wire`) with bodies that are made before; what it costs itself is told in each line.
+//! HTTP/1.1 (`wire`) or HTTP/2 (`streams`) by hand, with bodies that are made before; what it costs itself is told in each line.
 
 mod bodies;
 mod connection;
@@ -12,6 +12,7 @@ mod loads;
 mod report;
 mod servers;
 mod sizes;
+mod streams;
 mod watches;
 mod wire;
 
@@ -37,6 +38,9 @@ struct Options {
     /// Calls in flight.
     #[arg(long, default_value_t = 32)]
     clients: usize,
+    /// Single calls over HTTP/2, several on a connection, instead of HTTP/1.1.
+    #[arg(long)]
+    http2: bool,
     /// How long each load is measured in each round.
     #[arg(long, default_value_t = 4)]
     seconds: u64,

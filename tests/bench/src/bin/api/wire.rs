@@ -16,6 +16,33 @@ pub fn request(out: &mut Vec<u8>, method: &str, path: &str, content_type: &str, 
     out.extend_from_slice(body);
 }
 
+/// What a request of [`request`] says.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub accept: &'a str,
+    pub content_type: &'a str,
+    pub body: &'a [u8],
+}
+
+/// Takes a request of [`request`] apart again, for another protocol.
+pub fn parts(request: &[u8]) -> Option<Parts<'_>> {
+    let end = find(request, b"\r\n\r\n")?;
+    let mut lines = std::str::from_utf8(&request[..end]).ok()?.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let (method, path) = (first.next()?, first.next()?);
+    let mut parts = Parts { method, path, accept: "", content_type: "", body: &request[end + 4..] };
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        match name {
+            "accept" => parts.accept = value,
+            "content-type" => parts.content_type = value,
+            _ => {}
+        }
+    }
+    Some(parts)
+}
+
 /// Where a parser is in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
