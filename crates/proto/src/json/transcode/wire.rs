@@ -111,14 +111,22 @@ pub fn next(bytes: &[u8], value: ValueType) -> Option<(Slot, usize)> {
     Some((slot, at))
 }
 
-/// Key and value of a map's entry; `None` where it is not written as it always is: both, in this order.
+/// Key and value of a map's entry; one that is empty may be left out.
 pub fn entry(bytes: &[u8], value: ValueType) -> Option<(Slot, Slot)> {
-    let mut at = 0;
-    let (1, wire) = key(bytes, &mut at)? else { return None };
-    let name = read(bytes, &mut at, wire, ValueType::String)?;
-    let (2, wire) = key(bytes, &mut at)? else { return None };
-    let value = read(bytes, &mut at, wire, value)?;
-    (at == bytes.len()).then_some((name, value))
+    let (mut at, mut parts) = (0, [Slot::ABSENT; 2]);
+    while at < bytes.len() {
+        let (number, wire) = key(bytes, &mut at)?;
+        let (part, value) = match number {
+            1 => (&mut parts[0], ValueType::String),
+            2 => (&mut parts[1], value),
+            _ => return None,
+        };
+        if part.set {
+            return None;
+        }
+        *part = read(bytes, &mut at, wire, value)?;
+    }
+    Some((parts[0], parts[1]))
 }
 
 fn key(bytes: &[u8], at: &mut usize) -> Option<(u32, u8)> {
