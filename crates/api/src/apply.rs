@@ -1,7 +1,7 @@
 //! Server-side apply: who owns which field of an object, and configurations laid over objects by that.
 //!
 //! [`updated`] records what a create, an update or a patch changed; [`applied`] merges a configuration. Both read from the
-//! schema tables how a value has owners ([`shape`]), keep sets of fields ([`Set`]) and write them as `managedFields`
+//! schema tables, or the schema of a custom resource, how a value has owners ([`shape`]), keep sets of fields ([`Set`]) and write them as `managedFields`
 //! ([`Owners`]). What happened when is passed in: no clock here.
 //!
 //! Where upstream compares values as they are written, objects are compared here: `1000m` and `1` are the same.
@@ -11,6 +11,7 @@ mod cap;
 mod check;
 mod compare;
 mod conflict;
+mod custom;
 mod element;
 mod equal;
 mod field_set;
@@ -25,7 +26,9 @@ mod remove;
 pub mod scale;
 mod set;
 mod shape;
+mod tree;
 mod updated;
+mod version;
 
 pub use applied::{Config, Error, applied};
 pub use conflict::Conflict;
@@ -33,7 +36,11 @@ pub use owners::{Operation, Owner, Owners};
 pub use set::Set;
 pub use updated::{same_but_times, updated};
 
+use std::sync::Arc;
+
 use proto::meta::v1::Time;
+
+use crate::structural::Schema;
 
 /// Who writes, where and when.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +54,15 @@ pub struct Writer<'a> {
     pub now: Time,
     /// Paths of fields that a write of this kind cannot change, so that it does not come to own them.
     pub reset: &'a [&'a [&'a str]],
+    /// The schemas of a custom resource, by apiVersion; empty for built-in kinds.
+    pub schemas: &'a [(String, Arc<Schema>)],
+}
+
+impl<'a> Writer<'a> {
+    /// The schema of a version of the custom resource that is written.
+    fn schema(&self, api_version: &str) -> Option<&'a Schema> {
+        self.schemas.iter().find(|(known, _)| known == api_version).map(|(_, schema)| &**schema)
+    }
 }
 
 /// Paths that nobody owns: what names the object, and what only a server sets.

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod convert;
 pub mod default;
+pub mod definition;
 pub mod int_or_string;
 pub mod meta;
 pub mod name;
@@ -14,6 +15,7 @@ pub mod resource;
 pub mod scheduling;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod time;
 pub mod validate;
 pub mod warn;

@@ -56,6 +56,14 @@ pub fn dns_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
+/// As [`dns_subdomain`], for what may be the beginning of a name: a dash may end it; empty: nothing.
+pub fn generated_subdomain(text: &str) -> Vec<String> {
+    match text.strip_suffix('-') {
+        Some(rest) if !rest.is_empty() => dns_subdomain(&format!("{rest}a")),
+        _ => dns_subdomain(text),
+    }
+}
+
 /// What is wrong with a text as `*.` and a DNS-1123 subdomain; empty: nothing.
 pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -165,7 +173,7 @@ pub fn port_name(text: &str) -> Vec<String> {
     if text.len() > 15 {
         wrong.push("must be no more than 15 characters".to_owned());
     }
-    if !text.bytes().all(|byte| is_lower_alnum(byte) || byte == b'-') {
+    if text.is_empty() || !text.bytes().all(|byte| is_lower_alnum(byte) || byte == b'-') {
         wrong.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".to_owned());
     }
     if !text.bytes().any(|byte| byte.is_ascii_lowercase()) {

@@ -3,6 +3,8 @@
 //! The pure part of upstream's strategies (PrepareForCreate, PrepareForUpdate); what needs the clock, the caller or
 //! other objects is the server's.
 
+mod disabled;
+
 use proto::apiextensions::v1::CustomResourceDefinition;
 use proto::apps::v1::DaemonSet;
 use proto::batch::v1::Job;
@@ -15,6 +17,7 @@ pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.gene
 
 /// Prepares a new object.
 pub fn create(object: &mut dyn DynObject) {
+    disabled::drop(object, None);
     if let Some(job) = object.downcast_mut::<Job>() {
         generate_selector(job);
     } else if let Some(set) = object.downcast_mut::<DaemonSet>() {
@@ -27,6 +30,7 @@ pub fn create(object: &mut dyn DynObject) {
 
 /// Prepares a changed object.
 pub fn update(new: &mut dyn DynObject, old: &dyn DynObject) {
+    disabled::drop(new, Some(old));
     if let (Some(new), Some(old)) = (new.downcast_mut::<DaemonSet>(), old.downcast_ref::<DaemonSet>()) {
         count_template(new, old);
     } else if let (Some(new), Some(old)) =

@@ -1,11 +1,15 @@
-//! Who calls: a client certificate or a service account's token.
+//! Who calls: whom a front proxy names, a client certificate, or a service account's token.
 
+pub mod front_proxy;
 pub mod impersonate;
+pub mod keys;
+pub mod strip;
 pub mod token;
 
 use std::collections::BTreeMap;
 
-use daemon::tls::Peer;
+use daemon::tls::{FrontProxy, Peer};
+use http::{Extensions, HeaderMap};
 use proto::core::v1::{Node, Pod, Secret, ServiceAccount};
 
 use crate::server::Server;
@@ -54,14 +58,24 @@ impl User {
     }
 }
 
-/// Tells who calls. A token counts before a certificate; without both it is nobody, or the anonymous user where the
-/// server takes such callers.
-pub async fn authenticate(server: &Server, peer: Option<&Peer>, authorization: Option<&str>) -> Result<User> {
+/// Tells who calls. Whom a front proxy names counts first, then a token, then a certificate; without any of them it is
+/// nobody, or the anonymous user where the server takes such callers. `extensions` and `headers` are the request's.
+pub async fn authenticate(
+    server: &Server,
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    authorization: Option<&str>,
+) -> Result<User> {
+    if let Some(proxy) = extensions.get::<FrontProxy>()
+        && let Some(user) = server.fronts.user(proxy, headers)
+    {
+        return Ok(user);
+    }
     if let Some(token) = authorization.and_then(bearer) {
         let claims = server.tokens.verify(token, server.tokens.audiences(), server.now().seconds)?;
         return of_claims(server, &claims).await;
     }
-    match peer {
+    match extensions.get::<Peer>() {
         Some(peer) => Ok(User::of_peer(peer)),
         None if server.anonymous => Ok(User::anonymous()),
         None => Err(Failure::unauthorized()),
@@ -130,6 +144,20 @@ async fn live<T: proto::Object>(server: &Server, plural: &str, namespace: &str, 
         Err(failure) if failure.is_not_found() => Err(Failure::unauthorized()),
         Err(failure) => Err(failure),
     }
+}
+
+/// `%2f` stands for what cannot be in a header's name. What is no escape stays.
+fn unescaped(key: &str) -> String {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key;
+    while let Some(at) = rest.find('%') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(code.unwrap_or(b'%'));
+        rest = &rest[at + if code.is_some() { 3 } else { 1 }..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).unwrap_or_else(|_| key.to_owned())
 }
 
 fn bearer(header: &str) -> Option<&str> {

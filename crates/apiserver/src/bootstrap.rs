@@ -4,6 +4,7 @@
 //! stays, except for the endpoints of the `kubernetes` Service, which are this file's own.
 
 mod endpoints;
+pub mod extension;
 mod objects;
 pub mod policy;
 mod reconcile;
@@ -15,12 +16,14 @@ use std::time::Duration;
 use proto::dynamic::DynObject;
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregate::register::{self, Mend};
 use crate::authenticate::User;
 use crate::authorize::MASTERS;
 use crate::server::Server;
 use crate::status::Result;
 use crate::verbs::options::WriteOptions;
 use crate::verbs::owners::Owners;
+use crate::verbs::write::change;
 use crate::verbs::{Target, create, get};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -69,7 +72,13 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
         }
         ensure(server, objects::service_cidr(&server.services.ranges)).await?;
         objects::mark_ready(server).await?;
+        for service in register::ours(&server.registry) {
+            let target = place_of(server, &service)?;
+            ensure(server, Box::new(service.clone())).await?;
+            change(server, &target, false, &mut Mend(&service)).await?;
+        }
     }
+    extension::publish(server).await?;
     ensure(server, objects::kubernetes_service(&server.services.ranges, advertised.port)).await?;
     endpoints::join(server, advertised).await
 }

@@ -1,6 +1,7 @@
 //! Flags, as kube-apiserver has them.
 
 mod fixed;
+mod fronts;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
 use fixed::Fixed;
+pub use fronts::FrontFlags;
 
 /// keelson-apiserver: the Kubernetes API on an etcd v3 store
 #[derive(Debug, Clone, Parser)]
@@ -80,6 +82,9 @@ pub struct Config {
         help_heading = "Authentication"
     )]
     pub service_account_issuer: String,
+    /// Where others find the keys of tokens; default: this server's /openid/v1/jwks at its advertised address
+    #[arg(long, value_name = "URL", help_heading = "Authentication")]
+    pub service_account_jwks_uri: Option<String>,
     /// Keys that tokens are checked against, beside the signing key
     #[arg(long, value_delimiter = ',', value_name = "FILE,...", help_heading = "Authentication")]
     pub service_account_key_file: Vec<PathBuf>,
@@ -89,6 +94,9 @@ pub struct Config {
     /// Whom tokens are for; default: the issuer
     #[arg(long, value_delimiter = ',', value_name = "NAME,...", help_heading = "Authentication")]
     pub api_audiences: Vec<String>,
+
+    #[command(flatten)]
+    pub fronts: FrontFlags,
 
     /// CA of the kubelets' certificates
     #[arg(long, value_name = "FILE", help_heading = "Kubelets")]
@@ -110,6 +118,13 @@ pub struct Config {
         help_heading = "Kubelets"
     )]
     pub kubelet_preferred_address_types: Vec<String>,
+
+    /// Certificate shown to extension servers (APIServices), which trust it to name users in headers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_key_file", help_heading = "Aggregation")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// Key of the certificate shown to extension servers
+    #[arg(long, value_name = "FILE", requires = "proxy_client_cert_file", help_heading = "Aggregation")]
+    pub proxy_client_key_file: Option<PathBuf>,
 
     /// Range of the Services' cluster addresses; one of each family for dual stack
     #[arg(
@@ -202,7 +217,8 @@ mod tests {
         assert_eq!(config.kubelet_preferred_address_types, ["InternalIP", "ExternalIP", "Hostname"]);
         let ignored = config.fixed.without_effect();
         assert!(ignored.iter().any(|line| line.starts_with("--enable-bootstrap-token-auth")), "{ignored:?}");
-        assert!(ignored.iter().any(|line| line.starts_with("--requestheader-client-ca-file")), "{ignored:?}");
+        assert!(!ignored.iter().any(|line| line.starts_with("--requestheader")), "{ignored:?}");
+        assert_eq!(config.fronts.requestheader_allowed_names, ["front-proxy-client"]);
         for wrong in [
             "--allow-privileged=false",
             "--authorization-mode=AlwaysAllow",

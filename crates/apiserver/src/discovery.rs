@@ -8,6 +8,7 @@ mod aggregated;
 mod catalog;
 mod form;
 mod lists;
+mod merge;
 mod root;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 pub use catalog::{Catalog, split, version_order};
 pub use form::Form;
 
+use crate::aggregate::{Aggregator, Told};
 use crate::document::{Document, digest};
 use crate::registry::Registry;
 
@@ -28,6 +30,8 @@ use crate::registry::Registry;
 pub struct Discovery {
     /// Host and port where clients of any network reach this server.
     server_address: String,
+    /// Who serves other group versions.
+    aggregator: Arc<Aggregator>,
     documents: ArcSwap<Documents>,
 }
 
@@ -36,13 +40,19 @@ pub struct Discovery {
 struct Documents {
     /// Counts the catalogs.
     generation: u64,
-    catalog: Arc<Catalog>,
+    /// What this server serves.
+    own: Arc<Catalog>,
+    /// What others said that they serve.
+    told: Arc<Vec<Told>>,
+    /// Both.
+    catalog: Catalog,
     made: Mutex<BTreeMap<(String, Form), Document>>,
 }
 
 impl Documents {
-    fn new(generation: u64, catalog: Arc<Catalog>) -> Arc<Self> {
-        Arc::new(Self { generation, catalog, made: Mutex::default() })
+    fn new(generation: u64, own: Arc<Catalog>, told: Arc<Vec<Told>>) -> Arc<Self> {
+        let catalog = merge::merge(&own, &told);
+        Arc::new(Self { generation, own, told, catalog, made: Mutex::default() })
     }
 }
 
@@ -52,14 +62,31 @@ impl Discovery {
         Self::of(Arc::new(Catalog::of(registry)), server_address)
     }
 
+    /// With what extension servers serve.
+    pub fn beside(self, aggregator: Arc<Aggregator>) -> Self {
+        Self { aggregator, ..self }
+    }
+
     /// Discovery of a catalog.
     pub fn of(catalog: Arc<Catalog>, server_address: String) -> Self {
-        Self { server_address, documents: ArcSwap::new(Documents::new(1, catalog)) }
+        let documents = ArcSwap::new(Documents::new(1, catalog, Arc::default()));
+        Self { server_address, aggregator: Arc::default(), documents }
     }
 
     /// What is served from now on, custom resources included.
     pub fn replace(&self, catalog: Arc<Catalog>) {
-        self.documents.rcu(|old| Documents::new(old.generation + 1, Arc::clone(&catalog)));
+        self.documents.rcu(|old| Documents::new(old.generation + 1, Arc::clone(&catalog), Arc::clone(&old.told)));
+    }
+
+    /// The documents of what is served now, here and elsewhere.
+    fn current(&self) -> Arc<Documents> {
+        let told = self.aggregator.told();
+        let documents = self.documents.load_full();
+        if Arc::ptr_eq(&documents.told, &told) || documents.told == told {
+            return documents;
+        }
+        self.documents.rcu(|old| Documents::new(old.generation + 1, Arc::clone(&old.own), Arc::clone(&told)));
+        self.documents.load_full()
     }
 
     /// How many catalogs there were, this one included.
@@ -67,16 +94,16 @@ impl Discovery {
         self.documents.load().generation
     }
 
-    /// What is served.
+    /// What this server itself serves.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.documents.load().catalog)
+        Arc::clone(&self.documents.load().own)
     }
 
     /// The document at a path (`/api`, `/api/v1`, `/apis`, `/apis/apps`, `/apis/apps/v1`; a slash at the end is
     /// overlooked). `None`: there is none, not in this form either.
     pub fn document(&self, path: &str, form: Form) -> Option<Document> {
         let path = path.trim_end_matches('/');
-        let documents = self.documents.load();
+        let documents = self.current();
         let key = (path.to_owned(), form);
         if let Some(made) = documents.made.lock().get(&key) {
             return Some(made.clone());
@@ -96,7 +123,7 @@ impl Discovery {
 
     /// The answer to `/`: the paths of all documents, and `others` (health checks, metrics) that the caller serves.
     pub fn root<'a>(&self, others: impl IntoIterator<Item = &'a str>) -> Document {
-        let body = root::paths(&self.documents.load().catalog, others);
+        let body = root::paths(&self.current().catalog, others);
         Document::private(Form::Json.content_type(), Bytes::from(proto::json::to_vec(&body)))
     }
 }

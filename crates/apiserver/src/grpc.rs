@@ -13,7 +13,6 @@ mod watch_stream;
 
 use std::sync::Arc;
 
-use daemon::tls::Peer;
 use proto::keelson::api::v1::auth_server::AuthServer;
 use proto::keelson::api::v1::discovery_server::DiscoveryServer;
 use proto::keelson::api::v1::streams_server::StreamsServer;
@@ -68,7 +67,7 @@ impl Grpc {
 
     async fn user(&self, metadata: &MetadataMap, extensions: &tonic::Extensions) -> Result<User> {
         let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let user = authenticate(&self.server, extensions.get::<Peer>(), authorization).await?;
+        let user = authenticate(&self.server, extensions, metadata.as_ref(), authorization).await?;
         impersonate(&self.server, user, metadata.as_ref())
     }
 
@@ -112,13 +111,14 @@ impl Grpc {
         };
         authorize::check(&self.server, &user, &attributes)?;
         let row = (named.group.as_str(), named.version.as_str(), named.resource.as_str());
+        self.server.know(row).await?;
         let target = Target::resolve(&self.server.registry, row, &named.namespace, &named.name, &named.subresource)?;
         let allowed = match named.subresource.as_str() {
             "" => target.resource.row.allows(verb),
             subresource => target.resource.row.subresource(subresource).is_some_and(|row| row.verbs.contains(&verb)),
         };
         if !allowed {
-            return Err(Failure::method_not_allowed());
+            return Err(target.resource.not_allowed(verb));
         }
         Ok((user, target))
     }

@@ -5,11 +5,14 @@
 //! What it changed comes back from the store's watch into [`watch_cache`], and from there to every watcher.
 
 pub mod admit;
+pub mod aggregate;
 pub mod allocate;
 pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
+pub mod components;
 pub mod config;
+pub mod custom;
 pub mod discovery;
 pub mod document;
 #[cfg(test)]
@@ -17,6 +20,8 @@ mod fuzz;
 pub mod grpc;
 pub mod metrics;
 pub mod openapi;
+pub mod outbound;
+pub mod proxied;
 pub mod registry;
 pub mod relay;
 pub mod rest;

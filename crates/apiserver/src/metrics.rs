@@ -82,7 +82,7 @@ impl RequestMetrics {
         let mut about =
             About { verb, component: "apiserver", dry_run: if dry_run { "All" } else { "" }, ..About::default() };
         let found = named.and_then(|named| {
-            let resource = registry.find(&named.group, &named.version, &named.resource).ok()?;
+            let resource = registry.served(&named.group, &named.version, &named.resource).ok()?;
             Some((named, resource.row))
         });
         if let Some((named, row)) = found {

@@ -1,10 +1,13 @@
 //! Every resource that is served: a row of `api::resource`, its strategy, its watch cache.
 //!
-//! Adding a resource is adding a row there; a strategy only where its objects need preparing.
+//! Adding a resource is adding a row there; a strategy only where its objects need preparing. Custom resources come and
+//! go while the server runs: [`Registry::replace_custom`] is called by `custom::follow`, whoever holds a resource keeps it.
 
+pub mod api_service;
 mod attributes;
 pub mod certificate;
 mod convert;
+mod definition;
 pub mod deletion;
 pub mod namespace;
 pub mod persistent_volume;
@@ -19,11 +22,13 @@ pub mod strategy;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prost::Message;
 use proto::dynamic::{DynObject, KindInfo};
 use proto::meta::v1::PartialObjectMetadata;
 
+use crate::custom::Version;
 use crate::status::{Failure, Result};
 use crate::storage::{Record, StorageError, codec};
 use crate::watch_cache::{Entry, WatchCache};
@@ -54,8 +59,10 @@ pub struct Resource {
     conversion: Option<Conversion>,
     /// What is done to its objects around a write.
     pub strategy: &'static dyn Strategy,
+    /// What its definition says of its objects, where it is a custom resource.
+    pub custom: Option<Arc<Version>>,
     /// Its objects.
-    pub cache: WatchCache,
+    pub cache: Arc<WatchCache>,
 }
 
 impl Resource {
@@ -76,8 +83,32 @@ impl Resource {
             json: row.storage.is_some_and(|storage| storage.codec == api::resource::Codec::Json),
             conversion,
             strategy: strategy::of(row.group, row.plural),
-            cache: WatchCache::default(),
+            custom: None,
+            cache: Arc::default(),
         })
+    }
+
+    /// A version of a custom resource. The cache may be that of the same version under another row.
+    pub fn of_custom(row: &'static api::resource::Resource, version: Arc<Version>, cache: Arc<WatchCache>) -> Self {
+        Self {
+            row,
+            kind: proto::custom::kind(row.group, row.version, row.kind),
+            prefix: row.storage.map_or_else(String::new, |storage| format!("{}/", storage.prefix)),
+            stored_api_version: row.storage.map_or("", |storage| storage.api_version),
+            json: true,
+            conversion: None,
+            strategy: strategy::of_custom(),
+            custom: Some(version),
+            cache,
+        }
+    }
+
+    /// What every request for a deprecated API is told.
+    pub fn deprecation(&self) -> Option<String> {
+        match &self.custom {
+            Some(version) => version.deprecation.clone(),
+            None => api::warn::deprecated_api(self.kind),
+        }
     }
 
     /// `deployments.apps`.
@@ -88,6 +119,21 @@ impl Resource {
     /// Whether it has that subresource.
     pub fn has_subresource(&self, name: &str) -> bool {
         self.row.subresource(name).is_some()
+    }
+
+    /// It has no such subresource; as upstream, custom resources say so of the object.
+    pub fn no_subresource(&self, name: &str) -> Failure {
+        if self.custom.is_some() { self.not_found(name) } else { Failure::no_resource() }
+    }
+
+    /// The verb is not there; a custom resource that ends says why.
+    pub fn not_allowed(&self, verb: &str) -> Failure {
+        if self.custom.is_none() || self.row.allows("create") {
+            return Failure::method_not_allowed();
+        }
+        let mut failure = Failure::method_not_supported(self.row.group, self.row.plural, verb);
+        failure.0.message = format!("{verb} not allowed while custom resource definition is terminating");
+        failure
     }
 
     /// The key below the prefix.
@@ -102,6 +148,9 @@ impl Resource {
 
     /// The object's protobuf bytes in a stored value.
     pub fn open(&self, record: &Record) -> std::result::Result<Bytes, StorageError> {
+        if let Some(version) = &self.custom {
+            return version.open(self.kind, record);
+        }
         let Some(conversion) = &self.conversion else { return codec::open(self.kind, record) };
         let stored = codec::open(conversion.stored, record)?;
         conversion
@@ -112,6 +161,9 @@ impl Resource {
     /// The value to store for an object's protobuf bytes.
     pub fn seal(&self, bytes: &Bytes) -> Bytes {
         let version = self.stored_api_version;
+        if self.custom.is_some() {
+            return crate::custom::seal(self.kind, version, bytes);
+        }
         let Some(conversion) = &self.conversion else { return codec::seal(self.kind, version, self.json, bytes) };
         // Our own encoder's bytes cannot be malformed.
         let stored = conversion.seal(bytes).unwrap_or_default();
@@ -137,7 +189,10 @@ impl Resource {
             return Ok((PartialObjectMetadata::decode(bytes)?.metadata.labels, Vec::new()));
         }
         let mut object = self.kind.decode(bytes)?;
-        let fields = attributes::of(object.as_ref(), &beyond);
+        let fields = match &self.custom {
+            Some(version) => version.fields(object.as_ref(), &beyond),
+            None => attributes::of(object.as_ref(), &beyond),
+        };
         Ok((std::mem::take(&mut object.metadata_mut().labels), fields))
     }
 
@@ -208,8 +263,10 @@ impl Versioned {
 #[derive(Debug)]
 pub struct Registry {
     resources: Vec<Arc<Resource>>,
-    /// What is answered and never stored: reviews of access and of tokens.
-    reviews: Vec<Arc<Resource>>,
+    /// What is answered and never stored: reviews of access and of tokens, the state of components.
+    answered: Vec<Arc<Resource>>,
+    /// What definitions add while the server runs; in order of names.
+    custom: ArcSwap<Vec<Arc<Resource>>>,
 }
 
 impl Registry {
@@ -219,15 +276,18 @@ impl Registry {
             let rows = api::resource::all().iter().filter(|row| wanted(row));
             rows.filter_map(Resource::new).map(Arc::new).collect()
         };
-        let is_review = |row: &api::resource::Resource| row.storage.is_none() && REVIEWS.contains(&row.group);
-        Self { resources: made(|row| row.storage.is_some()), reviews: made(is_review) }
+        let is_answered = |row: &api::resource::Resource| {
+            row.storage.is_none() && (REVIEWS.contains(&row.group) || row.kind == "ComponentStatus")
+        };
+        let (resources, answered) = (made(|row| row.storage.is_some()), made(is_answered));
+        Self { resources, answered, custom: ArcSwap::default() }
     }
 
-    /// The resource of that name.
+    /// The built-in resource of that name.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Result<&Arc<Resource>> {
         let named =
             |row: &api::resource::Resource| row.plural == plural && row.group == group && row.version == version;
-        let mut all = self.resources.iter().chain(&self.reviews);
+        let mut all = self.resources.iter().chain(&self.answered);
         all.find(|resource| named(resource.row)).ok_or_else(Failure::no_resource)
     }
 
@@ -236,10 +296,47 @@ impl Registry {
         self.find("", "v1", plural)
     }
 
-    /// All that is stored.
+    /// The resource of that name, built-in or custom.
+    pub fn served(&self, group: &str, version: &str, plural: &str) -> Result<Arc<Resource>> {
+        if let Ok(resource) = self.find(group, version, plural) {
+            return Ok(Arc::clone(resource));
+        }
+        let custom = self.custom.load();
+        let found = custom.binary_search_by(|resource| place(resource.row).cmp(&(group, version, plural)));
+        found.map(|index| Arc::clone(&custom[index])).map_err(|_| Failure::no_resource())
+    }
+
+    /// Whether any resource of that group is served.
+    pub fn has_group(&self, group: &str) -> bool {
+        let custom = self.custom.load();
+        let begin = custom.partition_point(|resource| resource.row.group < group);
+        custom.get(begin).is_some_and(|resource| resource.row.group == group) || self.is_built_in(group)
+    }
+
+    /// Whether that is a group of built-in resources.
+    pub fn is_built_in(&self, group: &str) -> bool {
+        api::resource::all().iter().any(|row| row.group == group)
+    }
+
+    /// The built-in resources whose objects are stored.
     pub fn all(&self) -> &[Arc<Resource>] {
         &self.resources
     }
+
+    /// The custom resources, as they are now.
+    pub fn custom(&self) -> Arc<Vec<Arc<Resource>>> {
+        self.custom.load_full()
+    }
+
+    /// Serves these custom resources from now on.
+    pub fn replace_custom(&self, mut resources: Vec<Arc<Resource>>) {
+        resources.sort_by_key(|resource| place(resource.row));
+        self.custom.store(Arc::new(resources));
+    }
+}
+
+fn place(row: &api::resource::Resource) -> (&str, &str, &str) {
+    (row.group, row.version, row.plural)
 }
 
 impl Default for Registry {

@@ -50,6 +50,11 @@ impl Kubelets {
         Self { identity, address_types, channels: Mutex::default() }
     }
 
+    /// `--kubelet-preferred-address-types`.
+    pub fn address_types(&self) -> &[String] {
+        &self.address_types
+    }
+
     fn dial(&self, address: &str, node: &str) -> Result<NodeClient<Channel>> {
         let Some(identity) = &self.identity else {
             return Err(Failure::unavailable(
@@ -118,7 +123,8 @@ pub fn check_not_completed(pod: &Pod, verb: &str) -> Result<()> {
     }
 }
 
-fn address(node: &Node, types: &[String]) -> Option<String> {
+/// `https://HOST:PORT` of a node's kubelet; `None` where the node has no address.
+pub fn address(node: &Node, types: &[String]) -> Option<String> {
     let addresses = &node.status.addresses;
     let found = types
         .iter()

@@ -5,13 +5,16 @@
 
 mod body;
 mod documents;
+mod elsewhere;
 mod encode;
 #[cfg(test)]
 mod fuzz;
 mod list;
 mod negotiate;
 mod objects;
+mod openid;
 mod path;
+mod proxies;
 pub(crate) mod query;
 mod respond;
 mod streams;
@@ -23,7 +26,6 @@ use std::sync::Arc;
 
 use daemon::metrics::Metrics;
 use daemon::serve::Body;
-use daemon::tls::Peer;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
@@ -45,15 +47,21 @@ pub struct Rest {
     server: Arc<Server>,
     discovery: Arc<Discovery>,
     openapi: Arc<OpenApi>,
+    /// Host and port where clients reach this server.
+    address: String,
     metrics: Metrics,
 }
 
 impl Rest {
-    /// A door to this server, which clients reach at this host and port.
-    pub fn new(server: Arc<Server>, address: String, metrics: Metrics) -> Self {
-        let discovery = Arc::new(Discovery::new(&server.registry, address));
-        let openapi = Arc::new(OpenApi::new(discovery.catalog()));
-        Self { server, discovery, openapi, metrics }
+    /// A door to this server, with what it tells of its API; clients reach it at this host and port.
+    pub fn new(
+        server: Arc<Server>,
+        discovery: Arc<Discovery>,
+        openapi: Arc<OpenApi>,
+        address: String,
+        metrics: Metrics,
+    ) -> Self {
+        Self { server, discovery, openapi, address, metrics }
     }
 
     /// Answers any request.
@@ -74,8 +82,11 @@ impl Rest {
 
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
         let user = self.user(&request).await?;
+        if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
+            return self.elsewhere(&user, &remote, request).await;
+        }
         match path::parse(request.uri().path()) {
-            Some(path) if self.knows_group(&path) => self.resource(user, path, request).await,
+            Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
             _ => self.document(&user, &request.into_parts().0).await,
         }
     }
@@ -85,12 +96,14 @@ impl Rest {
         // A browser can send no such header with a WebSocket.
         let token = || websocket_bearer(request.headers()).map(|token| format!("Bearer {token}"));
         let authorization = header.or_else(token);
-        let user = authenticate(&self.server, request.extensions().get::<Peer>(), authorization.as_deref()).await?;
+        let (extensions, headers) = (request.extensions(), request.headers());
+        let user = authenticate(&self.server, extensions, headers, authorization.as_deref()).await?;
         impersonate(&self.server, user, request.headers())
     }
 
-    fn knows_group(&self, path: &ResourcePath) -> bool {
-        api::resource::all().iter().any(|row| row.group == path.group)
+    async fn knows_group(&self, path: &ResourcePath) -> Result<bool> {
+        self.server.know((&path.group, &path.version, &path.resource)).await?;
+        Ok(self.server.registry.has_group(&path.group))
     }
 }
 

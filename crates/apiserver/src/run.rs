@@ -8,17 +8,23 @@ use anyhow::Context;
 use daemon::health::{Health, Scope};
 use daemon::metrics::Metrics;
 use daemon::shutdown::Shutdown;
-use daemon::tls::ClientIdentity;
+use daemon::tls::{ClientIdentity, ShownCertificate};
 use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::aggregate::{Aggregator, availability};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
 use crate::bootstrap::{self, Advertised};
 use crate::config::Config;
+use crate::custom::follow::Definitions;
+use crate::discovery::Discovery;
 use crate::metrics::RequestMetrics;
+use crate::openapi::OpenApi;
+use crate::outbound::Outbound;
 use crate::registry::Registry;
 use crate::relay::Kubelets;
 use crate::serve;
@@ -49,10 +55,17 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     // What ends with the first signal: watches at once, so that their clients go elsewhere, then the calls that run.
     let stop = shutdown.drain.child_token();
     let address = std::net::SocketAddr::new(advertised.address, advertised.port).to_string();
+    let aggregator = Arc::clone(&server.aggregator);
+    let discovery = Arc::new(Discovery::new(&server.registry, address.clone()).beside(aggregator));
+    let openapi = Arc::new(OpenApi::new(discovery.catalog()));
+    let definitions =
+        Definitions::new(Arc::clone(&server), Arc::clone(&discovery), Arc::clone(&openapi), stop.child_token());
     let mut tasks = spawn(&config, &server, &health, advertised, &stop);
+    tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
-    let serving = serve::server(&server, address, identity, health, metrics).serve(listener, stop.clone());
+    let serving =
+        serve::server(&server, (discovery, openapi), address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = tokio::select! {
         () = serving.as_mut() => None,
@@ -121,25 +134,36 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         None => None,
     };
     let endpoints = EndpointConfig { servers: config.etcd_servers.clone(), identity: store_identity };
+    let shown = pair(&config.proxy_client_cert_file, &config.proxy_client_key_file);
+    let shown = shown.map(|(cert, key)| ShownCertificate::load(cert, key)).transpose()?;
     let registry = Registry::new();
+    let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
+    let aggregator = Arc::new(Aggregator::default());
+    aggregator.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
+        definitions: Arc::default(),
         access,
         anonymous: config.anonymous_auth,
+        fronts: config.fronts.fronts(),
         tokens: Tokens::load(
             &config.service_account_issuer,
             &config.api_audiences,
             config.service_account_signing_key_file.as_deref(),
             &config.service_account_key_file,
-        )?,
+        )?
+        .with_jwks_uri(config.service_account_jwks_uri.clone()),
         services: ServiceAllocator {
             ranges: config.service_cluster_ip_range.clone(),
             ports: config.service_node_port_range,
         },
         kubelets: Kubelets::new(kubelet_identity, config.kubelet_preferred_address_types.clone()),
+        outbound,
+        aggregator,
+        published: Published { client_ca: config.client_ca_file.clone(), fronts: config.fronts.clone() },
         request_bytes_max: config.max_request_bytes,
         metrics: RequestMetrics::default(),
     })
@@ -161,6 +185,7 @@ fn spawn(
     tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -8,28 +8,32 @@ use daemon::metrics::Metrics;
 use daemon::tls::{ClientCerts, ServerIdentity};
 
 use crate::config::Config;
+use crate::discovery::Discovery;
 use crate::grpc::{self, Grpc};
+use crate::openapi::OpenApi;
 use crate::rest::Rest;
 use crate::server::Server;
 
 /// The certificate of this server, and whose clients it knows.
 pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
-    let clients = match &config.client_ca_file {
-        Some(ca) => ClientCerts::Optional(ca.clone()),
-        None => ClientCerts::Ignored,
+    let clients = match (&config.client_ca_file, &config.fronts.requestheader_client_ca_file) {
+        (clients, Some(front)) => ClientCerts::Fronted { clients: clients.clone(), front: front.clone() },
+        (Some(ca), None) => ClientCerts::Optional(ca.clone()),
+        (None, None) => ClientCerts::Ignored,
     };
     Ok(ServerIdentity::load(&config.tls_cert_file, &config.tls_private_key_file, clients)?)
 }
 
-/// What the port serves. `address` is the host and port where clients reach it.
+/// What the port serves.
 pub fn server(
     server: &Arc<Server>,
+    (discovery, openapi): (Arc<Discovery>, Arc<OpenApi>),
     address: String,
     identity: Arc<ServerIdentity>,
     health: Health,
     metrics: Metrics,
 ) -> daemon::serve::Server {
-    let rest = Rest::new(Arc::clone(server), address, metrics.clone());
+    let rest = Rest::new(Arc::clone(server), discovery, openapi, address, metrics.clone());
     daemon::serve::Server::new(health, metrics)
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))

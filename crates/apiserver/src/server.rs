@@ -5,10 +5,15 @@ use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
+use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
+use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
+use crate::bootstrap::extension::Published;
+use crate::custom::follow::{self, Progress};
 use crate::metrics::RequestMetrics;
+use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
 use crate::relay::Kubelets;
 use crate::status::Result;
@@ -25,16 +30,26 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// How far the custom ones among them are those of the store.
+    pub definitions: Arc<Progress>,
     /// Who may do what.
     pub access: Arc<Access>,
     /// Whether callers without a credential are somebody: `--anonymous-auth`.
     pub anonymous: bool,
+    /// Proxies that may say who calls.
+    pub fronts: Fronts,
     /// Service account tokens, where a signing key is configured.
     pub tokens: Tokens,
     /// Cluster addresses and node ports.
     pub services: ServiceAllocator,
     /// The way to the nodes.
     pub kubelets: Kubelets,
+    /// The way to extension servers, webhooks, and what proxies lead to.
+    pub outbound: Outbound,
+    /// Who serves other group versions.
+    pub aggregator: Arc<Aggregator>,
+    /// What extension servers are told about whom to believe.
+    pub published: Published,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
     /// What is counted about requests.
@@ -45,6 +60,13 @@ impl Server {
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())
+    }
+
+    /// Looks whether the resource is there after all, where it is not known: another apiserver may have told of a
+    /// definition that this one is only about to hear of.
+    pub async fn know(&self, (group, version, plural): (&str, &str, &str)) -> Result<()> {
+        let known = self.registry.served(group, version, plural).is_ok() || self.registry.is_built_in(group);
+        if known { Ok(()) } else { follow::settle(self).await }
     }
 
     /// Waits until the cache holds everything that was in the store when this began. False: it could not be told, and

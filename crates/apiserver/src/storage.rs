@@ -82,6 +82,16 @@ impl Store {
         Ok(Self { endpoints: endpoint::Endpoints::new(config)?, ordered_progress: AtomicBool::new(false) })
     }
 
+    /// How many members it has, as the flags say.
+    pub fn members(&self) -> usize {
+        self.endpoints.count()
+    }
+
+    /// How each member is, in the order of the flags.
+    pub async fn look(&self) -> Vec<endpoint::Seen> {
+        self.endpoints.look().await
+    }
+
     /// Whether a progress notification never overtakes the events it covers. False until every endpoint that answers
     /// has told so by its version.
     pub fn has_ordered_progress(&self) -> bool {

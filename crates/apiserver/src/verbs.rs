@@ -51,15 +51,15 @@ impl Target {
         name: &str,
         subresource: &str,
     ) -> Result<Self> {
-        let resource = registry.find(group, version, plural)?;
+        let resource = registry.served(group, version, plural)?;
         if !subresource.is_empty() && !resource.has_subresource(subresource) {
-            return Err(Failure::no_resource());
+            return Err(resource.no_subresource(name));
         }
         if !resource.row.namespaced && !namespace.is_empty() {
             return Err(Failure::bad_request(format!("{plural} have no namespace; leave it out")));
         }
         Ok(Self {
-            resource: Arc::clone(resource),
+            resource,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             subresource: subresource.to_owned(),

@@ -6,9 +6,11 @@
 
 mod allowed;
 mod client;
+mod fronted;
 mod pem;
 mod refused;
 mod server;
+mod shown;
 mod telling;
 
 use std::path::PathBuf;
@@ -16,8 +18,10 @@ use std::sync::Arc;
 
 pub use allowed::Allowed;
 pub use client::{ClientIdentity, TlsConnector};
+pub use fronted::FrontProxy;
 pub use pem::Expiry;
 pub use server::{ClientCerts, ServerIdentity};
+pub use shown::ShownCertificate;
 pub use telling::date;
 
 use rustls::crypto::CryptoProvider;
@@ -111,6 +115,13 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// From when and until when a DER certificate is valid, in seconds since 1970. `None`: it cannot be read.
+pub fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let validity = certificate.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 /// The one crypto provider: ring.

@@ -2,6 +2,7 @@
 
 use prost::DecodeError;
 
+use crate::custom::CustomObject;
 use crate::kind::{HasMeta, Object};
 use crate::reflect::Reflect;
 use crate::schema::MessageInfo;
@@ -82,24 +83,41 @@ pub struct KindInfo {
     /// Full protobuf name: `k8s.io.api.core.v1.Pod`.
     pub full_name: &'static str,
     pub message: &'static MessageInfo,
-    pub(crate) new: fn() -> Box<dyn DynObject>,
+    pub(crate) new: New,
+}
+
+/// How an object of a kind is made.
+#[derive(Debug)]
+pub(crate) enum New {
+    /// Of a message of its own.
+    Message(fn() -> Box<dyn DynObject>),
+    /// Of JSON ([`CustomObject`]).
+    Custom,
 }
 
 impl KindInfo {
     /// An empty object of the kind.
-    pub fn new_object(&self) -> Box<dyn DynObject> {
-        (self.new)()
+    pub fn new_object(&'static self) -> Box<dyn DynObject> {
+        match self.new {
+            New::Message(new) => new(),
+            New::Custom => Box::new(CustomObject::new(self)),
+        }
+    }
+
+    /// Whether the kind is defined while the server runs.
+    pub fn is_custom(&self) -> bool {
+        matches!(self.new, New::Custom)
     }
 
     /// Reads protobuf bytes without envelope.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Box<dyn DynObject>, DecodeError> {
+    pub fn decode(&'static self, bytes: &[u8]) -> Result<Box<dyn DynObject>, DecodeError> {
         let mut object = self.new_object();
         object.merge_from(bytes)?;
         Ok(object)
     }
 
     /// Reads Kubernetes JSON; unknown and duplicate fields are ignored.
-    pub fn from_json(&self, bytes: &[u8]) -> Result<Box<dyn DynObject>, crate::json::Error> {
+    pub fn from_json(&'static self, bytes: &[u8]) -> Result<Box<dyn DynObject>, crate::json::Error> {
         let mut object = self.new_object();
         crate::json::decode_into(bytes, object.as_reflect_mut())?;
         Ok(object)

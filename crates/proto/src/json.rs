@@ -4,6 +4,7 @@
 //! special forms of time, quantity, int-or-string and raw JSON. Encoding writes straight into a byte buffer; decoding
 //! is case-sensitive, takes `null` for absent, and tells unknown and duplicate fields by their path.
 
+mod custom;
 mod decode;
 mod encode;
 mod special;
@@ -12,6 +13,7 @@ mod transcode;
 use crate::kind::Kind;
 use crate::reflect::Reflect;
 
+pub use custom::{map as write_map, value as write_value};
 pub use decode::{Decoded, Error, decode_into, value_into};
 pub use encode::{is_left_out, is_written_null};
 pub use transcode::write_bytes;

@@ -66,7 +66,7 @@ macro_rules! object {
             api_version: <$type as $crate::kind::Kind>::API_VERSION,
             full_name: <$type as $crate::kind::Kind>::FULL_NAME,
             message: &$info,
-            new: || Box::new(<$type>::default()),
+            new: $crate::dynamic::New::Message(|| Box::new(<$type>::default())),
         };
         impl $crate::kind::HasMeta for $type {
             fn metadata(&self) -> &$crate::meta::v1::ObjectMeta {

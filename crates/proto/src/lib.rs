@@ -7,6 +7,7 @@
 //! gives the bytes that Kubernetes' own encoder gives.
 
 pub mod any;
+pub mod custom;
 pub mod dynamic;
 pub mod envelope;
 pub mod json;
@@ -28,6 +29,7 @@ mod kinds {
     include!(concat!(env!("OUT_DIR"), "/kinds.rs"));
 }
 
+pub use custom::CustomObject;
 pub use generated::k8s::io as k8s;
 pub use generated::k8s::io::api::*;
 pub use generated::k8s::io::apiextensions_apiserver::pkg::apis::apiextensions;

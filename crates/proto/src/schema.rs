@@ -112,6 +112,8 @@ pub enum Form {
     SchemaOrBool,
     /// A schema, or an array of strings.
     SchemaOrStrings,
+    /// An object whose fields only its definition knows ([`crate::custom`]).
+    Custom,
 }
 
 /// Describes a field.

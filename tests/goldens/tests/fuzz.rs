@@ -205,7 +205,7 @@ fn own(old: &dyn DynObject, mut new: Box<dyn DynObject>) {
 }
 
 /// JSON that is written from bytes is what is written from the object that they are.
-fn written_from_bytes(info: &proto::dynamic::KindInfo, bytes: &[u8]) {
+fn written_from_bytes(info: &'static proto::dynamic::KindInfo, bytes: &[u8]) {
     let mut quick = Vec::new();
     let done = proto::json::write_bytes(&mut quick, info.message, bytes, "", true);
     if done && let Ok(object) = info.decode(bytes) {

@@ -1,13 +1,11 @@
 //! A configuration applied to an object.
 
-use proto::dynamic::{DynObject, KindInfo, kind_by_api_version};
-use proto::reflect::Ref;
+use proto::dynamic::{DynObject, KindInfo};
 use serde_json::Value;
 
 use super::check::check;
-use super::compare::compare;
+use super::compare::changes;
 use super::conflict::Conflict;
-use super::equal::equal;
 use super::field_set::field_set;
 use super::merge::merge;
 use super::owners::{self, Operation, Owner, Owners};
@@ -55,14 +53,14 @@ pub fn applied(
     config: Config<'_>,
     writer: &Writer<'_>,
 ) -> Result<Box<dyn DynObject>, Error> {
-    let shape = Shape::of_message(config.kind.message);
+    let shape = writer.shape(config.kind);
     fits(config, shape)?;
     let (live, owners) = begin(live, config.kind, writer)?;
     let first = lay(live.as_ref(), owners.clone(), config, shape, writer);
     // Who used kubectl's client-side apply owns what that applied last, whoever the record names.
     let object = match first {
         Err(Error::Conflicts(conflicts)) if writer.manager == last_applied::MANAGER => {
-            let left = last_applied::left_over(conflicts, live.as_ref(), writer.api_version);
+            let left = last_applied::left_over(conflicts, live.as_ref(), writer);
             if !left.is_empty() {
                 return Err(Error::Conflicts(left));
             }
@@ -90,7 +88,7 @@ fn begin(
 }
 
 /// Refuses what is of another kind, names its owners, or does not fit the schema.
-fn fits(config: Config<'_>, shape: Shape) -> Result<(), Error> {
+fn fits(config: Config<'_>, shape: Shape<'_>) -> Result<(), Error> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (json, kind) = (config.json, config.kind);
     let (version, name) = (text(&json["apiVersion"]), text(&json["kind"]));
@@ -117,20 +115,20 @@ fn lay(
     live: &dyn DynObject,
     mut owners: Owners,
     config: Config<'_>,
-    shape: Shape,
+    shape: Shape<'_>,
     writer: &Writer<'_>,
 ) -> Result<Box<dyn DynObject>, Error> {
     let (applier, last) = declare(&mut owners, config, shape, writer);
     let merged = merge(shape, json_of(live), config.json);
     let pruned = prune(merged, shape, writer.api_version, last.as_ref(), &owners, &|value, from, to| {
-        convert(config.kind, value, from, to)
+        writer.convert_json(config.kind, value, from, to)
     });
     let mut new = config.kind.new_object();
     proto::json::value_into(pruned, new.as_reflect_mut()).map_err(|error| {
         Error::Malformed(format!("failed to convert the configuration to a {}: {error}", config.kind.kind))
     })?;
 
-    let mut changes = compare(live.as_reflect(), new.as_reflect());
+    let mut changes = changes(live, new.as_ref(), writer.schema(config.kind.api_version));
     reset(&mut changes, writer);
     let mut versions = Versions::new(changes, writer);
     let mut conflicts = Vec::new();
@@ -168,13 +166,13 @@ fn lay(
 fn differs(live: &dyn DynObject, new: &mut dyn DynObject) -> bool {
     new.metadata_mut().managed_fields.clone_from(&live.metadata().managed_fields);
     let version = std::mem::take(&mut new.metadata_mut().resource_version);
-    let same = equal(Ref::Message(live.as_reflect()), Ref::Message(new.as_reflect()));
+    let same = live.equals(new);
     new.metadata_mut().resource_version = version;
     !same
 }
 
 /// Writes down what the configuration gives; says who applies, and what it gave before.
-fn declare(owners: &mut Owners, config: Config<'_>, shape: Shape, writer: &Writer<'_>) -> (Owner, Option<Owner>) {
+fn declare(owners: &mut Owners, config: Config<'_>, shape: Shape<'_>, writer: &Writer<'_>) -> (Owner, Option<Owner>) {
     let mut set = field_set(shape, config.json);
     for path in writer.reset {
         set.drop_below(path);
@@ -197,11 +195,4 @@ fn json_of(object: &dyn DynObject) -> Value {
         meta.remove("managedFields");
     }
     json
-}
-
-fn convert(kind: &'static KindInfo, value: &Value, from: &str, to: &str) -> Option<(Value, Shape)> {
-    let mut object = kind_by_api_version(from, kind.kind)?.new_object();
-    proto::json::value_into(value.clone(), object.as_reflect_mut()).ok()?;
-    let made = crate::convert::to_version(object, to).ok()?;
-    Some((proto::json::dyn_to_value(made.as_reflect()), Shape::of_message(made.info().message)))
 }

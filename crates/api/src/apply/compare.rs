@@ -5,15 +5,21 @@
 
 use std::borrow::Cow;
 
+use proto::CustomObject;
+use proto::dynamic::DynObject;
 use proto::json::{is_left_out, is_written_null};
 use proto::reflect::{List, Map, Ref, Reflect};
 use proto::schema::{FieldInfo, MessageInfo};
+use serde_json::Value;
 
+use super::custom;
 use super::element::Element;
 use super::equal::equal;
 use super::keys::{Item, Keys, scalar};
 use super::set::Set;
-use super::shape::Shape;
+use super::shape::{Fields, Inner, Shape};
+use super::tree;
+use crate::structural::Schema;
 
 /// What changed from one object to the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +48,7 @@ impl Changes {
         (set, self.removed)
     }
 
-    fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {
+    pub(super) fn push(&mut self, element: impl FnOnce() -> Element, own: Own, below: Changes) {
         if own == Own::Same && below.is_empty() {
             return;
         }
@@ -53,7 +59,7 @@ impl Changes {
         self.removed.push(element, own == Own::Removed, removed);
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for set in [&mut self.added, &mut self.modified, &mut self.removed] {
             set.settle();
         }
@@ -62,7 +68,7 @@ impl Changes {
 
 /// What happened to a value itself, beside what happened below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Own {
+pub(super) enum Own {
     Same,
     Added,
     Modified,
@@ -70,7 +76,7 @@ enum Own {
 }
 
 impl Own {
-    fn of<T>(old: Option<T>, new: Option<T>) -> Self {
+    pub(super) fn of<T>(old: Option<T>, new: Option<T>) -> Self {
         match (old.is_some(), new.is_some()) {
             (false, true) => Self::Added,
             (true, false) => Self::Removed,
@@ -79,10 +85,14 @@ impl Own {
     }
 }
 
-/// What changed from `old` to `new`, two messages of one type.
-pub fn compare(old: &dyn Reflect, new: &dyn Reflect) -> Changes {
+/// What changed from one object to another of its kind; custom resources have a schema.
+pub fn changes(old: &dyn DynObject, new: &dyn DynObject, schema: Option<&Schema>) -> Changes {
     let mut changes = Changes::default();
-    fields(old.message(), Some(old), Some(new), &mut changes);
+    fields(old.as_reflect().message(), Some(old.as_reflect()), Some(new.as_reflect()), &mut changes);
+    let custom = |object: &dyn DynObject| object.as_any().downcast_ref::<CustomObject>().map(CustomObject::to_tree);
+    if let (Some(Value::Object(old)), Some(Value::Object(new)), Some(schema)) = (custom(old), custom(new), schema) {
+        tree::entries(custom::of_schema(schema), Some(&old), Some(&new), &mut changes);
+    }
     changes.settle();
     changes
 }
@@ -137,26 +147,26 @@ fn inlined(message: Option<&dyn Reflect>, index: usize) -> Option<&dyn Reflect> 
     }
 }
 
-fn value(shape: Shape, old: Option<Shown<'_>>, new: Option<Shown<'_>>) -> (Own, Changes) {
+fn value(shape: Shape<'_>, old: Option<Shown<'_>>, new: Option<Shown<'_>>) -> (Own, Changes) {
     let own = Own::of(old, new);
     let mut below = Changes::default();
     match shape {
         Shape::Scalar(_) | Shape::Atomic(_) => return (leaf(own, old, new), below),
-        Shape::Struct(info) => {
+        Shape::Struct(Fields::Message(info)) => {
             let (left, right) = (message(old), message(new));
             if empty_message(left) && empty_message(right) {
                 return (leaf(own, old, new), below);
             }
             fields(info, left, right, &mut below);
         }
-        Shape::Map(field) => {
+        Shape::Map(Inner::Field(field)) => {
             let (left, right) = (map(old), map(new));
             if left.is_none() && right.is_none() {
                 return (leaf(own, old, new), below);
             }
             entries(field, left, right, &mut below);
         }
-        Shape::Set(_) | Shape::Keyed(..) => {
+        Shape::Set(_) | Shape::Keyed(_) => {
             let (left, right) = (list(old), list(new));
             if left.is_none() && right.is_none() {
                 return (leaf(own, old, new), below);
@@ -167,10 +177,12 @@ fn value(shape: Shape, old: Option<Shown<'_>>, new: Option<Shown<'_>>) -> (Own, 
                 return (own, below);
             }
             match shape {
-                Shape::Keyed(field, item) => keyed(field, item, left, right, &mut below),
+                Shape::Keyed(Inner::Field(field)) => keyed(field, left, right, &mut below),
                 _ => values(left, right, &mut below),
             }
         }
+        // Messages have no other shapes.
+        Shape::Struct(Fields::Custom(_)) | Shape::Map(_) | Shape::Deduced => return (leaf(own, old, new), below),
     }
     below.settle();
     (own, below)
@@ -250,13 +262,8 @@ fn values(old: Option<&dyn List>, new: Option<&dyn List>, changes: &mut Changes)
 }
 
 /// The items of a map-like list.
-fn keyed(
-    field: &'static FieldInfo,
-    info: &'static MessageInfo,
-    old: Option<&dyn List>,
-    new: Option<&dyn List>,
-    changes: &mut Changes,
-) {
+fn keyed(field: &'static FieldInfo, old: Option<&dyn List>, new: Option<&dyn List>, changes: &mut Changes) {
+    let Some(info) = field.message() else { return };
     let keys = Keys::new(field, info);
     let (old, new) = (keys.items(old), keys.items(new));
     let (mut old, mut new) = (old.as_slice(), new.as_slice());

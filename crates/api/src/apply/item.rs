@@ -5,24 +5,26 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::element::{Element, Scalar};
-use super::shape::{self, Shape};
+use super::shape::Shape;
 
 /// The step to an item of a set or a map-like list; the text says why it has none.
-pub fn element(list: Shape, item: &Value) -> Result<Element, String> {
-    let Shape::Keyed(field, info) = list else { return value(item) };
+pub fn element(list: Shape<'_>, item: &Value) -> Result<Element, String> {
+    if !matches!(list, Shape::Keyed(_)) {
+        return value(item);
+    }
     let Value::Object(map) = item else {
         let what = if item.is_null() { "a null element" } else { "non-map elements" };
         return Err(format!("associative list with keys may not have {what}"));
     };
-    let found = |key: &&'static str| {
-        let value = map.get(*key).cloned().or_else(|| shape::key_default(info, key))?;
-        Some((Cow::Borrowed(*key), Scalar::of(&value)))
+    let names = list.keys();
+    let found = |key: &Cow<'static, str>| {
+        let value = map.get(key.as_ref()).cloned().or_else(|| list.key_default(key))?;
+        Some((key.clone(), Scalar::of(&value)))
     };
-    let mut keys: Vec<_> = field.list_map_keys.iter().filter_map(found).collect();
+    let mut keys: Vec<_> = names.iter().filter_map(found).collect();
     if keys.is_empty() {
         return Err(format!(
-            "associative list with keys has an element that omits all key fields {:?} (and doesn't have default values for any key fields)",
-            field.list_map_keys
+            "associative list with keys has an element that omits all key fields {names:?} (and doesn't have default values for any key fields)"
         ));
     }
     keys.sort();

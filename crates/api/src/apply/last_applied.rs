@@ -1,13 +1,13 @@
 //! The annotation of kubectl's client-side apply, kept true while the same person moves to server-side apply.
 
-use proto::dynamic::{DynObject, KindInfo, kind_by_api_version};
+use proto::dynamic::DynObject;
 use serde_json::Value;
 
-use super::compare::compare;
+use super::Writer;
+use super::compare::changes;
 use super::conflict::Conflict;
 use super::field_set::field_set;
 use super::set::Set;
-use super::shape::Shape;
 
 /// The one manager that this is done for: kubectl's own.
 pub const MANAGER: &str = "kubectl";
@@ -17,8 +17,8 @@ pub const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
 
 /// The conflicts that are none, because the annotation says that they were applied from here, left out.
-pub(super) fn left_over(conflicts: Vec<Conflict>, live: &dyn DynObject, api_version: &str) -> Vec<Conflict> {
-    let Some(allowed) = applied_before(live, api_version) else { return conflicts };
+pub(super) fn left_over(conflicts: Vec<Conflict>, live: &dyn DynObject, writer: &Writer<'_>) -> Vec<Conflict> {
+    let Some(allowed) = applied_before(live, writer) else { return conflicts };
     let left = |mut conflict: Conflict| {
         conflict.fields.subtract(&allowed);
         (!conflict.fields.is_empty()).then_some(conflict)
@@ -27,17 +27,17 @@ pub(super) fn left_over(conflicts: Vec<Conflict>, live: &dyn DynObject, api_vers
 }
 
 /// The fields that the annotation gives and that are still as it gives them.
-fn applied_before(live: &dyn DynObject, api_version: &str) -> Option<Set> {
+fn applied_before(live: &dyn DynObject, writer: &Writer<'_>) -> Option<Set> {
     let text = live.metadata().annotations.get(ANNOTATION)?;
     let json: Value = serde_json::from_str(text).ok()?;
-    if json["apiVersion"].as_str() != Some(api_version) {
+    if json["apiVersion"].as_str() != Some(writer.api_version) {
         return None;
     }
-    let info: &'static KindInfo = kind_by_api_version(api_version, live.info().kind)?;
-    let mut set = field_set(Shape::of_message(info.message), &json);
+    let info = writer.kind(writer.api_version, live.info().kind)?;
+    let mut set = field_set(writer.shape(info), &json);
     let mut before = info.new_object();
     proto::json::value_into(json, before.as_reflect_mut()).ok()?;
-    let changes = compare(before.as_reflect(), live.as_reflect());
+    let changes = changes(before.as_ref(), live, writer.schema(writer.api_version));
     set.subtract(&changes.added);
     set.subtract(&changes.modified);
     set.subtract(&changes.removed);

@@ -9,16 +9,18 @@ use super::item;
 use super::shape::Shape;
 
 /// `live` with what `config` says: its values win, maps and messages are joined, lists by their items. Nothing is removed.
-pub fn merge(shape: Shape, live: Value, config: &Value) -> Value {
+pub fn merge(shape: Shape<'_>, live: Value, config: &Value) -> Value {
+    // What is deduced merges where both are maps.
+    let shape = if live.is_object() { shape.of_value(config) } else { shape.of_value(&live) };
     match (shape, live, config) {
         (Shape::Struct(_) | Shape::Map(_), Value::Object(live), Value::Object(config)) => {
             Value::Object(maps(shape, live, config))
         }
-        (Shape::Set(field) | Shape::Keyed(field, _), Value::Array(live), Value::Array(config)) => {
-            Value::Array(lists(shape, Shape::of_item(field), live, config))
+        (Shape::Set(_) | Shape::Keyed(_), Value::Array(live), Value::Array(config)) => {
+            Value::Array(lists(shape, live, config))
         }
         // A null says nothing about a map, message or list that has content.
-        (Shape::Struct(_) | Shape::Map(_) | Shape::Set(_) | Shape::Keyed(..), live, Value::Null)
+        (Shape::Struct(_) | Shape::Map(_) | Shape::Set(_) | Shape::Keyed(_), live, Value::Null)
             if has_content(&live) =>
         {
             live
@@ -35,7 +37,7 @@ fn has_content(value: &Value) -> bool {
     }
 }
 
-fn maps(shape: Shape, mut live: Map<String, Value>, config: &Map<String, Value>) -> Map<String, Value> {
+fn maps(shape: Shape<'_>, mut live: Map<String, Value>, config: &Map<String, Value>) -> Map<String, Value> {
     for (key, value) in config {
         let merged = match (live.remove(key), shape.below(key)) {
             (Some(before), Some(shape)) => merge(shape, before, value),
@@ -47,7 +49,7 @@ fn maps(shape: Shape, mut live: Map<String, Value>, config: &Map<String, Value>)
 }
 
 /// Items come in the configuration's order; those that only the object has keep their place among the others.
-fn lists(list: Shape, shape: Shape, live: Vec<Value>, config: &[Value]) -> Vec<Value> {
+fn lists(list: Shape<'_>, live: Vec<Value>, config: &[Value]) -> Vec<Value> {
     let mut live: Vec<(Element, Option<Value>)> =
         live.into_iter().filter_map(|item| Some((item::element(list, &item).ok()?, Some(item)))).collect();
     let config: Vec<(Element, &Value)> =
@@ -83,7 +85,7 @@ fn lists(list: Shape, shape: Shape, live: Vec<Value>, config: &[Value]) -> Vec<V
         let Some((element, value)) = config.get(right) else { continue };
         let before = places.get(element).and_then(|place| live[*place].1.take());
         out.push(match before {
-            Some(before) => merge(shape, before, value),
+            Some(before) => merge(list.item(), before, value),
             None => (*value).clone(),
         });
         if shared.peek() == Some(&right) {

@@ -9,17 +9,17 @@ use super::set::Set;
 use super::shape::Shape;
 
 /// An object's JSON in another version of its kind, and that version's shape; none where there is none.
-pub(super) type Convert<'a> = &'a dyn Fn(&Value, &str, &str) -> Option<(Value, Shape)>;
+pub(super) type Convert<'a> = &'a dyn Fn(&Value, &str, &str) -> Option<(Value, Shape<'a>)>;
 
 /// `merged` (of version `at`) without what `last` owned and nobody in `owners`, the applier's new entry among them, owns.
 /// Items and entries that `last` did not own stay, whoever made them.
-pub(super) fn prune(
+pub(super) fn prune<'s>(
     merged: Value,
-    shape: Shape,
+    shape: Shape<'s>,
     at: &str,
     last: Option<&Owner>,
     owners: &Owners,
-    convert: Convert<'_>,
+    convert: Convert<'s>,
 ) -> Value {
     let Some(last) = last.filter(|last| !last.set().is_empty()) else { return merged };
     let version = last.api_version.as_str();
@@ -48,7 +48,7 @@ fn object(value: Value) -> Value {
 fn add_back_owned(
     merged: &Value,
     pruned: Value,
-    shape: Shape,
+    shape: Shape<'_>,
     version: &str,
     owners: &Owners,
     convert: Convert<'_>,
@@ -76,7 +76,7 @@ fn add_back_owned(
 }
 
 /// `merged` with only what is in `pruned` or managed.
-fn keep(merged: Value, pruned: &Value, shape: Shape, managed: Set) -> Value {
+fn keep(merged: Value, pruned: &Value, shape: Shape<'_>, managed: Set) -> Value {
     let mut surplus = field_set(shape, &merged).with_named_fields();
     surplus.subtract(&field_set(shape, pruned).with_named_fields());
     surplus.subtract(&managed.with_named_fields());
@@ -84,7 +84,7 @@ fn keep(merged: Value, pruned: &Value, shape: Shape, managed: Set) -> Value {
 }
 
 /// Puts back what was removed only because something around it was.
-fn add_back_dangling(merged: Value, pruned: &Value, shape: Shape, last: &Set) -> Value {
+fn add_back_dangling(merged: Value, pruned: &Value, shape: Shape<'_>, last: &Set) -> Value {
     let mut surplus = field_set(shape, &merged).with_named_fields();
     surplus.subtract(&field_set(shape, pruned).with_named_fields());
     remove(shape, merged, &surplus.common(last))

@@ -10,7 +10,8 @@ use super::set::Set;
 use super::shape::Shape;
 
 /// `value` without the members of `set`. What is emptied by that becomes null.
-pub fn remove(shape: Shape, value: Value, set: &Set) -> Value {
+pub fn remove(shape: Shape<'_>, value: Value, set: &Set) -> Value {
+    let shape = shape.of_value(&value);
     match (shape, value) {
         (Shape::Struct(_) | Shape::Map(_), Value::Object(map)) if !map.is_empty() => {
             let left: Map<String, Value> = map
@@ -24,11 +25,11 @@ pub fn remove(shape: Shape, value: Value, set: &Set) -> Value {
                 .collect();
             if left.is_empty() { Value::Null } else { Value::Object(left) }
         }
-        (Shape::Set(field) | Shape::Keyed(field, _), Value::Array(items)) if !items.is_empty() => {
+        (Shape::Set(_) | Shape::Keyed(_), Value::Array(items)) if !items.is_empty() => {
             let left: Vec<Value> = items
                 .into_iter()
                 .filter_map(|value| match item::element(shape, &value) {
-                    Ok(element) => without(Some(Shape::of_item(field)), &element, value, set),
+                    Ok(element) => without(Some(shape.item()), &element, value, set),
                     Err(_) => Some(value),
                 })
                 .collect();
@@ -38,7 +39,7 @@ pub fn remove(shape: Shape, value: Value, set: &Set) -> Value {
     }
 }
 
-fn shape_below(shape: Shape, element: &Element) -> Option<Shape> {
+fn shape_below<'s>(shape: Shape<'s>, element: &Element) -> Option<Shape<'s>> {
     match element {
         Element::Field(key) => shape.below(key),
         _ => None,
@@ -46,7 +47,7 @@ fn shape_below(shape: Shape, element: &Element) -> Option<Shape> {
 }
 
 /// The value below a step; none where it is removed.
-fn without(shape: Option<Shape>, element: &Element, value: Value, set: &Set) -> Option<Value> {
+fn without(shape: Option<Shape<'_>>, element: &Element, value: Value, set: &Set) -> Option<Value> {
     match (set.get(element), shape) {
         (Some(node), _) if node.member => None,
         (Some(node), Some(shape)) if !node.children.is_empty() => Some(remove(shape, value, &node.children)),

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod custom;
 mod laws;
 
 fn writer<'a>(manager: &'a str, api_version: &'a str, seconds: i64) -> Writer<'a> {
-    Writer { manager, api_version, subresource: "", now: Time::from_unix(seconds), reset: &[&["status"]] }
+    Writer { manager, api_version, subresource: "", now: Time::from_unix(seconds), reset: &[&["status"]], schemas: &[] }
 }
 
 /// Applies as a server does, without defaults.

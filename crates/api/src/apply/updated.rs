@@ -6,7 +6,7 @@ use proto::dynamic::DynObject;
 use proto::meta::v1::ManagedFieldsEntry;
 
 use super::cap::cap;
-use super::compare::{Changes, compare};
+use super::compare::{Changes, changes};
 use super::owners::{Operation, Owner, Owners};
 use super::set::Set;
 use super::{Writer, owned};
@@ -42,9 +42,10 @@ pub fn updated(live: Option<&dyn DynObject>, new: &mut dyn DynObject, writer: &W
     if base.is_empty() && live.is_some() {
         return;
     }
+    let schema = writer.schema(new.info().api_version);
     let mut changes = match live {
-        Some(live) => compare(live.as_reflect(), new.as_reflect()),
-        None => compare(new.info().new_object().as_reflect(), new.as_reflect()),
+        Some(live) => changes(live, new, schema),
+        None => changes(new.info().new_object().as_ref(), new, schema),
     };
     reset(&mut changes, writer);
     if changes.is_empty() && *base == *kept {
@@ -159,13 +160,12 @@ impl<'a> Versions<'a> {
     }
 
     fn convert(&self, api_version: &str, live: Option<&dyn DynObject>, new: &dyn DynObject) -> Option<Changes> {
-        let to = |object: Box<dyn DynObject>| crate::convert::to_version(object, api_version).ok();
-        let new = to(new.clone_box())?;
+        let new = self.writer.convert(new, api_version)?;
         let live = match live {
-            Some(live) => to(live.clone_box())?,
+            Some(live) => self.writer.convert(live, api_version)?,
             None => new.info().new_object(),
         };
-        let mut changes = compare(live.as_reflect(), new.as_reflect());
+        let mut changes = changes(live.as_ref(), new.as_ref(), self.writer.schema(api_version));
         reset(&mut changes, self.writer);
         Some(changes)
     }

@@ -79,10 +79,22 @@ pub fn count_or_percent(errors: &mut Errors, path: Path<'_>, value: &proto::IntO
 /// An address in the form it has when written again: no leading zeros, no IPv4 inside IPv6.
 pub fn ip(errors: &mut Errors, path: Path<'_>, text: &str) -> Option<IpAddr> {
     let found = text.parse::<IpAddr>().ok();
-    if found.is_none() {
-        errors.push(FieldError::invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+    match found {
+        None => {
+            let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+            errors.push(FieldError::invalid(path, text, why));
+        }
+        Some(address) if is_mapped(&address) => {
+            errors.push(FieldError::invalid(path, text, "must not be an IPv4-mapped IPv6 address"));
+        }
+        Some(_) => {}
     }
     found
+}
+
+/// An IPv4 address in an IPv6 address' clothes.
+fn is_mapped(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 pub fn absolute_path(errors: &mut Errors, path: Path<'_>, text: &str) {
@@ -107,9 +119,8 @@ pub fn local_path(errors: &mut Errors, path: Path<'_>, text: &str) {
 
 /// As [`local_path`], and not one of the names that atomic updates of a volume use.
 pub fn local_free_path(errors: &mut Errors, path: Path<'_>, text: &str) {
-    let before = errors.len();
     local_path(errors, path, text);
-    if errors.len() == before && text.starts_with("..") {
+    if text.starts_with("..") && !text.starts_with("../") {
         errors.push(FieldError::invalid(path, text, "must not start with '..'"));
     }
 }
@@ -235,13 +246,19 @@ pub fn domain_path(errors: &mut Errors, path: Path<'_>, text: &str) {
     }
 }
 
-/// An address range as it is written in objects.
+/// An address range as it is written in objects: its first address and the length of the prefix.
 pub fn cidr(errors: &mut Errors, path: Path<'_>, text: &str) -> Option<ipnet::IpNet> {
     let found = text.parse::<ipnet::IpNet>().ok();
-    if found.is_none() {
-        let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-        errors.push(FieldError::invalid(path, text, why));
-    }
+    let why = match found {
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        Some(range) if is_mapped(&range.addr()) => "must not have an IPv4-mapped IPv6 address",
+        Some(range) if range.trunc() != range => "must not have bits set beyond the prefix length",
+        Some(_) if text.rsplit_once('/').is_some_and(|(_, bits)| bits.len() > 1 && bits.starts_with('0')) => {
+            "must not have leading 0s in prefix length"
+        }
+        Some(_) => return found,
+    };
+    errors.push(FieldError::invalid(path, text, why));
     found
 }
 
@@ -258,7 +275,6 @@ pub fn amount_not_negative(errors: &mut Errors, path: Path<'_>, amount: Option<&
 pub fn driver_name(errors: &mut Errors, path: Path<'_>, text: &str) {
     if text.is_empty() {
         errors.push(FieldError::required(path, ""));
-        return;
     }
     if text.len() > name::LABEL_MAX {
         errors.push(FieldError::too_long(path, name::LABEL_MAX));

@@ -34,9 +34,6 @@ fn spec(errors: &mut Errors, spec: &ReplicationControllerSpec) {
         errors.push(FieldError::invalid(path.child("labels"), labels, why));
     }
     pod::template(errors, path, template);
-    if spec.replicas.is_some_and(|replicas| replicas > 1) {
-        workload::read_only_disks(errors, path, &template.spec);
-    }
     workload::runs_forever(errors, path, &template.spec, "ReplicationController");
 }
 

@@ -31,7 +31,6 @@ fn spec(errors: &mut Errors, spec: &DaemonSetSpec) {
         errors.push(FieldError::invalid(at, Json(selector), "empty selector is invalid for daemonset"));
     }
     pod::template(errors, path, &spec.template);
-    workload::read_only_disks(errors, path, &spec.template.spec);
     workload::runs_forever(errors, path, &spec.template.spec, "DaemonSet");
     not_negative(errors, SPEC.child("minReadySeconds"), i64::from(spec.min_ready_seconds));
     strategy(errors, SPEC.child("updateStrategy"), &spec.update_strategy);

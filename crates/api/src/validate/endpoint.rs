@@ -4,7 +4,7 @@ use proto::core::v1::{EndpointAddress, EndpointSubset, Endpoints};
 use proto::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::check::{Errors, ip, one_of, port, required, shape};
-use super::service::is_link_local;
+use super::service::not_special;
 use super::{FieldError, Path};
 use crate::name;
 
@@ -53,6 +53,10 @@ fn subset(errors: &mut Errors, path: Path<'_>, subset: &EndpointSubset) {
 
 fn address(errors: &mut Errors, path: Path<'_>, address: &EndpointAddress) {
     endpoint_ip(errors, path.child("ip"), &address.ip);
+    // What is no address is told twice, as upstream.
+    if address.ip.parse::<std::net::IpAddr>().is_err() {
+        errors.push(FieldError::invalid(path.child("ip"), &address.ip, "must be a valid IP address"));
+    }
     if !address.hostname.is_empty() {
         shape(errors, path.child("hostname"), &address.hostname, name::dns_label);
     }
@@ -63,14 +67,8 @@ fn address(errors: &mut Errors, path: Path<'_>, address: &EndpointAddress) {
 
 /// An address at which another machine can be reached.
 fn endpoint_ip(errors: &mut Errors, path: Path<'_>, text: &str) {
-    let Some(found) = ip(errors, path, text) else { return };
-    let wrong = [
-        (found.is_unspecified(), "may not be unspecified (0.0.0.0 or ::)"),
-        (found.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (is_link_local(&found), "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-    ];
-    for (_, why) in wrong.iter().filter(|(is, _)| *is) {
-        errors.push(FieldError::invalid(path, text, *why));
+    if let Some(found) = ip(errors, path, text) {
+        not_special(errors, path, text, &found);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proto::core::v1::{Container, EphemeralContainer, Pod as PodObject};
 
 use super::check::Errors;
-use super::{FieldError, Path, container};
+use super::{FieldError, Path, annotation, container, pod};
 
 const LIST: Path<'static> = Path::root("spec");
 
@@ -32,17 +32,28 @@ pub fn list(errors: &mut Errors, path: Path<'_>, pod: &container::Pod<'_>) {
 
 fn forbidden(errors: &mut Errors, path: Path<'_>, container: &Container) {
     let resources = &container.resources;
+    let why = "cannot be set for an Ephemeral Container";
     for (field, set) in [
         ("ports", !container.ports.is_empty()),
         ("livenessProbe", container.liveness_probe.is_some()),
         ("readinessProbe", container.readiness_probe.is_some()),
         ("startupProbe", container.startup_probe.is_some()),
         ("lifecycle", container.lifecycle.is_some()),
-        ("resources", !resources.limits.is_empty() || !resources.requests.is_empty()),
+        ("resources", !resources.limits.is_empty() || !resources.requests.is_empty() || !resources.claims.is_empty()),
+        ("resizePolicy", !container.resize_policy.is_empty()),
         ("restartPolicy", container.restart_policy.is_some()),
+        ("restartPolicyRules", !container.restart_policy_rules.is_empty()),
     ] {
         if set {
-            errors.push(FieldError::forbidden(path.child(field), "cannot be set for an Ephemeral Container"));
+            errors.push(FieldError::forbidden(path.child(field), why));
+        }
+    }
+    let mounts = path.child("volumeMounts");
+    for (index, mount) in container.volume_mounts.iter().enumerate() {
+        for (field, text) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+            if !text.is_empty() {
+                errors.push(FieldError::forbidden(mounts.index(index).child(field), why));
+            }
         }
     }
 }
@@ -86,7 +97,13 @@ fn as_container(ephemeral: &EphemeralContainer) -> Container {
 /// Through the subresource ephemeral containers may be added, never changed or removed.
 pub fn update(errors: &mut Errors, new: &PodObject, old: &PodObject) {
     let path = LIST.child("ephemeralContainers");
-    super::pod::spec(errors, LIST, &new.spec);
+    if old.metadata.annotations.contains_key(annotation::MIRROR) {
+        errors.clear();
+        return errors.push(FieldError::forbidden("[]", "static pods do not support ephemeral containers"));
+    }
+    annotation::of_pod(errors, pod::ANNOTATIONS, &new.metadata.annotations, &new.spec);
+    annotation::kept(errors, pod::ANNOTATIONS, &new.metadata.annotations, &old.metadata.annotations);
+    pod::spec(errors, LIST, &new.spec, Some(&new.metadata));
     for existing in &old.spec.ephemeral_containers {
         let quoted = crate::status::quoted(name(existing));
         match new.spec.ephemeral_containers.iter().find(|container| name(container) == name(existing)) {

@@ -176,6 +176,7 @@ fn cluster_change(errors: &mut Errors, new: &dyn Any, old: &dyn Any) -> bool {
 /// Rules of a changed status.
 pub fn update_status(errors: &mut Errors, new: &dyn Any, old: &dyn Any) {
     let changed = of_kind_change! { errors, new, old;
+        core::Node => simple::node_update,
         core::Pod => pod_update::update_status,
         apps::DaemonSet => daemon::update_status,
         apps::Deployment => workload::deployment_status,
@@ -186,7 +187,9 @@ pub fn update_status(errors: &mut Errors, new: &dyn Any, old: &dyn Any) {
     };
     let _known = changed
         || of_kind! { errors, new;
+            core::Namespace => simple::namespace_status,
             core::ReplicationController => controller::replication_status,
+            core::Service => service::update_status,
             core::ResourceQuota => quota::quota_status,
             apps::ReplicaSet => workload::replica_set_status,
             autoscaling::v2::HorizontalPodAutoscaler => autoscaler::update_status,

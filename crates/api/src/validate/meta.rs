@@ -57,6 +57,39 @@ pub fn template(errors: &mut Errors, path: Path<'_>, meta: &ObjectMeta) {
     annotations(errors, path.child("annotations"), meta);
 }
 
+/// Metadata of a template of claims: labels and annotations, nothing else.
+pub fn of_template(errors: &mut Errors, path: Path<'_>, meta: &ObjectMeta) {
+    template(errors, path, meta);
+    for (field, set) in [
+        ("name", !meta.name.is_empty()),
+        ("generateName", !meta.generate_name.is_empty()),
+        ("namespace", !meta.namespace.is_empty()),
+        ("uID", !meta.uid.is_empty()),
+        ("resourceVersion", !meta.resource_version.is_empty()),
+        ("generation", meta.generation != 0),
+        ("deletionTimestamp", meta.deletion_timestamp.is_some()),
+        ("deletionGracePeriodSeconds", meta.deletion_grace_period_seconds.is_some()),
+        ("ownerReferences", !meta.owner_references.is_empty()),
+        ("finalizers", !meta.finalizers.is_empty()),
+        ("managedFields", !meta.managed_fields.is_empty()),
+    ] {
+        if set {
+            errors.push(FieldError::forbidden(path.child(field), "cannot be set"));
+        }
+    }
+}
+
+/// Metadata of an object within another one.
+pub fn embedded(errors: &mut Errors, path: Path<'_>, meta: &ObjectMeta) {
+    if !meta.name.is_empty() {
+        shape(errors, path.child("name"), &meta.name, name::path_segment);
+    }
+    if !meta.namespace.is_empty() {
+        shape(errors, path.child("namespace"), &meta.namespace, name::dns_label);
+    }
+    template(errors, path, meta);
+}
+
 /// Metadata of a changed object.
 pub fn update(errors: &mut Errors, new: &ObjectMeta, old: &ObjectMeta) {
     if old.deletion_timestamp.is_some() {

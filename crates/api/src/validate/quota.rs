@@ -6,7 +6,6 @@ use proto::Quantity;
 use proto::core::v1::{LimitRange, LimitRangeItem, ResourceQuota, ResourceQuotaSpec, ScopeSelector};
 
 use super::check::{Errors, NOT_NEGATIVE, immutable, shape};
-use super::error::JsonOpt;
 use super::{FieldError, Path, resources};
 use crate::name;
 use crate::quantity::ResourceList;
@@ -46,19 +45,9 @@ const WHOLE: &[&str] = &[
     "services.nodeports",
     "services.loadbalancers",
 ];
-/// Resources that a pod with requests and limits has, of which scopes tell some apart.
-const POD_RESOURCES: &[&str] = &[
-    "cpu",
-    "memory",
-    "requests.cpu",
-    "requests.memory",
-    "limits.cpu",
-    "limits.memory",
-    "pods",
-    "ephemeral-storage",
-    "requests.ephemeral-storage",
-    "limits.ephemeral-storage",
-];
+/// What pods use, of which scopes tell some apart.
+const POD_RESOURCES: &[&str] =
+    &["pods", "cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"];
 const SCOPES: &[&str] = &[
     "BestEffort",
     "CrossNamespacePodAffinity",
@@ -131,31 +120,28 @@ fn scopes(errors: &mut Errors, path: Path<'_>, scopes: &Vec<String>, hard: &Reso
     }
 }
 
-/// Of pods without requests and limits only their number can be counted.
+/// Whether a scope can be asked of a resource; of resources beyond the standard ones nothing is said.
 fn applies(scope: &str, resource: &str) -> bool {
-    let count = resource == "pods" || resource == "count/pods";
+    let standard = STANDARD.contains(&resource)
+        || resource.starts_with("hugepages-")
+        || resource.starts_with("requests.hugepages-");
     match scope {
-        "BestEffort" => count,
+        _ if !standard => true,
+        "BestEffort" => resource == "pods",
         "NotBestEffort" | "Terminating" | "NotTerminating" | "PriorityClass" | "CrossNamespacePodAffinity" => {
-            count
-                || POD_RESOURCES.contains(&resource)
-                || (resource.contains('/') && !resource.starts_with("count/"))
-                || resource.starts_with("hugepages-")
-                || resource.starts_with("requests.hugepages-")
+            POD_RESOURCES.contains(&resource)
         }
-        "VolumeAttributesClass" => {
-            matches!(resource, "persistentvolumeclaims" | "requests.storage")
-                || resource == "count/persistentvolumeclaims"
-        }
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
         _ => true,
     }
 }
 
+/// Upstream names no index here.
 fn scope_selector(errors: &mut Errors, path: Path<'_>, selector: &ScopeSelector, hard: &ResourceList) {
     let path = path.child("matchExpressions");
     let mut names = BTreeSet::new();
-    for (index, term) in selector.match_expressions.iter().enumerate() {
-        let at = path.index(index);
+    for term in &selector.match_expressions {
+        let at = path;
         let scope = &term.scope_name;
         names.insert(scope.as_str());
         if !SCOPES.contains(&scope.as_str()) {
@@ -163,11 +149,11 @@ fn scope_selector(errors: &mut Errors, path: Path<'_>, selector: &ScopeSelector,
         }
         for _ in hard.keys().filter(|resource| !applies(scope, resource)) {
             let why = "unsupported scope applied to resource";
-            errors.push(FieldError::invalid(at, super::error::Json(term), why));
+            errors.push(FieldError::invalid(at, super::error::Json(selector), why));
         }
         let operator = term.operator.as_str();
-        let class = matches!(scope.as_str(), "PriorityClass" | "VolumeAttributesClass");
-        if !class && operator != "Exists" {
+        let valued = matches!(scope.as_str(), "PriorityClass" | "VolumeAttributesClass");
+        if SCOPES.contains(&scope.as_str()) && !valued && operator != "Exists" {
             let why = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
             errors.push(FieldError::invalid(at.child("operator"), operator, why));
         }
@@ -194,9 +180,6 @@ pub fn quota_update(errors: &mut Errors, new: &ResourceQuota, old: &ResourceQuot
     quota_spec(errors, &new.spec);
     let sorted = |quota: &ResourceQuota| quota.spec.scopes.iter().cloned().collect::<BTreeSet<String>>();
     immutable(errors, SPEC.child("scopes"), sorted(new) == sorted(old), &new.spec.scopes);
-    let selector = &new.spec.scope_selector;
-    let same = *selector == old.spec.scope_selector;
-    immutable(errors, SPEC.child("scopeSelector"), same, JsonOpt(selector.as_ref()));
 }
 
 pub fn quota_status(errors: &mut Errors, new: &ResourceQuota) {
@@ -260,7 +243,7 @@ fn needs_storage(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem) {
     let given = |list: &ResourceList| list.contains_key("storage");
     if item.r#type == "PersistentVolumeClaim" && !given(&item.min) && !given(&item.max) {
         let why = "either minimum or maximum storage value is required, but neither was provided";
-        errors.push(FieldError::required(path, why));
+        errors.push(FieldError::required(path.child("limits"), why));
     }
 }
 
@@ -297,12 +280,11 @@ fn ordered(errors: &mut Errors, path: Path<'_>, item: &LimitRangeItem, key: &str
     if let Some(ratio) = item.max_limit_request_ratio.get(key) {
         self::ratio(errors, path.child("maxLimitRequestRatio").key(key), ratio, min, max);
     }
-    let divisible = matches!(key, "cpu" | "memory" | "ephemeral-storage" | "storage");
-    if let (Some(default), Some(request), false) = (default, request, divisible)
+    if let (Some(default), Some(request), false) = (default, request, resources::is_overcommitted(key))
         && default.amount() != request.amount()
     {
         let why = format!("default value {default} must equal to defaultRequest value {request} in {key}");
-        errors.push(FieldError::invalid(path.child("default").key(key), default, why));
+        errors.push(FieldError::invalid(path.child("defaultRequest").key(key), request, why));
     }
 }
 

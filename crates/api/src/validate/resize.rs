@@ -2,19 +2,18 @@
 
 use proto::core::v1::{Container, Pod};
 
+use super::annotation::MIRROR;
 use super::check::Errors;
 use super::{FieldError, Path};
 use crate::quantity::ResourceList;
 
 const SPEC: Path<'static> = Path::root("spec");
-/// A pod that a node runs without the API having asked for it.
-const MIRROR: &str = "kubernetes.io/config.mirror";
 /// What may change.
 const RESIZABLE: &[&str] = &["cpu", "memory"];
 
 /// `qos_class` is the one that the new resources amount to.
 pub fn update(errors: &mut Errors, new: &Pod, old: &Pod, qos_class: &str) {
-    super::pod::spec(errors, SPEC, &new.spec);
+    super::pod::spec(errors, SPEC, &new.spec, Some(&new.metadata));
     if old.metadata.annotations.contains_key(MIRROR) {
         return errors.push(FieldError::forbidden("metadata", "static pods cannot be resized"));
     }
@@ -113,7 +112,7 @@ mod tests {
     fn check(new: &Pod, old: &Pod, class: &str, expect: &[&str]) {
         let (mut all, mut of_spec) = (Vec::new(), Vec::new());
         update(&mut all, new, old, class);
-        super::super::pod::spec(&mut of_spec, SPEC, &new.spec);
+        super::super::pod::spec(&mut of_spec, SPEC, &new.spec, Some(&new.metadata));
         let found: Vec<String> = all[of_spec.len()..].iter().map(|error| error.detail.clone()).collect();
         assert_eq!(found, expect);
     }

@@ -1,11 +1,14 @@
 //! Validation of what steers a pod to its node: selectors, affinity, tolerations, spread, gates.
 
+use std::collections::BTreeSet;
+
 use proto::core::v1::{
     Affinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSchedulingGate, Toleration,
     TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
+use proto::meta::v1::LabelSelector;
 
-use super::check::{Errors, label_selector, one_of, positive, required_shape, shape};
+use super::check::{Errors, label_selector, one_of, positive, shape};
 use super::{FieldError, Path};
 use crate::name;
 
@@ -23,7 +26,8 @@ pub fn affinity(errors: &mut Errors, path: Path<'_>, affinity: &Affinity) {
         for (index, term) in node.preferred_during_scheduling_ignored_during_execution.iter().enumerate() {
             let path = preferred.index(index);
             weight(errors, path.child("weight"), term.weight);
-            node_term(errors, path.child("preference"), &term.preference);
+            // What is only preferred may name values that no label can have, as upstream.
+            node_term(errors, path.child("preference"), &term.preference, false);
         }
     }
     let pods = affinity.pod_affinity.as_ref().map(|pods| {
@@ -55,14 +59,20 @@ pub fn node_selector(errors: &mut Errors, path: Path<'_>, selector: &NodeSelecto
         errors.push(FieldError::required(path, "must have at least one node selector term"));
     }
     for (index, term) in selector.node_selector_terms.iter().enumerate() {
-        node_term(errors, path.index(index), term);
+        node_term(errors, path.index(index), term, true);
     }
 }
 
-fn node_term(errors: &mut Errors, path: Path<'_>, term: &NodeSelectorTerm) {
+/// `strict`: its values are those of labels.
+fn node_term(errors: &mut Errors, path: Path<'_>, term: &NodeSelectorTerm, strict: bool) {
     let expressions = path.child("matchExpressions");
     for (index, requirement) in term.match_expressions.iter().enumerate() {
         node_requirement(errors, expressions.index(index), requirement);
+        let values = expressions.index(index);
+        let values = values.child("values");
+        for (index, value) in requirement.values.iter().enumerate().filter(|_| strict) {
+            shape(errors, values.index(index), value, name::label_value);
+        }
     }
     let fields = path.child("matchFields");
     for (index, requirement) in term.match_fields.iter().enumerate() {
@@ -125,12 +135,60 @@ fn pod_term(errors: &mut Errors, path: Path<'_>, term: &PodAffinityTerm) {
         label_selector(errors, path.child("namespaceSelector"), selector);
     }
     for namespace in &term.namespaces {
-        shape(errors, path.child("namespaces"), namespace, name::dns_label);
+        // Upstream's name for the field.
+        shape(errors, path.child("namespace"), namespace, name::dns_label);
     }
+    own_keys(errors, path, term);
     if term.topology_key.is_empty() {
         errors.push(FieldError::required(path.child("topologyKey"), "can not be empty"));
     }
     shape(errors, path.child("topologyKey"), &term.topology_key, name::qualified_name);
+}
+
+/// Keys of labels that a term compares with the pod's own.
+fn own_keys(errors: &mut Errors, path: Path<'_>, term: &PodAffinityTerm) {
+    for (field, keys) in [("matchLabelKeys", &term.match_label_keys), ("mismatchLabelKeys", &term.mismatch_label_keys)]
+    {
+        let path = path.child(field);
+        if !keys.is_empty() && term.label_selector.is_none() {
+            errors.push(FieldError::forbidden(path, "must not be specified when labelSelector is not set"));
+            continue;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            shape(errors, path.index(index), key, name::qualified_name);
+        }
+    }
+    if let Some(selector) = &term.label_selector {
+        twice_selected(errors, path, &term.match_label_keys, selector);
+    }
+    let path = path.child("matchLabelKeys");
+    for (index, key) in term.match_label_keys.iter().enumerate() {
+        if term.mismatch_label_keys.contains(key) {
+            let why = "exists in both matchLabelKeys and mismatchLabelKeys";
+            errors.push(FieldError::invalid(path.index(index), key, why));
+        }
+    }
+}
+
+/// A new pod's keys are expressions of the selector by now: one more with such a key was the author's.
+fn twice_selected(errors: &mut Errors, path: Path<'_>, keys: &[String], selector: &LabelSelector) {
+    let mut seen: BTreeSet<&String> = selector.match_labels.keys().collect();
+    for expression in &selector.match_expressions {
+        let index = keys.iter().position(|key| *key == expression.key);
+        if let Some(index) = index.filter(|_| seen.contains(&expression.key)) {
+            let why = "exists in both matchLabelKeys and labelSelector";
+            errors.push(FieldError::invalid(path.index(index), &expression.key, why));
+        }
+        seen.insert(&expression.key);
+    }
+}
+
+/// A label's value, whatever is wrong with it told at once.
+fn value(errors: &mut Errors, path: Path<'_>, text: &str) {
+    let wrong = name::label_value(text);
+    if !wrong.is_empty() {
+        errors.push(FieldError::invalid(path, text, wrong.join(";")));
+    }
 }
 
 pub fn tolerations(errors: &mut Errors, path: Path<'_>, tolerations: &[Toleration]) {
@@ -148,7 +206,7 @@ pub fn tolerations(errors: &mut Errors, path: Path<'_>, tolerations: &[Toleratio
             errors.push(FieldError::invalid(path.child("effect"), &toleration.effect, why));
         }
         match toleration.operator.as_str() {
-            "" | "Equal" => shape(errors, operator, &toleration.value, name::label_value),
+            "" | "Equal" => value(errors, operator, &toleration.value),
             "Exists" if !toleration.value.is_empty() => {
                 let why = "value must be empty when `operator` is 'Exists'";
                 errors.push(FieldError::invalid(operator, &toleration.value, why));
@@ -168,8 +226,6 @@ pub fn spread(errors: &mut Errors, path: Path<'_>, constraints: &[TopologySpread
         positive(errors, path.child("maxSkew"), i64::from(constraint.max_skew));
         if constraint.topology_key.is_empty() {
             errors.push(FieldError::required(path.child("topologyKey"), "can not be empty"));
-        } else {
-            shape(errors, path.child("topologyKey"), &constraint.topology_key, name::qualified_name);
         }
         one_of(
             errors,
@@ -201,7 +257,15 @@ pub fn spread(errors: &mut Errors, path: Path<'_>, constraints: &[TopologySpread
                 one_of(errors, path.child(field), policy, &["Ignore", "Honor"]);
             }
         }
+        let keys = path.child("matchLabelKeys");
+        if !constraint.match_label_keys.is_empty() && constraint.label_selector.is_none() {
+            errors.push(FieldError::forbidden(keys, "must not be specified when labelSelector is not set"));
+        }
+        for (index, key) in constraint.match_label_keys.iter().enumerate() {
+            shape(errors, keys.index(index), key, name::qualified_name);
+        }
         if let Some(selector) = &constraint.label_selector {
+            twice_selected(errors, keys, &constraint.match_label_keys, selector);
             label_selector(errors, path.child("labelSelector"), selector);
         }
     }
@@ -210,7 +274,7 @@ pub fn spread(errors: &mut Errors, path: Path<'_>, constraints: &[TopologySpread
 pub fn gates(errors: &mut Errors, path: Path<'_>, gates: &[PodSchedulingGate]) {
     for (index, gate) in gates.iter().enumerate() {
         let path = path.index(index);
-        required_shape(errors, path, &gate.name, name::qualified_name);
+        shape(errors, path, &gate.name, name::qualified_name);
         if gates[..index].iter().any(|other| other.name == gate.name) {
             errors.push(FieldError::duplicate(path, &gate.name));
         }
@@ -222,7 +286,7 @@ pub fn taints(errors: &mut Errors, path: Path<'_>, taints: &[proto::core::v1::Ta
     for (index, taint) in taints.iter().enumerate() {
         let path = path.index(index);
         shape(errors, path.child("key"), &taint.key, name::qualified_name);
-        shape(errors, path.child("value"), &taint.value, name::label_value);
+        value(errors, path.child("value"), &taint.value);
         match taint.effect.as_str() {
             "" => errors.push(FieldError::required(path.child("effect"), "")),
             effect => one_of(errors, path.child("effect"), effect, EFFECTS),

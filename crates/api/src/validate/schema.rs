@@ -1,7 +1,6 @@
 //! Validation of the schemas of custom resources: they are structural, so that every field's type is known.
 
 mod structure;
-mod value;
 
 use std::collections::BTreeSet;
 
@@ -10,6 +9,7 @@ use proto::apiextensions::v1::{JsonSchemaProps, ValidationRule};
 use super::check::{Errors, one_of_opt};
 use super::error::Json;
 use super::{FieldError, Path, expression};
+use crate::structural::{self, pattern};
 
 /// Schemas within schemas; more would be a threat to the stack.
 const DEPTH_MAX: usize = 64;
@@ -73,11 +73,10 @@ fn open_api(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps, depth
     }
     collections(errors, path, schema);
     if !schema.pattern.is_empty()
-        && let Err(error) = regex::Regex::new(&schema.pattern)
+        && let Err(error) = pattern::compile(&schema.pattern)
     {
-        let last = error.to_string();
-        let last = last.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        let why = format!("must be a valid regular expression, but isn't: error parsing regexp: {last}");
+        let why = pattern::complaint(&schema.pattern, &error);
+        let why = format!("must be a valid regular expression, but isn't: error parsing regexp: {why}");
         errors.push(FieldError::invalid(path.child("pattern"), &schema.pattern, why));
     }
     let at = path.child("x-kubernetes-validations");
@@ -235,7 +234,7 @@ fn defaults(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps, depth
         && let Ok(default) = serde_json::from_slice::<serde_json::Value>(&default.raw)
         && !default.is_null()
     {
-        value::check(errors, path.child("default"), &default, schema, 0);
+        errors.extend(structural::default_errors(schema, &default, &path.child("default").to_string()));
     }
     let at = path.child("properties");
     for (name, property) in &schema.properties {

@@ -7,7 +7,7 @@ use proto::core::v1::{Binding, Namespace, Node};
 use proto::networking::v1::{IpAddress, ServiceCidr};
 use proto::scheduling::v1::PriorityClass;
 
-use super::check::{Errors, not_negative, one_of, positive, required, shape};
+use super::check::{Errors, cidr, not_negative, one_of, positive, required, shape};
 use super::{FieldError, Path, meta, resources, scheduling};
 use crate::name;
 
@@ -27,32 +27,65 @@ pub fn namespace(errors: &mut Errors, namespace: &Namespace) {
     }
 }
 
+/// Phases say whether the namespace ends.
+pub fn namespace_status(errors: &mut Errors, namespace: &Namespace) {
+    let ends = namespace.metadata.deletion_timestamp.is_some();
+    let (phase, but) = if ends { ("Terminating", "is not empty") } else { ("Active", "is empty") };
+    if namespace.status.phase != phase {
+        let why = format!("may only be '{phase}' if `deletionTimestamp` {but}");
+        errors.push(FieldError::invalid(Path::root("status.Phase"), &namespace.status.phase, why));
+    }
+}
+
 pub fn node(errors: &mut Errors, node: &Node) {
     scheduling::taints(errors, META.child("taints"), &node.spec.taints);
+    amounts(errors, node);
+    let path = SPEC.child("podCIDRs");
+    let ranges = &node.spec.pod_cidrs;
+    let families: Vec<bool> = ranges
+        .iter()
+        .enumerate()
+        .filter_map(|(index, range)| cidr(errors, path.index(index), range))
+        .map(|range| range.addr().is_ipv4())
+        .collect();
+    if ranges.len() > 2 || matches!(families.as_slice(), [one, other] if one == other) {
+        let why = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid(path, ranges, why));
+    }
+    for (index, range) in ranges.iter().enumerate().filter(|(index, range)| ranges[..*index].contains(range)) {
+        errors.push(FieldError::duplicate(path.index(index), range));
+    }
+}
+
+fn amounts(errors: &mut Errors, node: &Node) {
     for (field, list) in [("capacity", &node.status.capacity), ("allocatable", &node.status.allocatable)] {
         let status = Path::root("status");
         let path = status.child(field);
         for (name, quantity) in list {
-            resources::amount(errors, path.key(name), name, quantity);
-        }
-    }
-    let path = SPEC.child("podCIDRs");
-    for (index, range) in node.spec.pod_cidrs.iter().enumerate() {
-        if range.parse::<ipnet::IpNet>().is_err() {
-            let why = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(FieldError::invalid(path.index(index), range, why));
+            resources::amount(errors, path.child(name), name, quantity);
         }
     }
 }
 
+#[allow(deprecated, reason = "a deprecated field is judged too")]
 pub fn node_update(errors: &mut Errors, new: &Node, old: &Node) {
-    node(errors, new);
+    amounts(errors, new);
+    let addresses = &new.status.addresses;
+    for (index, address) in addresses.iter().enumerate().filter(|(index, one)| addresses[..*index].contains(one)) {
+        let path = Path::root("status");
+        let path = path.child("addresses");
+        errors.push(FieldError::duplicate(path.index(index), super::error::Json(address)));
+    }
     let once = |what: &str| format!("node updates may not change {what} except from \"\" to valid");
     if !old.spec.pod_cidrs.is_empty() && new.spec.pod_cidrs != old.spec.pod_cidrs {
         errors.push(FieldError::forbidden(SPEC.child("podCIDRs"), once("podCIDR")));
     }
     if !old.spec.provider_id.is_empty() && new.spec.provider_id != old.spec.provider_id {
         errors.push(FieldError::forbidden(SPEC.child("providerID"), once("providerID")));
+    }
+    scheduling::taints(errors, META.child("taints"), &new.spec.taints);
+    if new.spec.external_id != old.spec.external_id {
+        errors.push(FieldError::forbidden(SPEC.child("externalID"), "may not be updated"));
     }
 }
 

@@ -91,7 +91,12 @@ pub fn class_update(errors: &mut Errors, new: &StorageClass, old: &StorageClass)
 }
 
 pub fn attributes_class(errors: &mut Errors, class: &VolumeAttributesClass) {
-    driver_name(errors, Path::root("driverName"), &class.driver_name);
+    let path = Path::root("driverName");
+    if class.driver_name.is_empty() {
+        errors.push(FieldError::required(path, ""));
+    } else {
+        driver_name(errors, path, &class.driver_name);
+    }
     parameters(errors, &class.parameters, false);
 }
 

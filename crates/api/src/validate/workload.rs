@@ -101,21 +101,6 @@ pub fn runs_forever(errors: &mut Errors, template: Path<'_>, spec: &PodSpec, kin
     }
 }
 
-/// A disk that several pods have at once is read only.
-#[allow(deprecated, reason = "deprecated sources are judged too")]
-pub fn read_only_disks(errors: &mut Errors, template: Path<'_>, spec: &PodSpec) {
-    let path = template.child("spec");
-    let path = path.child("volumes");
-    for (index, volume) in spec.volumes.iter().enumerate() {
-        if volume.volume_source.gce_persistent_disk.as_ref().is_some_and(|disk| !disk.read_only) {
-            let path = path.index(index);
-            let path = path.child("gcePersistentDisk");
-            let why = "must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only";
-            errors.push(FieldError::invalid(path.child("readOnly"), false, why));
-        }
-    }
-}
-
 fn strategy(errors: &mut Errors, path: Path<'_>, strategy: &DeploymentStrategy) {
     match strategy.r#type.as_str() {
         "Recreate" if strategy.rolling_update.is_some() => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderMap;
 
-use super::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
+use super::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User, unescaped};
 use crate::authorize::{self, Attributes};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -88,20 +88,6 @@ fn complete(mut user: User) -> User {
         user.groups.push(own.to_owned());
     }
     user
-}
-
-/// `%2f` stands for what cannot be in a header's name. What is no escape stays.
-fn unescaped(key: &str) -> String {
-    let mut bytes = Vec::with_capacity(key.len());
-    let mut rest = key;
-    while let Some(at) = rest.find('%') {
-        bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let code = rest.get(at + 1..at + 3).and_then(|code| u8::from_str_radix(code, 16).ok());
-        bytes.push(code.unwrap_or(b'%'));
-        rest = &rest[at + if code.is_some() { 3 } else { 1 }..];
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8(bytes).unwrap_or_else(|_| key.to_owned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Service account tokens: signed JWTs, limited to audiences and a time, bound to an object on request.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, RsaKeyPair};
 use serde::{Deserialize, Serialize};
 
+use super::keys::Shared;
 use crate::status::{Failure, Result};
 
 /// How far clocks may differ.
@@ -15,8 +19,17 @@ const LEEWAY_S: u64 = 10;
 pub struct Tokens {
     issuer: String,
     audiences: Vec<String>,
-    signer: Option<(Algorithm, EncodingKey)>,
-    verifiers: Vec<(Algorithm, DecodingKey)>,
+    /// With the id of its key.
+    signer: Option<(Algorithm, EncodingKey, String)>,
+    verifiers: Vec<Verifier>,
+    jwks_uri: Option<String>,
+}
+
+/// A key that tokens are checked against.
+struct Verifier {
+    algorithm: Algorithm,
+    key: DecodingKey,
+    shared: Shared,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -113,11 +126,12 @@ impl Tokens {
         let signer = match signing_key {
             Some(path) => {
                 let pem = read(path)?;
-                let (algorithm, signer, verifier) = pair(&pem).ok_or_else(|| {
+                let (signer, verifier) = pair(&pem).ok_or_else(|| {
                     anyhow::anyhow!("{} holds no RSA or P-256 private key in PEM form", path.display())
                 })?;
-                verifiers.push((algorithm, verifier));
-                Some((algorithm, signer))
+                let (algorithm, id) = (verifier.algorithm, verifier.shared.id());
+                verifiers.push(verifier);
+                Some((algorithm, signer, id))
             }
             None => None,
         };
@@ -128,7 +142,38 @@ impl Tokens {
             verifiers.extend(found);
         }
         let audiences = if audiences.is_empty() { vec![issuer.to_owned()] } else { audiences.to_vec() };
-        Ok(Self { issuer: issuer.to_owned(), audiences, signer, verifiers })
+        Ok(Self { issuer: issuer.to_owned(), audiences, signer, verifiers, jwks_uri: None })
+    }
+
+    /// Tells others another address of the keys: `--service-account-jwks-uri`.
+    pub fn with_jwks_uri(self, uri: Option<String>) -> Self {
+        Self { jwks_uri: uri, ..self }
+    }
+
+    /// Who issued the tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Where the keys are told to be, where it is not here.
+    pub fn jwks_uri(&self) -> Option<&str> {
+        self.jwks_uri.as_deref()
+    }
+
+    /// The keys as JSON Web Keys, each once.
+    pub fn jwks(&self) -> Vec<serde_json::Value> {
+        let mut keys: Vec<serde_json::Value> = Vec::new();
+        for key in self.verifiers.iter().filter_map(|verifier| verifier.shared.jwk()) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// The names of the algorithms that sign, sorted.
+    pub fn algorithms(&self) -> BTreeSet<&'static str> {
+        self.verifiers.iter().filter_map(|verifier| verifier.shared.algorithm()).collect()
     }
 
     /// The audiences of this server.
@@ -138,7 +183,7 @@ impl Tokens {
 
     /// Issues a token at `now` (seconds since 1970).
     pub fn issue(&self, grant: &Grant, now: i64) -> Result<String> {
-        let Some((algorithm, key)) = &self.signer else {
+        let Some((algorithm, key, id)) = &self.signer else {
             return Err(Failure::unavailable("tokens cannot be issued: --service-account-signing-key-file is not set"));
         };
         let reference = |bound: &Bound| Reference { name: bound.name.clone(), uid: bound.uid.clone() };
@@ -161,12 +206,14 @@ impl Tokens {
             nbf: now,
             sub: format!("system:serviceaccount:{}:{}", grant.namespace, grant.name),
         };
-        jsonwebtoken::encode(&Header::new(*algorithm), &claims, key).map_err(Failure::internal)
+        // Others find the key by its id (`openid/v1/jwks`).
+        let header = Header { kid: Some(id.clone()), typ: None, ..Header::new(*algorithm) };
+        jsonwebtoken::encode(&header, &claims, key).map_err(Failure::internal)
     }
 
     /// Checks signature, issuer, time and audience; the account may be gone nevertheless.
     pub fn verify(&self, token: &str, audiences: &[String], now: i64) -> Result<Claims> {
-        for (algorithm, key) in &self.verifiers {
+        for Verifier { algorithm, key, .. } in &self.verifiers {
             let mut validation = Validation::new(*algorithm);
             validation.leeway = LEEWAY_S;
             validation.validate_exp = false;
@@ -189,41 +236,59 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// A private key as signer and verifier.
-fn pair(pem: &[u8]) -> Option<(Algorithm, EncodingKey, DecodingKey)> {
+fn pair(pem: &[u8]) -> Option<(EncodingKey, Verifier)> {
     if let Ok(signer) = EncodingKey::from_ec_pem(pem) {
-        return Some((Algorithm::ES256, signer, ec_public(pem)?));
+        let point = ec_public(pem)?;
+        let key = DecodingKey::from_ec_der(&point);
+        return Some((signer, Verifier { algorithm: Algorithm::ES256, key, shared: Shared::of_p256(&point) }));
     }
     let signer = EncodingKey::from_rsa_pem(pem).ok()?;
-    Some((Algorithm::RS256, signer, rsa_public(pem)?))
+    let public = rsa_public(pem)?;
+    let key = DecodingKey::from_rsa_der(&public);
+    Some((signer, Verifier { algorithm: Algorithm::RS256, key, shared: Shared::of_rsa(&public) }))
 }
 
-fn ec_public(pem: &[u8]) -> Option<DecodingKey> {
+fn ec_public(pem: &[u8]) -> Option<Vec<u8>> {
     let der = rustls_pemfile::pkcs8_private_keys(&mut &*pem).next()?.ok()?;
     let random = ring::rand::SystemRandom::new();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random).ok()?;
-    Some(DecodingKey::from_ec_der(pair.public_key().as_ref()))
+    Some(pair.public_key().as_ref().to_vec())
 }
 
-fn rsa_public(pem: &[u8]) -> Option<DecodingKey> {
+fn rsa_public(pem: &[u8]) -> Option<Vec<u8>> {
     let pair = match rustls_pemfile::private_key(&mut &*pem).ok()?? {
         rustls_pki_types::PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).ok()?,
         rustls_pki_types::PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()).ok()?,
         _ => return None,
     };
-    Some(DecodingKey::from_rsa_der(pair.public_key().as_ref()))
+    Some(pair.public_key().as_ref().to_vec())
 }
 
 /// The key of a PEM file: public, or the public half of a private one.
-fn public_keys(pem: &[u8]) -> Vec<(Algorithm, DecodingKey)> {
-    let mut found = Vec::new();
-    if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-        found.push((Algorithm::ES256, key));
+fn public_keys(pem: &[u8]) -> Vec<Verifier> {
+    let with = |algorithm, key| Some(Verifier { algorithm, key, shared: shared(pem)? });
+    let found = if let Ok(key) = DecodingKey::from_ec_pem(pem) {
+        with(Algorithm::ES256, key)
     } else if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-        found.push((Algorithm::RS256, key));
-    } else if let Some((algorithm, _, key)) = pair(pem) {
-        found.push((algorithm, key));
+        with(Algorithm::RS256, key)
+    } else {
+        pair(pem).map(|(_, verifier)| verifier)
+    };
+    found.into_iter().collect()
+}
+
+/// The public key of a PEM file that holds one.
+fn shared(pem: &[u8]) -> Option<Shared> {
+    let text = std::str::from_utf8(pem).ok()?;
+    let block = |name: &str| {
+        let (_, rest) = text.split_once(&format!("-----BEGIN {name}-----"))?;
+        let (content, _) = rest.split_once("-----END ")?;
+        STANDARD.decode(content.split_whitespace().collect::<String>()).ok()
+    };
+    match block("PUBLIC KEY") {
+        Some(info) => Some(Shared::of_info(&info)),
+        None => block("RSA PUBLIC KEY").map(|key| Shared::of_rsa(&key)),
     }
-    found
 }
 
 #[cfg(test)]

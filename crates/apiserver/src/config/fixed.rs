@@ -2,8 +2,6 @@
 //! apiserver; one that asks for something else is refused, and one that asks for what is not there yet is named in the
 //! log.
 
-use std::path::PathBuf;
-
 use clap::ArgAction;
 use clap::builder::BoolishValueParser;
 
@@ -65,27 +63,6 @@ pub struct Fixed {
     #[arg(long, value_parser = BoolishValueParser::new(), action = ArgAction::Set, num_args = 0..=1,
         require_equals = true, default_missing_value = "true", value_name = "true|false")]
     enable_bootstrap_token_auth: Option<bool>,
-    /// There are no aggregated API servers yet
-    #[arg(long, value_name = "FILE")]
-    proxy_client_cert_file: Option<PathBuf>,
-    /// There are no aggregated API servers yet
-    #[arg(long, value_name = "FILE")]
-    proxy_client_key_file: Option<PathBuf>,
-    /// Front proxies are not trusted yet
-    #[arg(long, value_name = "FILE")]
-    requestheader_client_ca_file: Option<PathBuf>,
-    /// Front proxies are not trusted yet
-    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
-    requestheader_allowed_names: Vec<String>,
-    /// Front proxies are not trusted yet
-    #[arg(long, value_delimiter = ',', value_name = "HEADER,...")]
-    requestheader_extra_headers_prefix: Vec<String>,
-    /// Front proxies are not trusted yet
-    #[arg(long, value_delimiter = ',', value_name = "HEADER,...")]
-    requestheader_group_headers: Vec<String>,
-    /// Front proxies are not trusted yet
-    #[arg(long, value_delimiter = ',', value_name = "HEADER,...")]
-    requestheader_username_headers: Vec<String>,
 }
 
 impl Fixed {
@@ -94,20 +71,12 @@ impl Fixed {
         let later: Vec<&str> =
             self.enable_admission_plugins.iter().map(String::as_str).filter(|name| LATER.contains(name)).collect();
         let plugins = format!("{} not there yet, all others always run", later.join(", "));
-        let front = "front proxies are not trusted yet";
         let given = [
             (self.allow_privileged.is_some(), "--allow-privileged", "privileged containers are always allowed"),
             (!self.authorization_mode.is_empty(), "--authorization-mode", "Node and RBAC always decide"),
             (!later.is_empty(), "--enable-admission-plugins", plugins.as_str()),
             (!self.disable_admission_plugins.is_empty(), "--disable-admission-plugins", "they are not there"),
             (self.enable_bootstrap_token_auth == Some(true), "--enable-bootstrap-token-auth", "not there yet"),
-            (self.proxy_client_cert_file.is_some(), "--proxy-client-cert-file", "no aggregated API servers yet"),
-            (self.proxy_client_key_file.is_some(), "--proxy-client-key-file", "no aggregated API servers yet"),
-            (self.requestheader_client_ca_file.is_some(), "--requestheader-client-ca-file", front),
-            (!self.requestheader_allowed_names.is_empty(), "--requestheader-allowed-names", front),
-            (!self.requestheader_extra_headers_prefix.is_empty(), "--requestheader-extra-headers-prefix", front),
-            (!self.requestheader_group_headers.is_empty(), "--requestheader-group-headers", front),
-            (!self.requestheader_username_headers.is_empty(), "--requestheader-username-headers", front),
         ];
         given.iter().filter(|(is, ..)| *is).map(|(_, flag, why)| format!("{flag} has no effect: {why}")).collect()
     }

@@ -19,12 +19,12 @@ pub fn list(catalog: &Catalog, path: &str) -> Option<Answer> {
     let groups = catalog.groups().filter(|(group, _)| group.is_empty() == core);
     let items = groups.map(|(group, lists)| ApiGroupDiscovery {
         metadata: ObjectMeta { name: group.to_owned(), ..Default::default() },
-        versions: lists.iter().map(version).collect(),
+        versions: lists.iter().map(|list| version(list, catalog.is_stale(&list.group_version))).collect(),
     });
     Some(Answer::of(&ApiGroupDiscoveryList { items: items.collect(), ..Default::default() }))
 }
 
-fn version(list: &ApiResourceList) -> ApiVersionDiscovery {
+fn version(list: &ApiResourceList, stale: bool) -> ApiVersionDiscovery {
     let mut resources: Vec<ApiResourceDiscovery> = Vec::new();
     for row in &list.resources {
         match (row.name.split_once('/'), resources.last_mut()) {
@@ -36,7 +36,11 @@ fn version(list: &ApiResourceList) -> ApiVersionDiscovery {
         }
     }
     let (_, version) = split(&list.group_version);
-    ApiVersionDiscovery { version: version.to_owned(), resources, freshness: "Current".to_owned() }
+    ApiVersionDiscovery {
+        version: version.to_owned(),
+        resources,
+        freshness: if stale { "Stale" } else { "Current" }.to_owned(),
+    }
 }
 
 fn resource(row: &ApiResource) -> ApiResourceDiscovery {

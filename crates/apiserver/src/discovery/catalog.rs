@@ -1,5 +1,7 @@
 //! The resource lists of everything that is served, in the order in which clients are told.
 
+use std::collections::BTreeSet;
+
 use api::resource::{Resource, Subresource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +14,8 @@ use crate::registry::Registry;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     lists: Vec<ApiResourceList>,
+    /// Group versions whose server does not answer, with what it said last.
+    stale: BTreeSet<String>,
 }
 
 impl Catalog {
@@ -21,10 +25,17 @@ impl Catalog {
             |row: &&Resource| row.storage.is_none() || registry.find(row.group, row.version, row.plural).is_ok();
         let mut catalog = Self::default();
         for row in api::resource::all().iter().filter(served) {
-            let resources = std::iter::once(resource(row)).chain(row.subresources.iter().map(|sub| below(row, sub)));
-            catalog.add(&row.api_version(), resources);
+            catalog.add_row(row);
+        }
+        for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
+            catalog.add_row(resource.row);
         }
         catalog
+    }
+
+    fn add_row(&mut self, row: &Resource) {
+        let resources = std::iter::once(resource(row)).chain(row.subresources.iter().map(|sub| below(row, sub)));
+        self.add(&row.api_version(), resources);
     }
 
     /// Adds resources to a group version, which is made where there is none.
@@ -48,6 +59,19 @@ impl Catalog {
         self.lists.iter().position(later).or_else(after).unwrap_or(self.lists.len())
     }
 
+    /// Adds a group version behind all others.
+    pub fn push(&mut self, list: ApiResourceList, stale: bool) {
+        if stale {
+            self.stale.insert(list.group_version.clone());
+        }
+        self.lists.push(list);
+    }
+
+    /// Whether what is told of a group version may be out of date.
+    pub fn is_stale(&self, group_version: &str) -> bool {
+        self.stale.contains(group_version)
+    }
+
     /// All of them, in order.
     pub fn lists(&self) -> &[ApiResourceList] {
         &self.lists
@@ -63,6 +87,11 @@ impl Catalog {
         let same = |a: &ApiResourceList, b: &ApiResourceList| split(&a.group_version).0 == split(&b.group_version).0;
         self.lists.chunk_by(same).map(|lists| (split(&lists[0].group_version).0, lists))
     }
+}
+
+/// Whether clients are told of a custom resource: once its names are its own for good.
+fn is_told(resource: &crate::registry::Resource) -> bool {
+    resource.custom.as_ref().is_some_and(|version| version.is_established)
 }
 
 /// Group (empty: core) and version.

@@ -13,7 +13,8 @@ impl Discovery for Grpc {
     async fn list_resources(&self, request: Request<ListResourcesRequest>) -> Answer<ListResourcesResponse> {
         self.user(request.metadata(), request.extensions()).await.map_err(status::of)?;
         let owned = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect();
-        let rows = self.server.registry.all().iter().map(|resource| {
+        let custom = self.server.registry.custom();
+        let rows = self.server.registry.all().iter().chain(custom.iter()).map(|resource| {
             let row = resource.row;
             ApiResource {
                 group: row.group.to_owned(),

@@ -12,7 +12,10 @@ use crate::watch_cache::Entry;
 const JSON: &str = "keelson.api.v1.Json";
 
 /// An object.
-pub fn object(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Object {
+pub fn object(kind: &'static KindInfo, rev: i64, bytes: &[u8]) -> Object {
+    if kind.is_custom() {
+        return custom(kind, rev, bytes);
+    }
     Object {
         resource_version: rev,
         object: Some(proto::any::pack_bytes(kind.full_name, bytes.to_vec())),
@@ -20,8 +23,16 @@ pub fn object(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Object {
     }
 }
 
+/// A custom object goes out as JSON; its version beside it, as everywhere.
+fn custom(kind: &'static KindInfo, rev: i64, bytes: &[u8]) -> Object {
+    // Our own encoder's bytes cannot be malformed.
+    let raw = kind.decode(bytes).map(|object| object.to_json()).unwrap_or_default();
+    let json = Json { raw: raw.into() }.encode_to_vec();
+    Object { resource_version: rev, object: Some(proto::any::pack_bytes(JSON, json)), warnings: Vec::new() }
+}
+
 /// An object of the cache.
-pub fn entry(kind: &KindInfo, entry: &Entry, rev: i64) -> Object {
+pub fn entry(kind: &'static KindInfo, entry: &Entry, rev: i64) -> Object {
     object(kind, rev, &entry.bytes)
 }
 

@@ -73,7 +73,7 @@ pub fn definition(message: &'static MessageInfo, dialect: Dialect, everywhere: &
         }
         // Any value at all: what takes objects only says so.
         Form::Raw if message.short_name() != "JSON" => drop(insert(&mut out, "object", "")),
-        Form::Raw | Form::Items | Form::SchemaOrArray | Form::SchemaOrBool | Form::SchemaOrStrings => {}
+        Form::Raw | Form::Items | Form::SchemaOrArray | Form::SchemaOrBool | Form::SchemaOrStrings | Form::Custom => {}
     }
     if message.atomic {
         out.insert("x-kubernetes-map-type".to_owned(), "atomic".into());

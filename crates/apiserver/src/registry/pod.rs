@@ -1,9 +1,11 @@
 //! Pods: a new one is Pending, with its quality of service; deleting one waits for its node.
 
+use std::collections::BTreeMap;
+
 use proto::Quantity;
 use proto::core::v1::{Container, Pod, PodAffinityTerm, PodCondition, PodSpec, PodStatus};
 use proto::dynamic::DynObject;
-use proto::meta::v1::LabelSelectorRequirement;
+use proto::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use super::strategy::{Rules, Strategy};
 
@@ -44,6 +46,12 @@ impl Strategy for PodStrategy {
 /// matchLabelKeys and mismatchLabelKeys become part of the selectors, with the pod's own values.
 fn select_by_own_labels(pod: &mut Pod) {
     let Pod { metadata, spec, .. } = pod;
+    for constraint in &mut spec.topology_spread_constraints {
+        let keys = constraint.match_label_keys.iter().map(|key| (key, "In"));
+        if let Some(selector) = &mut constraint.label_selector {
+            add_own(selector, keys, &metadata.labels);
+        }
+    }
     let Some(affinity) = &mut spec.affinity else { return };
     let mut terms: Vec<&mut PodAffinityTerm> = Vec::new();
     if let Some(near) = &mut affinity.pod_affinity {
@@ -60,14 +68,23 @@ fn select_by_own_labels(pod: &mut Pod) {
         let Some(selector) = &mut term.label_selector else { continue };
         let same = term.match_label_keys.iter().map(|key| (key, "In"));
         let other = term.mismatch_label_keys.iter().map(|key| (key, "NotIn"));
-        for (key, operator) in same.chain(other) {
-            let Some(value) = metadata.labels.get(key) else { continue };
-            selector.match_expressions.push(LabelSelectorRequirement {
-                key: key.clone(),
-                operator: operator.to_owned(),
-                values: vec![value.clone()],
-            });
-        }
+        add_own(selector, same.chain(other), &metadata.labels);
+    }
+}
+
+/// Adds an expression with the pod's own value for each key that the pod has a label of.
+fn add_own<'k>(
+    selector: &mut LabelSelector,
+    keys: impl Iterator<Item = (&'k String, &'static str)>,
+    labels: &BTreeMap<String, String>,
+) {
+    for (key, operator) in keys {
+        let Some(value) = labels.get(key) else { continue };
+        selector.match_expressions.push(LabelSelectorRequirement {
+            key: key.clone(),
+            operator: operator.to_owned(),
+            values: vec![value.clone()],
+        });
     }
 }
 

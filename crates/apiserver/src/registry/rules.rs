@@ -9,22 +9,36 @@ use crate::status::{Failure, Result, cause};
 use crate::verbs::patch::PatchType;
 
 /// Fills in what the object leaves out.
-pub fn default(object: &mut dyn DynObject) {
-    api::default::apply(object);
+pub fn default(resource: &Resource, object: &mut dyn DynObject) {
+    match &resource.custom {
+        Some(version) => version.default(object),
+        None => api::default::apply(object),
+    }
 }
 
 /// Refuses a new object that breaks rules.
 pub fn check_create(resource: &Resource, object: &dyn DynObject) -> Result<()> {
-    refuse(resource, object, api::validate::create(object))
+    let wrong = api::validate::create(object);
+    match &resource.custom {
+        Some(version) => version.refuse(resource, object, None, wrong),
+        None => refuse(resource, object, wrong),
+    }
 }
 
 /// Refuses a changed object that breaks rules, or changes what cannot change.
 pub fn check_update(resource: &Resource, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
-    refuse(resource, new, api::validate::update(new, old))
+    let wrong = api::validate::update(new, old);
+    match &resource.custom {
+        Some(version) => version.refuse(resource, new, Some(old), wrong),
+        None => refuse(resource, new, wrong),
+    }
 }
 
 /// Refuses a changed status, or other subresource, that breaks rules.
 pub fn check_subresource(resource: &Resource, sub: &str, new: &dyn DynObject, old: &dyn DynObject) -> Result<()> {
+    if let Some(version) = &resource.custom {
+        return version.refuse(resource, new, Some(old), api::validate::update_status(new, old));
+    }
     match (sub, new.downcast_ref(), old.downcast_ref()) {
         ("status", ..) => refuse(resource, new, api::validate::update_status(new, old)),
         ("ephemeralcontainers", Some(pod), Some(old)) => {

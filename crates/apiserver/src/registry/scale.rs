@@ -6,8 +6,18 @@ use proto::core::v1::ReplicationController;
 use proto::dynamic::DynObject;
 use proto::meta::v1::{LabelSelector, ObjectMeta};
 
-/// The object's scale; none where it has none.
-pub fn of(object: &dyn DynObject) -> Option<Scale> {
+use super::Resource;
+use crate::status::{Failure, Result};
+
+/// The scale of an object of that resource.
+pub fn of(resource: &Resource, object: &dyn DynObject) -> Result<Scale> {
+    match &resource.custom {
+        Some(version) => version.scale_of(object),
+        None => of_built_in(object).ok_or_else(Failure::no_resource),
+    }
+}
+
+fn of_built_in(object: &dyn DynObject) -> Option<Scale> {
     let (wanted, present, selector) = if let Some(it) = object.downcast_ref::<Deployment>() {
         (it.spec.replicas, it.status.replicas, selector(it.spec.selector.as_ref()))
     } else if let Some(it) = object.downcast_ref::<ReplicaSet>() {
@@ -35,8 +45,10 @@ pub fn of(object: &dyn DynObject) -> Option<Scale> {
 }
 
 /// Sets how many replicas are wanted.
-pub fn set(object: &mut dyn DynObject, replicas: i32) {
-    if let Some(it) = object.downcast_mut::<Deployment>() {
+pub fn set(resource: &Resource, object: &mut dyn DynObject, replicas: i32) {
+    if let Some(version) = &resource.custom {
+        version.set_scale(object, replicas);
+    } else if let Some(it) = object.downcast_mut::<Deployment>() {
         it.spec.replicas = Some(replicas);
     } else if let Some(it) = object.downcast_mut::<ReplicaSet>() {
         it.spec.replicas = Some(replicas);

@@ -3,9 +3,10 @@
 use std::fmt::Debug;
 
 use proto::dynamic::DynObject;
+use proto::meta::v1::Time;
 
-use super::splice::{METADATA, STATUS, clear, field_bytes, splice};
-use super::{namespace, persistent_volume, pod, service};
+use super::splice::{METADATA, STATUS, clear_status, field_bytes, splice};
+use super::{api_service, definition, namespace, persistent_volume, pod, service};
 use crate::status::Result;
 
 /// What a resource's objects are like.
@@ -21,6 +22,8 @@ pub struct Rules {
     pub keeps_status: bool,
     /// A write of the status cannot change labels.
     pub status_keeps_labels: bool,
+    /// A write of the status cannot change any metadata.
+    pub status_keeps_metadata: bool,
 }
 
 impl Rules {
@@ -31,12 +34,15 @@ impl Rules {
         unconditional_update: true,
         keeps_status: false,
         status_keeps_labels: false,
+        status_keeps_metadata: false,
     };
     const GENERATED: Self = Self { generation: true, ..Self::PLAIN };
     const WORKLOAD: Self = Self { generation: true, status_keeps_labels: true, ..Self::PLAIN };
     /// Changed only by who says what was changed.
-    const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
-    const CONDITIONAL_GENERATED: Self = Self { unconditional_update: false, ..Self::GENERATED };
+    /// Who updates has to say from which version.
+    pub const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
+    pub(super) const CONDITIONAL_GENERATED: Self = Self { unconditional_update: false, ..Self::GENERATED };
+    const CUSTOM: Self = Self { status_keeps_metadata: true, ..Self::CONDITIONAL_GENERATED };
     const UPSERT: Self = Self { create_on_update: true, ..Self::PLAIN };
 }
 
@@ -50,6 +56,11 @@ pub trait Strategy: Debug + Send + Sync {
 
     /// Prepares a changed object; its status is the old one's already.
     fn update(&self, _new: &mut dyn DynObject, _old: &dyn DynObject) {}
+
+    /// Marks an object in its own way at its first deletion; false: as all others are.
+    fn marks_deletion(&self, _object: &mut dyn DynObject, _now: Time) -> bool {
+        false
+    }
 
     /// How many seconds a deletion waits for the object's node, where one has to agree at all.
     fn grace_period(&self, _object: &dyn DynObject, _requested: Option<i64>) -> Option<i64> {
@@ -83,7 +94,8 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("", "nodes") => &Plain(Rules { keeps_status: true, ..Rules::PLAIN }),
         ("", "endpoints" | "events" | "limitranges") | ("events.k8s.io", _) => &Plain(Rules::UPSERT),
         ("coordination.k8s.io", "leases") => &Plain(Rules { unconditional_update: false, ..Rules::UPSERT }),
-        ("node.k8s.io" | "apiregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL),
+        ("apiregistration.k8s.io", _) => &api_service::ApiServiceStrategy,
+        ("node.k8s.io", _) => &Plain(Rules::CONDITIONAL),
         ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments") => {
             &Plain(Rules::CONDITIONAL)
         }
@@ -93,10 +105,16 @@ pub fn of(group: &str, plural: &str) -> &'static dyn Strategy {
         ("", "podtemplates") | ("discovery.k8s.io" | "scheduling.k8s.io", _) => &Plain(Rules::GENERATED),
         ("networking.k8s.io", "ingresses" | "ingressclasses" | "networkpolicies") => &Plain(Rules::GENERATED),
         ("resource.k8s.io", "resourceslices" | "deviceclasses") => &Plain(Rules::GENERATED),
-        ("admissionregistration.k8s.io" | "apiextensions.k8s.io", _) => &Plain(Rules::CONDITIONAL_GENERATED),
+        ("apiextensions.k8s.io", _) => &definition::DefinitionStrategy,
+        ("admissionregistration.k8s.io", _) => &Plain(Rules::CONDITIONAL_GENERATED),
         ("flowcontrol.apiserver.k8s.io", _) => &Plain(Rules::GENERATED),
         _ => &Plain(Rules::PLAIN),
     }
+}
+
+/// The strategy of custom resources.
+pub fn of_custom() -> &'static dyn Strategy {
+    &Plain(Rules::CUSTOM)
 }
 
 /// Prepares an object for its creation. `has_status`: the resource has a status subresource.
@@ -107,7 +125,7 @@ pub fn prepare_for_create(
 ) -> Box<dyn DynObject> {
     let rules = strategy.rules();
     if has_status && !rules.keeps_status {
-        clear(object.as_mut(), STATUS);
+        clear_status(object.as_mut());
     }
     object.metadata_mut().generation = i64::from(rules.generation);
     api::prepare::create(object.as_mut());
@@ -139,6 +157,11 @@ pub fn prepare_for_status(
     new: Box<dyn DynObject>,
     old: &dyn DynObject,
 ) -> Result<Box<dyn DynObject>> {
+    if strategy.rules().status_keeps_metadata {
+        let mut both = splice(new.as_ref(), old, &[STATUS])?;
+        both.metadata_mut().managed_fields.clone_from(&new.metadata().managed_fields);
+        return Ok(both);
+    }
     let mut both = splice(new.as_ref(), old, &[METADATA, STATUS])?;
     let meta = both.metadata_mut();
     meta.generation = old.metadata().generation;

@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
 use super::query::Query;
-use super::{Rest, respond};
+use super::{Rest, openid, respond};
+use crate::aggregate;
 use crate::authenticate::User;
 use crate::authorize;
 use crate::discovery::Form;
@@ -23,6 +24,11 @@ impl Rest {
     pub(super) async fn document(&self, user: &User, head: &Parts) -> Result<Response<Body>> {
         let path = head.uri.path();
         authorize::check_path(&self.server, user, &head.method.as_str().to_ascii_lowercase(), path)?;
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(document) = self.openid(path)
+        {
+            return Ok(document);
+        }
         let is_known =
             matches!(path, "/" | "/metrics") || ["/api", "/apis", "/openapi"].iter().any(|root| is_below(path, root));
         if !is_known {
@@ -39,7 +45,7 @@ impl Rest {
             return Ok(daemon::serve::metrics_page(&self.metrics, &accept));
         }
         if path == "/" {
-            return Ok(document(&head.headers, self.discovery.root(OF_THE_SHELL)));
+            return Ok(document(&head.headers, self.discovery.root(OF_THE_SHELL.into_iter().chain(openid::PATHS))));
         }
         let Some(form) = Form::negotiate(&accept, path) else {
             let message =
@@ -56,13 +62,24 @@ impl Rest {
         let openapi = std::sync::Arc::clone(&self.openapi);
         let (path, accept) = (head.uri.path().to_owned(), accept(&head.headers));
         let hash = Query::parse(head.uri.query().unwrap_or_default()).given("hash").map(str::to_owned);
-        let gzip = takes_gzip(&head.headers);
+        let there = !self.server.aggregator.told().is_empty();
+        let merges = there && path.starts_with("/openapi/v2") && !accept.contains("protobuf");
+        // What others add is put into the document itself.
+        let gzip = takes_gzip(&head.headers) && !merges;
         // The first who asks waits while it is made, on a thread that may.
         let made = tokio::task::spawn_blocking(move || {
             openapi.answer(Request { path: &path, hash: hash.as_deref(), accept: &accept, gzip })
         });
+        let told = self.server.aggregator.told();
         Ok(match made.await.map_err(Failure::internal)?.map_err(Failure::internal)? {
-            Answer::Document(found) => document(&head.headers, found),
+            Answer::Document(found) if told.is_empty() => document(&head.headers, found),
+            Answer::Document(found) => match head.uri.path().trim_end_matches('/') {
+                "/openapi/v3" => document(&head.headers, aggregate::openapi::index(found, &told)),
+                "/openapi/v2" if merges => {
+                    document(&head.headers, aggregate::openapi::whole(&self.server, found, told).await)
+                }
+                _ => document(&head.headers, found),
+            },
             Answer::Moved(to) => {
                 let mut response =
                     respond::typed(StatusCode::MOVED_PERMANENTLY, "text/plain; charset=utf-8", Body::empty());

@@ -24,7 +24,7 @@ const UNKNOWN_ENCODING: u32 = 3;
 const UNKNOWN_CONTENT_TYPE: u32 = 4;
 
 /// An object with its version, read.
-pub fn decode(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
+pub fn decode(kind: &'static KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn DynObject>> {
     let malformed = |error| Failure::internal(format!("a stored {} is malformed: {error}", kind.kind));
     let mut object = kind.decode(bytes).map_err(malformed)?;
     if rev != 0 {
@@ -34,7 +34,7 @@ pub fn decode(kind: &KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn DynObje
 }
 
 /// Appends JSON of an object with its version; items of lists are written without kind and apiVersion.
-pub fn json(out: &mut Vec<u8>, kind: &KindInfo, rev: i64, bytes: &[u8], with_type: bool) -> Result<()> {
+pub fn json(out: &mut Vec<u8>, kind: &'static KindInfo, rev: i64, bytes: &[u8], with_type: bool) -> Result<()> {
     let version = if rev == 0 { String::new() } else { rev.to_string() };
     if !proto::json::write_bytes(out, kind.message, bytes, &version, with_type) {
         proto::json::write(out, decode(kind, rev, bytes)?.as_reflect(), with_type);

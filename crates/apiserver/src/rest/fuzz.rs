@@ -42,7 +42,7 @@ fn accepted_forms() {
         let Ok(value) = http::HeaderValue::from_bytes(bytes) else { return };
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, value);
-        for offer in [Offer::Objects, Offer::Events, Offer::Plain] {
+        for offer in [Offer::Objects, Offer::Events, Offer::CustomObjects, Offer::CustomEvents, Offer::Plain] {
             if let Err(failure) = negotiate::choose(&headers, None, offer) {
                 assert_eq!(failure.code(), 406);
             }

@@ -148,7 +148,11 @@ fn prologue(out: &mut Vec<u8>, style: &Style, meta: &ListMeta) {
             ("PartialObjectMetadataList".to_owned(), encode::partial_version(*accepted))
         }
     };
-    let meta = meta_json(meta);
+    let mut meta = meta_json(meta);
+    if resource.custom.is_some() && accepted.shape == Shape::Whole && meta.get("continue").is_none() {
+        // As upstream, which has no type for such lists and leaves nothing out.
+        meta["continue"] = json!("");
+    }
     out.extend_from_slice(
         format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{meta},"items":["#).as_bytes(),
     );

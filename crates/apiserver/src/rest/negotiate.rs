@@ -70,6 +70,10 @@ pub enum Offer {
     Objects,
     /// Events of a watch, in any shape; no YAML.
     Events,
+    /// As [`Offer::Objects`], but what is whole has no protobuf form: custom resources.
+    CustomObjects,
+    /// As [`Offer::Events`], of custom resources.
+    CustomEvents,
     /// Only as it is.
     Plain,
 }
@@ -103,7 +107,9 @@ fn is_a_person(headers: &HeaderMap) -> bool {
 
 fn not_acceptable(offer: Offer) -> Failure {
     let types = match offer {
-        Offer::Events => "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch",
+        Offer::Events | Offer::CustomEvents => {
+            "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+        }
         _ => "application/json, application/yaml, application/vnd.kubernetes.protobuf",
     };
     Failure::new(406, "NotAcceptable", format!("only the following media types are accepted: {types}"))
@@ -141,10 +147,12 @@ impl<'a> Range<'a> {
             "*/*" | "application/*" => Format::Json,
             named => Format::of_media_type(named)?,
         };
-        if format == Format::Yaml && offer == Offer::Events {
+        if format == Format::Yaml && matches!(offer, Offer::Events | Offer::CustomEvents) {
             return None;
         }
+        let is_custom = matches!(offer, Offer::CustomObjects | Offer::CustomEvents);
         let shape = match self.as_kind {
+            "" if is_custom && format == Format::Protobuf => return None,
             "" => Shape::Whole,
             _ if offer == Offer::Plain || self.group != "meta.k8s.io" => return None,
             // Tables have no protobuf form.
@@ -200,6 +208,13 @@ mod tests {
         }
         assert_eq!(choose_of("application/yaml", Offer::Events), None);
         assert_eq!(choose_of(table, Offer::Plain), None);
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        assert_eq!(choose_of(protobuf, Offer::CustomObjects), None);
+        let either = format!("{protobuf},application/json");
+        assert_eq!(choose_of(&either, Offer::CustomEvents), Some((Format::Json, Shape::Whole, "v1")));
+        let metadata = format!("{protobuf};as=PartialObjectMetadata;v=v1;g=meta.k8s.io");
+        let expect = Some((Format::Protobuf, Shape::Metadata, "v1"));
+        assert_eq!(choose_of(&metadata, Offer::CustomObjects), expect);
     }
 
     #[test]

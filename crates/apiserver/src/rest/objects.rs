@@ -17,10 +17,10 @@ use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::streams::Stream;
 use super::table::Include;
-use super::{Rest, encode, list as lists, respond, watch as watches};
+use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
-use crate::registry::{Versioned, deletion};
+use crate::registry::{Resource, Versioned, deletion};
 use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::verbs::options::DeleteOptions;
@@ -30,7 +30,7 @@ use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, 
 
 /// What a request wants done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verb {
+pub(super) enum Verb {
     Get,
     List,
     Watch,
@@ -42,7 +42,7 @@ enum Verb {
 }
 
 impl Verb {
-    fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
+    pub(super) fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
         let named = !path.name.is_empty();
         Some(match *method {
             Method::GET if path.watch || (!named && query.flag("watch")) => Self::Watch,
@@ -117,6 +117,9 @@ impl Rest {
         if let Some(stream) = Stream::of(&path) {
             return self.stream(&user, stream, path, request).await;
         }
+        if let Some(kind) = proxies::of(&path) {
+            return self.proxy(&user, kind, path, request).await;
+        }
         let (head, body) = request.into_parts();
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
@@ -137,8 +140,11 @@ impl Rest {
         let outcome = async {
             authorize(&self.server, &user, verb, &path, &query)?;
             let target = self.target(verb, &path)?;
+            // Writes tell it among their own warnings.
+            let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
+            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
             let asked = Asked { rest: self, user, target, head: &head, query };
-            match verb {
+            let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list().await,
                 Verb::Watch => asked.watch(&seen).await,
@@ -147,7 +153,11 @@ impl Rest {
                 Verb::Patch => asked.patch(body).await,
                 Verb::Delete => asked.delete(body).await,
                 Verb::DeleteCollection => asked.delete_collection(body).await,
-            }
+            };
+            answer.map(|mut response| {
+                respond::warn(response.headers_mut(), deprecated.as_slice());
+                response
+            })
         }
         .await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
@@ -156,20 +166,33 @@ impl Rest {
 
     /// What the path names, where the verb is there.
     fn target(&self, verb: Verb, path: &ResourcePath) -> Result<Target> {
-        let row = api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?;
+        let resource = self.server.registry.served(&path.group, &path.version, &path.resource);
+        let row = match &resource {
+            Ok(resource) => resource.row,
+            // Its method may be wrong before it is known that nothing answers it.
+            Err(_) => {
+                api::resource::find(&path.group, &path.version, &path.resource).ok_or_else(Failure::no_resource)?
+            }
+        };
+        let custom = resource.ok().filter(|resource| resource.custom.is_some());
         let is_placed = row.namespaced != path.namespace.is_empty();
         // All namespaces at once can be listed and watched only.
         let over_all = row.namespaced && path.name.is_empty() && matches!(verb, Verb::List | Verb::Watch);
         if !is_placed && !over_all {
-            let known = row.namespaced && path.name.is_empty();
+            let known = row.namespaced && path.name.is_empty() && custom.is_none();
             return Err(if known { Failure::method_not_allowed() } else { Failure::no_resource() });
         }
+        let missing =
+            |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => row.subresource(subresource).ok_or_else(Failure::no_resource)?.verbs.contains(&verb.name()),
+            subresource => {
+                row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name())
+            }
         };
         if !allows || !verb.fits(path) {
-            return Err(Failure::method_not_allowed());
+            let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());
+            return Err(custom.as_ref().map_or_else(Failure::method_not_allowed, not_allowed));
         }
         let row = (path.group.as_str(), path.version.as_str(), path.resource.as_str());
         Target::resolve(&self.server.registry, row, &path.namespace, &path.name, &path.subresource)
@@ -178,10 +201,22 @@ impl Rest {
 
 /// Refuses who may not.
 fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
+    authorize_as(server, user, Some(verb), path, query)
+}
+
+/// The same for what another server answers; a method that means no verb here is judged as one without a name, which only
+/// `*` allows.
+pub(super) fn authorize_as(
+    server: &Server,
+    user: &User,
+    verb: Option<Verb>,
+    path: &ResourcePath,
+    query: &Query<'_>,
+) -> Result<()> {
     // As upstream: a namespace is in itself, and a selection of one name is that name.
     let is_namespace = path.group.is_empty() && path.resource == "namespaces";
     let fields = match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => query.text("fieldSelector"),
+        Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => query.text("fieldSelector"),
         _ => "",
     };
     let selected = authorize::name_in(fields);
@@ -189,7 +224,7 @@ fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, quer
         server,
         user,
         &Attributes {
-            verb: verb.name(),
+            verb: verb.map_or("", Verb::name),
             group: &path.group,
             resource: &path.resource,
             subresource: &path.subresource,
@@ -202,7 +237,17 @@ fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, quer
 }
 
 impl Asked<'_> {
+    /// Whether objects go and come as a custom resource's, which have no protobuf form.
+    fn is_custom(&self) -> bool {
+        self.target.resource.custom.is_some() && self.target.subresource != "scale"
+    }
+
     fn accepted(&self, offer: Offer) -> Result<Accepted> {
+        let offer = match offer {
+            Offer::Objects if self.is_custom() => Offer::CustomObjects,
+            Offer::Events if self.is_custom() => Offer::CustomEvents,
+            offer => offer,
+        };
         negotiate::choose(&self.head.headers, self.query.optional_flag("pretty"), offer)
     }
 
@@ -362,6 +407,9 @@ impl Asked<'_> {
     }
 
     async fn sent(&self, sent: Incoming) -> Result<Sent> {
+        if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
+            return Err(body::unknown_media_type());
+        }
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,

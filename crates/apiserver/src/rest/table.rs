@@ -1,6 +1,7 @@
 //! Objects as rows of a Table: what kubectl prints.
 
 use api::print::{self, Column};
+use api::structural::columns::Head;
 use jiff::Timestamp;
 use proto::dynamic::DynObject;
 use serde_json::{Value, json};
@@ -39,15 +40,20 @@ impl Include {
     }
 }
 
-/// The columns of a resource.
-fn columns(resource: &Resource) -> &'static [Column] {
-    print::columns(resource.row.group, resource.row.plural).unwrap_or(print::PLAIN)
+/// The heads of a resource's columns.
+fn heads(resource: &Resource) -> Vec<Value> {
+    match &resource.custom {
+        Some(version) => version.columns.heads().iter().map(Head::to_json).collect(),
+        None => {
+            let columns = print::columns(resource.row.group, resource.row.plural).unwrap_or(print::PLAIN);
+            columns.iter().map(definition).collect()
+        }
+    }
 }
 
 /// What a table begins with, up to its first row. `metadata` is JSON.
 pub fn prologue(resource: &Resource, accepted: Accepted, metadata: &Value, with_columns: bool) -> Vec<u8> {
-    let definitions: Vec<Value> =
-        if with_columns { columns(resource).iter().map(definition).collect() } else { Vec::new() };
+    let definitions: Vec<Value> = if with_columns { heads(resource) } else { Vec::new() };
     let version = encode::partial_version(accepted);
     let mut out =
         format!(r#"{{"kind":"Table","apiVersion":"{version}","metadata":{metadata},"columnDefinitions":"#).into_bytes();
@@ -91,7 +97,10 @@ pub fn row(
 ) -> Vec<u8> {
     let json = object.to_json();
     let value: Value = serde_json::from_slice(&json).unwrap_or_default();
-    let cells = print::cells(resource.row.group, resource.row.plural, &value, now);
+    let cells = match &resource.custom {
+        Some(version) => version.columns.cells(&value, now),
+        None => print::cells(resource.row.group, resource.row.plural, &value, now),
+    };
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(br#"{"cells":"#);
     out.extend_from_slice(Value::Array(cells).to_string().as_bytes());

@@ -77,7 +77,7 @@ fn status_event(status: &Status, format: Format) -> Bytes {
 }
 
 /// One line of JSON with an object as it is in the cache, under the revision of its event.
-fn whole_line(what: &str, kind: &KindInfo, entry: &Entry, rev: i64) -> crate::status::Result<Bytes> {
+fn whole_line(what: &str, kind: &'static KindInfo, entry: &Entry, rev: i64) -> crate::status::Result<Bytes> {
     let mut out = Vec::with_capacity(entry.bytes.len() * 2);
     out.extend_from_slice(br#"{"type":""#);
     out.extend_from_slice(what.as_bytes());

@@ -11,9 +11,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::channel::Codec;
 use super::status::Form;
+use crate::authenticate::strip::BEARER_PROTOCOL;
 
 const SPDY: &str = "SPDY/3.1";
-const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 /// Which protocols a client of SPDY speaks, and the one that was chosen.
 const STREAM_PROTOCOL: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// Which protocols there are, where a client's is not among them.
@@ -153,7 +153,7 @@ pub fn asked<B>(request: &Request<B>) -> Result<Asked, Box<Response<Body>>> {
 /// is spoken. As upstream's `base64url.bearer.authorization.k8s.io.TOKEN`.
 pub fn websocket_bearer(headers: &HeaderMap) -> Option<String> {
     let protocols = words(headers, &SEC_WEBSOCKET_PROTOCOL);
-    let mut tokens = protocols.iter().filter_map(|protocol| protocol.strip_prefix(BEARER));
+    let mut tokens = protocols.iter().filter_map(|protocol| protocol.strip_prefix(BEARER_PROTOCOL));
     let (token, another) = (tokens.next()?, tokens.next());
     // Two tokens, or nothing to speak: upstream refuses both.
     if another.is_some() || protocols.len() < 2 {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::dynamic::DynObject;
 
-use super::decode::{Body, object, place};
+use super::decode::{Body, object_of, place};
 use super::options::WriteOptions;
 use super::owners::{self, Owners};
 use super::{Target, binding, eviction, review, token, write};
@@ -43,8 +43,8 @@ pub async fn create(
             return Err(Failure::method_not_supported(row.group, row.plural, &format!("create of {other}")));
         }
     }
-    warnings.extend(api::warn::deprecated_api(target.resource.kind));
-    let object = object(target.resource.kind, body, options.field_validation, warnings)?;
+    warnings.extend(target.resource.deprecation());
+    let object = object_of(&target.resource, body, options.field_validation, warnings)?;
     create_object(server, user, target, object, options, Owners::Of(options), warnings).await
 }
 
@@ -59,13 +59,16 @@ pub async fn create_object(
     owners: Owners<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
+    if target.resource.custom.is_some() && !target.resource.row.allows("create") {
+        return Err(target.resource.not_allowed("create"));
+    }
     place(target, object.as_mut())?;
     if !matches!(object.metadata().resource_version.as_str(), "" | "0") {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
     fill_metadata(server, object.as_mut());
     warnings.extend(api::warn::repeated_owners(object.metadata_mut()));
-    rules::default(object.as_mut());
+    rules::default(&target.resource, object.as_mut());
     owners::track(target, None, object.as_mut(), owners, server.now());
     if object.metadata().name.is_empty() && !object.metadata().generate_name.is_empty() {
         return create_named(server, user, target, object, options, warnings).await;

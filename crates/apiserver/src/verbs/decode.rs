@@ -6,6 +6,7 @@ use proto::meta::v1::ManagedFieldsEntry;
 
 use super::Target;
 use super::options::FieldValidation;
+use crate::registry::Resource;
 use crate::status::{Failure, Result};
 
 /// An object as it came.
@@ -15,6 +16,19 @@ pub enum Body<'a> {
     Message(&'a str, &'a [u8]),
     /// JSON.
     Json(&'a [u8]),
+}
+
+/// Reads an object of a resource. Texts of warnings go to `warnings`.
+pub fn object_of(
+    resource: &Resource,
+    body: Body<'_>,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn DynObject>> {
+    match &resource.custom {
+        Some(version) => version.decode(resource, body, validation, warnings),
+        None => object(resource.kind, body, validation, warnings),
+    }
 }
 
 /// Reads an object of `kind`. Texts of warnings go to `warnings`.
@@ -67,17 +81,27 @@ fn json(
     if clears_owners(object.as_ref(), bytes) {
         object.metadata_mut().managed_fields.push(ManagedFieldsEntry::default());
     }
-    match validation {
-        _ if complaints.is_empty() => {}
-        FieldValidation::Strict => return Err(refuse(format!("strict decoding error: {}", complaints.join(", ")))),
-        FieldValidation::Warn => warnings.extend(complaints),
-        FieldValidation::Ignore => {}
-    }
+    complain(complaints, validation, warnings).map_err(refuse)?;
     Ok(object)
 }
 
+/// What becomes of unknown and duplicate fields: a refusal, warnings, nothing.
+pub fn complain(
+    complaints: Vec<String>,
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> std::result::Result<(), String> {
+    match validation {
+        _ if complaints.is_empty() => {}
+        FieldValidation::Strict => return Err(format!("strict decoding error: {}", complaints.join(", "))),
+        FieldValidation::Warn => warnings.extend(complaints),
+        FieldValidation::Ignore => {}
+    }
+    Ok(())
+}
+
 /// Whether JSON gives an empty list of owners. A message cannot tell that from none: a single empty entry means the same.
-fn clears_owners(object: &dyn DynObject, bytes: &[u8]) -> bool {
+pub fn clears_owners(object: &dyn DynObject, bytes: &[u8]) -> bool {
     const NAME: &str = "managedFields";
     let named = || std::str::from_utf8(bytes).is_ok_and(|text| text.contains(NAME));
     if !object.metadata().managed_fields.is_empty() || !named() {

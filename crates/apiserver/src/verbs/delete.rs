@@ -102,6 +102,9 @@ fn decide(resource: &Resource, options: &DeleteOptions, object: Box<dyn DynObjec
     let first = object.metadata().deletion_timestamp.is_none();
     let held = resource.strategy.is_held(object.as_ref());
     object.metadata_mut().finalizers = finalizers;
+    if first && resource.strategy.marks_deletion(object.as_mut(), now) {
+        return Decision::Write(object);
+    }
     let unfinished = held || !object.metadata().finalizers.is_empty();
 
     match grace {

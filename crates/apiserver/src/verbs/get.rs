@@ -2,6 +2,7 @@
 
 use super::Target;
 use super::options::parse_version;
+use crate::components;
 use crate::registry::Versioned;
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -9,6 +10,9 @@ use crate::status::{Failure, Result};
 /// The object. An empty version reads the store; any other reads the cache, not older than that.
 pub async fn get(server: &Server, target: &Target, resource_version: &str) -> Result<Versioned> {
     target.require_name()?;
+    if components::are(target) {
+        return components::get(server, target).await;
+    }
     // As upstream: a malformed version is answered without a reason.
     let version =
         parse_version(resource_version).map_err(|failure| Failure::new(500, "", failure.0.message.clone()))?;

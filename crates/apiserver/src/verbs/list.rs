@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Target;
 use super::options::{filter, parse_version};
 use super::page_token::{NEWEST, PageToken};
+use crate::components;
 use crate::registry::Resource;
 use crate::server::Server;
 use crate::status::{Failure, Result, cause};
@@ -108,6 +109,9 @@ enum Source {
 pub async fn list(server: &Server, target: &Target, options: &ListOptions) -> Result<Listed> {
     let resource = &target.resource;
     let wanted = filter(resource, &target.namespace, &target.name, &options.labels, &options.fields)?;
+    if components::are(target) {
+        return Ok(components::list(server, &wanted).await);
+    }
     // As upstream: a limit below zero is none, and who goes on at any version at all gets all that is left.
     let any = !options.token.is_empty() && options.resource_version == "0";
     let limit = if any { 0 } else { options.limit.max(0) };

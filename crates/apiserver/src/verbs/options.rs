@@ -145,6 +145,9 @@ pub fn filter(resource: &Resource, namespace: &str, name: &str, labels: &str, fi
     for wanted in fields.iter().flat_map(|fields| fields.requirements()) {
         let path = wanted.field.as_str();
         if !resource.row.selectable_fields.contains(&path) {
+            if resource.custom.is_some() {
+                return Err(Failure::bad_request(format!("field label not supported: {path}")));
+            }
             let kind = resource.row.kind;
             return Err(Failure::bad_request(format!(
                 "\"{path}\" is not a known field selector: {}",

@@ -37,7 +37,10 @@ pub async fn patch(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Made> {
-    warnings.extend(api::warn::deprecated_api(target.resource.kind));
+    warnings.extend(target.resource.deprecation());
+    if kind == PatchType::StrategicMerge && target.resource.custom.is_some() && target.subresource != "scale" {
+        return Err(crate::custom::no_strategic_merge());
+    }
     if kind == PatchType::Apply {
         return apply::apply(server, user, target, patch, options, warnings).await;
     }
@@ -71,7 +74,7 @@ impl Mutation for Patch<'_> {
         let bytes = serde_json::to_vec(&patched).map_err(Failure::internal)?;
         let validation = self.options.field_validation;
         let mut new =
-            decode::object(resource.kind, Body::Json(&bytes), validation, &mut self.warnings).map_err(misfit)?;
+            decode::object_of(resource, Body::Json(&bytes), validation, &mut self.warnings).map_err(misfit)?;
         let said = std::mem::take(&mut new.metadata_mut().resource_version);
         if parse_version(&said)?.is_some_and(|version| version != 0 && version != rev) {
             return Err(resource.modified(&self.target.name));

@@ -18,7 +18,7 @@ use crate::status::{Failure, Result};
 /// The scale of an object.
 pub fn read(target: &Target, object: &Versioned) -> Result<Versioned> {
     let decoded = target.resource.decode(&object.bytes)?;
-    let scale = scale::of(decoded.as_ref()).ok_or_else(Failure::no_resource)?;
+    let scale = scale::of(&target.resource, decoded.as_ref())?;
     Ok(Versioned { rev: object.rev, ..Versioned::of(&scale, object.rev) })
 }
 
@@ -80,7 +80,8 @@ struct Scaling<'a> {
 
 impl Mutation for Scaling<'_> {
     fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
-        let mut before = scale::of(current.as_ref()).ok_or_else(Failure::no_resource)?;
+        let resource = &self.target.resource;
+        let mut before = scale::of(resource, current.as_ref())?;
         let version = self.target.resource.kind.api_version;
         let kept = &current.metadata().managed_fields;
         // A record of owners that cannot be read is left alone.
@@ -89,11 +90,15 @@ impl Mutation for Scaling<'_> {
         let wanted = after.spec.replicas;
         rules::check_replicas(&self.target.name, wanted)?;
         let mut new = current.clone();
-        scale::set(new.as_mut(), wanted);
+        scale::set(resource, new.as_mut(), wanted);
         if let Ok(entries) = owned::to_object(kept, &after.metadata.managed_fields, version) {
             new.metadata_mut().managed_fields = entries;
         }
-        let new = strategy::prepare_for_update(self.target.resource.strategy, true, new, current.as_ref())?;
+        let new =
+            strategy::prepare_for_update(resource.strategy, resource.has_subresource("status"), new, current.as_ref())?;
+        if resource.custom.is_some() {
+            rules::check_update(resource, new.as_ref(), current.as_ref())?;
+        }
         Ok(Decision::Write(new))
     }
 }

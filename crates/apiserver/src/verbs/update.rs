@@ -3,7 +3,7 @@
 use proto::dynamic::DynObject;
 use proto::meta::v1::ObjectMeta;
 
-use super::decode::{Body, object, place};
+use super::decode::{Body, object_of, place};
 use super::options::{WriteOptions, parse_version};
 use super::owners::{self, Owners};
 use super::write::{Decision, Made, Mutation, change, tell};
@@ -31,8 +31,8 @@ pub async fn update(
         let object = scale::update(server, target, body, version, options).await?;
         return Ok(Made { object, created: false });
     }
-    warnings.extend(api::warn::deprecated_api(target.resource.kind));
-    let mut new = object(target.resource.kind, body, options.field_validation, warnings)?;
+    warnings.extend(target.resource.deprecation());
+    let mut new = object_of(&target.resource, body, options.field_validation, warnings)?;
     place(target, new.as_mut())?;
     let said = parse_version(&new.metadata().resource_version)?.unwrap_or(0);
     let expected = if version != 0 { version } else { said };
@@ -98,7 +98,7 @@ pub fn replace(
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
-    rules::default(new.as_mut());
+    rules::default(resource, new.as_mut());
     let now = server.now();
     if !is_part(&target.subresource) {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);

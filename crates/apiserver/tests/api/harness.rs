@@ -107,6 +107,18 @@ impl Cluster {
         apiserver::run::build(&self.config(6443, &[])).expect("good files")
     }
 
+    /// A certificate `machine` for that address.
+    pub fn issue_for(&self, address: Ipv4Addr) {
+        let machine = Identity {
+            file: "machine".into(),
+            common_name: "machine".into(),
+            organization: None,
+            names: vec![address.to_string()],
+            authority: Authority::Cluster,
+        };
+        self.pki.ensure(&[machine]).expect("a certificate");
+    }
+
     pub async fn apiserver(&self) -> Apiserver {
         self.apiserver_with(&[]).await
     }
@@ -210,8 +222,13 @@ fn identities() -> Vec<Identity> {
     };
     let server =
         Identity { names: vec!["127.0.0.1".into(), "localhost".into()], ..client("apiserver", "kube-apiserver", None) };
+    let extension = Identity { names: vec!["ext.default.svc".into()], ..client("extension", "extension server", None) };
+    // Any authority but that of the cluster's clients may sign for front proxies.
+    let front = Identity { authority: Authority::Store, ..client("front-proxy", "front-proxy-client", None) };
     vec![
         server,
+        extension,
+        front,
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
         client("node-1", "system:node:node-1", Some("system:nodes")),

@@ -3,14 +3,20 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod custom_resources;
+mod extension;
 mod harness;
 mod nodes;
+mod openid;
 mod owners;
+mod proxies;
 mod races;
+mod rest_client;
 mod restored;
 mod roles;
 mod services;
 mod sessions;
+mod several;
 mod streams;
 mod verbs;
 mod watches;

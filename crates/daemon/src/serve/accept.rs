@@ -64,12 +64,12 @@ pub async fn run(
         match accepted.and_then(|(stream, _)| prepare(stream, identity.is_some())) {
             Ok((stream, from)) => {
                 let context = context.clone();
-                let config = identity.as_ref().map(|identity| identity.config());
+                let identity = identity.clone();
                 let abort = abort.clone();
                 let upgrades = Upgrades::new(tasks.clone(), abort.clone(), permit);
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = connection::run(stream, from, config, context, upgrades) => {}
+                        () = connection::run(stream, from, identity, context, upgrades) => {}
                         () = abort.cancelled() => {}
                     }
                 });

@@ -19,7 +19,7 @@ use super::Connection;
 use super::router::Router;
 use super::together::{Holding, Running};
 use super::upgrades::Upgrades;
-use crate::tls::Peer;
+use crate::tls::{FrontProxy, Peer, ServerIdentity};
 
 /// First byte of every TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -52,20 +52,20 @@ pub struct Context {
 pub async fn run(
     stream: TcpStream,
     from: Connection,
-    config: Option<Arc<ServerConfig>>,
+    identity: Option<Arc<ServerIdentity>>,
     context: Arc<Context>,
     upgrades: Upgrades,
 ) {
-    let Some(config) = config else {
-        return requests(stream, from, None, context, upgrades).await;
+    let Some(identity) = identity else {
+        return requests(stream, from, (None, None), context, upgrades).await;
     };
-    match tokio::time::timeout(context.handshake_timeout, handshake(stream, config)).await {
+    match tokio::time::timeout(context.handshake_timeout, handshake(stream, identity.config())).await {
         Err(_) => tracing::debug!(remote = %from.remote, "no TLS handshake in time"),
         Ok(Err(error)) => tracing::debug!(remote = %from.remote, "TLS handshake failed: {error}"),
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            let peer = certificates.first().and_then(|certificate| Peer::from_der(certificate));
-            requests(stream, from, peer, context, upgrades).await;
+            let who = identity.who(certificates);
+            requests(stream, from, who, context, upgrades).await;
         }
     }
 }
@@ -99,8 +99,13 @@ async fn end_politely(mut stream: TcpStream) {
     let _gone = tokio::time::timeout(REFUSED_TIMEOUT, reading).await;
 }
 
-async fn requests<S>(stream: S, from: Connection, peer: Option<Peer>, context: Arc<Context>, upgrades: Upgrades)
-where
+async fn requests<S>(
+    stream: S,
+    from: Connection,
+    (peer, front): (Option<Peer>, Option<FrontProxy>),
+    context: Arc<Context>,
+    upgrades: Upgrades,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = context.router.clone();
@@ -108,6 +113,9 @@ where
         request.extensions_mut().insert(from);
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
+        }
+        if let Some(front) = &front {
+            request.extensions_mut().insert(front.clone());
         }
         if request.headers().contains_key(UPGRADE) {
             request.extensions_mut().insert(upgrades.clone());

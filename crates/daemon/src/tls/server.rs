@@ -7,11 +7,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::SingleCertAndKey;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::allowed::{Allowed, Listed};
+use super::fronted::Fronted;
 use super::telling::{Seldom, Telling};
-use super::{Error, Expiry, pem, provider};
+use super::{Error, Expiry, FrontProxy, Peer, pem, provider};
 
 /// How often an end of the certificate that is near is warned of.
 const EXPIRY_WARNING_INTERVAL: Duration = Duration::from_secs(3600);
@@ -25,13 +28,21 @@ pub enum ClientCerts {
     Optional(PathBuf),
     /// No connection without one from this CA.
     Required(PathBuf),
+    /// Asked for; one that is shown must come from the CA of the clients, or from that of the front proxies.
+    Fronted {
+        /// The clients' CA, where they show certificates.
+        clients: Option<PathBuf>,
+        /// The CA of those who may speak for others.
+        front: PathBuf,
+    },
 }
 
 impl ClientCerts {
-    fn ca(&self) -> Option<&PathBuf> {
+    fn files(&self) -> Vec<&Path> {
         match self {
-            Self::Ignored => None,
-            Self::Optional(ca) | Self::Required(ca) => Some(ca),
+            Self::Ignored => Vec::new(),
+            Self::Optional(ca) | Self::Required(ca) => vec![ca],
+            Self::Fronted { clients, front } => clients.iter().chain([front]).map(PathBuf::as_path).collect(),
         }
     }
 }
@@ -52,6 +63,8 @@ pub struct ServerIdentity {
 struct Loaded {
     config: Arc<ServerConfig>,
     expiry: Expiry,
+    /// Tells clients and front proxies apart, where there are both.
+    fronted: Option<Arc<Fronted>>,
 }
 
 impl ServerIdentity {
@@ -97,7 +110,15 @@ impl ServerIdentity {
 
     /// Whether callers are asked who they are.
     pub fn knows_clients(&self) -> bool {
-        self.clients.ca().is_some()
+        self.clients != ClientCerts::Ignored
+    }
+
+    /// Whom the certificates of a caller name, which the handshake has found good.
+    pub fn who(&self, chain: &[CertificateDer<'_>]) -> (Option<Peer>, Option<FrontProxy>) {
+        match &self.loaded.load().fronted {
+            Some(fronted) => fronted.who(chain, UnixTime::now()),
+            None => (chain.first().and_then(|certificate| Peer::from_der(certificate)), None),
+        }
     }
 
     /// Reads the files again where one changed. True: a new identity is in use. An error leaves the old one in use.
@@ -116,7 +137,7 @@ impl ServerIdentity {
 
 fn stamp(cert: &Path, key: &Path, clients: &ClientCerts) -> pem::Stamp {
     let mut files = vec![cert, key];
-    files.extend(clients.ca().map(PathBuf::as_path));
+    files.extend(clients.files());
     pem::stamp(&files)
 }
 
@@ -126,23 +147,31 @@ fn build(cert: &Path, key: &Path, clients: &ClientCerts, allowed: &Allowed) -> R
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(error.to_string()))?;
-    let verifier = |ca: &PathBuf| -> Result<_, Error> {
+    let of_ca = |ca: &PathBuf| -> Result<_, Error> {
         Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(ca)?), provider()))
     };
-    let verifier = match clients {
+    let optional = |ca: &PathBuf| -> Result<Arc<dyn ClientCertVerifier>, Error> {
+        of_ca(ca)?.allow_unauthenticated().build().map_err(|error| refused(error.to_string()))
+    };
+    let mut fronted = None;
+    let verifier: Option<(&PathBuf, Arc<dyn ClientCertVerifier>)> = match clients {
         ClientCerts::Ignored => None,
-        ClientCerts::Optional(ca) => Some((ca, verifier(ca)?.allow_unauthenticated())),
-        ClientCerts::Required(ca) => Some((ca, verifier(ca)?)),
+        ClientCerts::Optional(ca) => Some((ca, optional(ca)?)),
+        ClientCerts::Required(ca) => Some((ca, of_ca(ca)?.build().map_err(|error| refused(error.to_string()))?)),
+        ClientCerts::Fronted { clients, front } => {
+            let both = Fronted::new(clients.as_ref().map(&optional).transpose()?, optional(front)?);
+            let both = fronted.insert(Arc::new(both));
+            Some((clients.as_ref().unwrap_or(front), Arc::clone(both) as _))
+        }
     };
     let builder = match verifier {
         None => builder.with_no_client_auth(),
         Some((ca, verifier)) => {
-            let verifier = verifier.build().map_err(|error| refused(error.to_string()))?;
             let listed = Arc::new(Listed::new(verifier, allowed.clone()));
             builder.with_client_cert_verifier(Arc::new(Telling::new(listed, ca.clone())))
         }
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Loaded { config: Arc::new(config), expiry })
+    Ok(Loaded { config: Arc::new(config), expiry, fronted })
 }

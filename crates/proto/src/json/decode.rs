@@ -42,6 +42,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// As it is told of something below that field.
+    pub(super) fn below(self, field: &str) -> Self {
+        let place = |path: String| if path == "<root>" { field.to_owned() } else { format!("{field}.{path}") };
+        match self {
+            Self::Type { path, expected, found } => Self::Type { path: place(path), expected, found },
+            Self::Value { path, reason } => Self::Value { path: place(path), reason },
+            other => other,
+        }
+    }
+
     pub(super) fn syntax(source: serde_json::Error) -> Self {
         Self::Syntax(source.to_string())
     }
@@ -65,6 +75,9 @@ where
     D: Deserializer<'de, Error = serde_json::Error>,
 {
     let info = message.message();
+    if let Some(object) = message.as_any_mut().downcast_mut() {
+        return super::custom::read(deserializer, object);
+    }
     let mut context = Context::default();
     let seed = Seed {
         target: Mut::Message(message),
@@ -94,7 +107,7 @@ struct Context {
 }
 
 /// Where a value stands: a list that ends at the root, so that a path costs nothing until it is told.
-enum Path<'a> {
+pub(super) enum Path<'a> {
     Root,
     Name(&'a Path<'a>, &'a str),
     Index(&'a Path<'a>, usize),
@@ -166,6 +179,7 @@ impl<'a> Seed<'a> {
                 Form::SchemaOrArray => "a schema or an array of schemas",
                 Form::SchemaOrBool => "a schema or a boolean",
                 Form::SchemaOrStrings => "a schema or an array of strings",
+                Form::Custom => "an object",
             },
         }
     }

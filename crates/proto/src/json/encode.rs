@@ -198,6 +198,10 @@ fn special_form(out: &mut Vec<u8>, message: &dyn Reflect, form: Form) {
             Ref::Unset => scalar(out, message.get(0)),
             schema => scalar(out, schema),
         },
+        Form::Custom => match message.as_any().downcast_ref() {
+            Some(object) => super::custom::object(out, object),
+            None => out.extend_from_slice(b"null"),
+        },
         Form::Plain => plain(out, message, message.message(), false),
     }
 }
@@ -207,12 +211,12 @@ pub fn quoted(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     let _ = write!(out, "\"{text}\"");
 }
 
-pub fn integer(out: &mut Vec<u8>, value: i64) {
+pub(super) fn integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// The shortest text that reads back as the same number; a whole number has no fraction.
-pub fn double(out: &mut Vec<u8>, value: f64) {
+pub(super) fn double(out: &mut Vec<u8>, value: f64) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
     } else if value.fract() == 0.0 && value.abs() < 1e15 {

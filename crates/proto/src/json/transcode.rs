@@ -250,8 +250,10 @@ impl Writer<'_> {
             Form::Raw => special::write_raw(self.out, first.content(bytes)),
             Form::Items if !first.is_set() => self.out.extend_from_slice(b"[]"),
             Form::Items => return self.items(&info.fields[0], first, bytes, depth),
-            // Schemas of definitions are few.
-            Form::SchemaOrArray | Form::SchemaOrBool | Form::SchemaOrStrings | Form::Plain => return None,
+            // Schemas of definitions are few, and custom objects are JSON.
+            Form::SchemaOrArray | Form::SchemaOrBool | Form::SchemaOrStrings | Form::Custom | Form::Plain => {
+                return None;
+            }
         }
         Some(())
     }

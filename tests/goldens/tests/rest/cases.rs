@@ -164,6 +164,9 @@ pub async fn set_up(door: &Door, case: &Value) -> (Value, Vec<Value>) {
             (409, Some(name)) => door.get(&format!("{path}/{name}")).await.json(),
             _ => answer.json(),
         };
+        if answer.code == 201 && request["body"]["kind"] == "CustomResourceDefinition" {
+            door.established(&body).await;
+        }
         is_slow |= SLOW.contains(&request["body"]["kind"].as_str().unwrap_or_default());
         answers.push(body);
     }

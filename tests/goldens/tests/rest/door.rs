@@ -112,6 +112,22 @@ impl Door {
         Answer { code: i64::from(head.status.as_u16()), headers: head.headers, bytes }
     }
 
+    /// Waits until the definition's first served version answers, as the facts ask for.
+    pub async fn established(&self, definition: &Value) {
+        let name = definition["metadata"]["name"].as_str().unwrap_or_default();
+        let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
+        let begin = std::time::Instant::now();
+        loop {
+            let found = self.get(&path).await.json();
+            let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            if conditions.iter().any(|it| it["type"] == "Established" && it["status"] == "True") {
+                return;
+            }
+            assert!(begin.elapsed() < LIMIT, "{name} is not established: {found}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Makes a namespace with the ServiceAccount that pods need; what is there already is fine.
     pub async fn namespace(&self, name: &str) {
         let space = serde_json::json!({"method": "POST", "path": "/api/v1/namespaces",

@@ -37,7 +37,34 @@ async fn lists_and_watches_go_as_recorded() {
     tally.report("watch-list", SEQUENCES_MIN);
 }
 
+/// Defines the kinds of objects that a case creates and no server has; what was recorded shows nothing of them but their
+/// objects.
+async fn define(door: &Door, case: &Value) {
+    for step in case["steps"].as_array().into_iter().flatten().filter(|step| step["request"]["method"] == "POST") {
+        let body = &step["request"]["body"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text(&body["apiVersion"]), text(&body["kind"]));
+        let Some((group, version)) = api_version.split_once('/') else { continue };
+        if api::resource::all().iter().any(|row| row.group == group) {
+            continue;
+        }
+        let path = text(&step["request"]["path"]);
+        let plural = path.rsplit('/').next().unwrap_or_default();
+        let schema = serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let definition = serde_json::json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}")},
+            "spec": {"group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+                "versions": [{"name": version, "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": schema}}]}});
+        let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let answer = door.send(&serde_json::json!({"method": "POST", "path": path, "body": definition})).await;
+        assert_eq!(answer.code, 201, "{}", answer.text());
+        door.established(&definition).await;
+    }
+}
+
 async fn run(door: &Door, case: &Value) -> Option<String> {
+    define(door, case).await;
     let mut names = Names::new();
     for (index, step) in case["steps"].as_array().into_iter().flatten().enumerate() {
         if step["note"].as_str().is_some_and(|note| note.contains("compacted")) {

@@ -2,11 +2,11 @@
 
 use proto::core::v1::{
     AzureDiskVolumeSource, AzureFilePersistentVolumeSource, CsiPersistentVolumeSource, FcVolumeSource,
-    FlockerVolumeSource, GlusterfsPersistentVolumeSource, LocalObjectReference, QuobyteVolumeSource, SecretReference,
+    FlockerVolumeSource, GlusterfsPersistentVolumeSource, LocalObjectReference, QuobyteVolumeSource,
 };
 
 use crate::name;
-use crate::validate::check::{Errors, driver_name, no_back_steps, one_of, one_of_opt, required, shape};
+use crate::validate::check::{Errors, driver_name, one_of, one_of_opt, required, required_shape, shape};
 use crate::validate::volume::iqn;
 use crate::validate::{FieldError, Path};
 
@@ -30,7 +30,11 @@ pub fn iscsi(
     initiator: Option<&String>,
 ) {
     required(errors, path.child("targetPortal"), portal);
-    iqn(errors, path.child("iqn"), target);
+    if target.is_empty() {
+        errors.push(FieldError::required(path.child("iqn"), ""));
+    } else {
+        iqn(errors, path.child("iqn"), target);
+    }
     if !(0..=LUN_MAX).contains(&lun) {
         let why = format!("must be between 0 and {LUN_MAX}, inclusive");
         errors.push(FieldError::invalid(path.child("lun"), lun, why));
@@ -67,19 +71,16 @@ pub fn fibre(errors: &mut Errors, path: Path<'_>, fc: &FcVolumeSource) {
 }
 
 pub fn flocker(errors: &mut Errors, path: Path<'_>, flocker: &FlockerVolumeSource) {
-    match (flocker.dataset_name.as_str(), flocker.dataset_uuid.as_str()) {
-        ("", "") => errors.push(FieldError::required(path, "one of datasetName and datasetUUID is required")),
-        ("", _) => {}
-        (_, "") => {
-            if flocker.dataset_name.contains('/') {
-                let why = "must not contain '/'";
-                errors.push(FieldError::invalid(path.child("datasetName"), &flocker.dataset_name, why));
-            }
-        }
-        _ => {
+    match (flocker.dataset_name.is_empty(), flocker.dataset_uuid.is_empty()) {
+        (true, true) => errors.push(FieldError::required(path, "one of datasetName and datasetUUID is required")),
+        (false, false) => {
             let why = "datasetName and datasetUUID can not be specified simultaneously";
             errors.push(FieldError::invalid(path, "resource", why));
         }
+        _ => {}
+    }
+    if flocker.dataset_name.contains('/') {
+        errors.push(FieldError::invalid(path.child("datasetName"), &flocker.dataset_name, "must not contain '/'"));
     }
 }
 
@@ -94,14 +95,20 @@ pub fn quobyte(errors: &mut Errors, path: Path<'_>, quobyte: &QuobyteVolumeSourc
         ));
     } else {
         for pair in quobyte.registry.split(',') {
-            let port = pair.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(_))) {
+            if !is_host_and_port(pair) {
                 let why = "must be a host:port pair or multiple pairs separated by commas";
                 errors.push(FieldError::invalid(path.child("registry"), &quobyte.registry, why));
             }
         }
     }
     required(errors, path.child("volume"), &quobyte.volume);
+}
+
+/// One colon; more of them only inside of brackets.
+fn is_host_and_port(pair: &str) -> bool {
+    let Some((host, port)) = pair.rsplit_once(':') else { return false };
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    !port.contains(']') && (bracketed || !host.contains([':', '[', ']']))
 }
 
 pub fn azure_disk(errors: &mut Errors, path: Path<'_>, disk: &AzureDiskVolumeSource) {
@@ -113,7 +120,7 @@ pub fn azure_disk(errors: &mut Errors, path: Path<'_>, disk: &AzureDiskVolumeSou
     one_of_opt(errors, path.child("kind"), disk.kind.as_ref(), kinds);
     let managed = disk.kind.as_deref() == Some("Managed");
     let begin = if managed { "/subscriptions/" } else { "https://" };
-    if !disk.disk_uri.is_empty() && disk.kind.is_some() && !disk.disk_uri.to_lowercase().starts_with(begin) {
+    if disk.kind.is_some() && !disk.disk_uri.starts_with(begin) {
         one_of(errors, path.child("diskURI"), &disk.disk_uri, &[begin]);
     }
 }
@@ -129,7 +136,6 @@ pub fn azure_file(errors: &mut Errors, path: Path<'_>, file: &AzureFilePersisten
 pub fn gluster_volume(errors: &mut Errors, path: Path<'_>, glusterfs: &GlusterfsPersistentVolumeSource) {
     required(errors, path.child("endpoints"), &glusterfs.endpoints);
     required(errors, path.child("path"), &glusterfs.path);
-    no_back_steps(errors, path.child("path"), &glusterfs.path);
     if let Some(namespace) = &glusterfs.endpoints_namespace {
         shape(errors, path.child("endpointsNamespace"), namespace, name::dns_label);
     }
@@ -178,22 +184,24 @@ pub fn local_secret(errors: &mut Errors, path: Path<'_>, secret: &LocalObjectRef
     required(errors, path.child("name"), &secret.name);
 }
 
-pub fn secret(errors: &mut Errors, path: Path<'_>, secret: Option<&SecretReference>) {
-    let Some(secret) = secret else { return };
-    required(errors, path.child("name"), &secret.name);
-    required(errors, path.child("namespace"), &secret.namespace);
+pub fn secret(errors: &mut Errors, path: Path<'_>, name: &str, namespace: &str) {
+    required(errors, path.child("name"), name);
+    required(errors, path.child("namespace"), namespace);
 }
 
 pub fn csi_volume(errors: &mut Errors, path: Path<'_>, csi: &CsiPersistentVolumeSource) {
     driver_name(errors, path.child("driver"), &csi.driver);
     required(errors, path.child("volumeHandle"), &csi.volume_handle);
+    // Upstream does not look at nodeStageSecretRef.
     for (field, reference) in [
         ("controllerPublishSecretRef", &csi.controller_publish_secret_ref),
         ("controllerExpandSecretRef", &csi.controller_expand_secret_ref),
         ("nodePublishSecretRef", &csi.node_publish_secret_ref),
-        ("nodeStageSecretRef", &csi.node_stage_secret_ref),
         ("nodeExpandSecretRef", &csi.node_expand_secret_ref),
     ] {
-        secret(errors, path.child(field), reference.as_ref());
+        let Some(reference) = reference else { continue };
+        let path = path.child(field);
+        required_shape(errors, path.child("name"), &reference.name, name::dns_subdomain);
+        required_shape(errors, path.child("namespace"), &reference.namespace, name::dns_label);
     }
 }
