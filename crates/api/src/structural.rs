@@ -14,6 +14,7 @@ pub mod json_path;
 mod lists;
 pub mod node;
 mod number;
+pub mod openapi;
 pub mod path;
 pub mod pattern;
 mod place;
@@ -105,6 +106,11 @@ pub fn default_errors(props: &JsonSchemaProps, value: &Value, field: &str) -> Ve
         }];
     }
     check::check(&node, value, None, &Place::Root(field)).errors
+}
+
+/// True for a format of texts that values are checked for; others say nothing.
+pub fn knows_format(format: &str) -> bool {
+    format::known(node::Kind::String, format)
 }
 
 /// True for errors after which rules in CEL are not evaluated: the value is not what they were written for.

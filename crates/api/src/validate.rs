@@ -51,6 +51,7 @@ mod runtime_class;
 mod scheduling;
 mod schema;
 mod security;
+mod selectable;
 mod service;
 mod simple;
 mod stateful;

@@ -9,6 +9,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
 pub mod node_restriction;
+pub mod others;
 mod pod_resize_validator;
 mod pod_security;
 mod priority;
@@ -25,9 +26,12 @@ use proto::scheduling::v1::PriorityClass;
 use crate::authenticate::User;
 use crate::registry::Resource;
 use crate::server::Server;
-use crate::status::Result;
+use crate::status::{Failure, Result};
 use crate::verbs::Target;
+use crate::verbs::decode;
 use crate::watch_cache::Filter;
+use others::Asking;
+use others::again::Rounds;
 
 /// What plugins may know of the cluster.
 pub trait View {
@@ -58,27 +62,74 @@ pub struct Request<'a> {
     pub seed: u64,
 }
 
-/// Runs every plugin over a new object.
+/// Runs everybody who may change a new object: plugins, then others; once more where others changed it.
 pub async fn on_create(
-    server: &Server,
-    user: &User,
-    target: &Target,
-    object: &dyn DynObject,
+    asking: &Asking<'_>,
+    object: Box<dyn DynObject>,
+    warnings: &mut Vec<String>,
 ) -> Result<Box<dyn DynObject>> {
-    let request = Request { target, user, seed: rand::random() };
-    look_first(server, &target.resource).await?;
-    let mut admitted = object.clone_box();
+    let generate_name = object.metadata().generate_name.clone();
+    let refused = |failure: Failure| failure.named_for(&generate_name);
+    let request = Request { target: asking.target, user: asking.user, seed: rand::random() };
+    look_first(asking.server, &asking.target.resource).await?;
+    let mut rounds = Rounds::default();
+    let mut object = plugins_on_create(asking.server, request, object).await.map_err(refused)?;
+    loop {
+        object = asking.mutate(object, None, 0, &mut rounds, warnings).await?;
+        if !rounds.next() {
+            break;
+        }
+        object = plugins_on_create(asking.server, request, object).await.map_err(refused)?;
+    }
+    decode::place(asking.target, object.as_mut())?;
+    Ok(object)
+}
+
+async fn plugins_on_create(
+    server: &Server,
+    request: Request<'_>,
+    object: Box<dyn DynObject>,
+) -> Result<Box<dyn DynObject>> {
+    let mut admitted = object.clone();
     if run(request, admitted.as_mut(), server).is_ok() {
         return Ok(admitted);
     }
     catch_up(server).await?;
-    admitted = object.clone_box();
+    admitted = object;
     run(request, admitted.as_mut(), server)?;
     Ok(admitted)
 }
 
+/// Runs everybody who may change a changed object; plugins have a say on whole objects only.
+pub async fn on_update(
+    asking: &Asking<'_>,
+    mut new: Box<dyn DynObject>,
+    old: &dyn DynObject,
+    rev: i64,
+    warnings: &mut Vec<String>,
+) -> Result<Box<dyn DynObject>> {
+    let Asking { server, target, .. } = *asking;
+    let mut rounds = Rounds::default();
+    loop {
+        if target.subresource.is_empty() {
+            plugins_on_update(server, &target.resource, new.as_mut(), old)?;
+        }
+        new = asking.mutate(new, Some(old), rev, &mut rounds, warnings).await?;
+        if !rounds.next() {
+            break;
+        }
+    }
+    decode::place(target, new.as_mut())?;
+    Ok(new)
+}
+
 /// Runs the plugins that concern changes over a changed object: what they once added is not lost by leaving it out.
-pub fn on_update(view: &impl View, resource: &Resource, new: &mut dyn DynObject, old: &dyn DynObject) -> Result<()> {
+fn plugins_on_update(
+    view: &impl View,
+    resource: &Resource,
+    new: &mut dyn DynObject,
+    old: &dyn DynObject,
+) -> Result<()> {
     priority::admit_update(resource, new, old, view)?;
     default_toleration_seconds::admit(new);
     claim_resize::admit(resource, new, old, view)?;
@@ -116,19 +167,24 @@ fn run(request: Request<'_>, object: &mut dyn DynObject, view: &impl View) -> Re
 }
 
 /// Judges a new object that breaks no rules of its kind, and takes from quotas what it uses.
-pub async fn validate(server: &Server, target: &Target, object: &dyn DynObject, dry_run: bool) -> Result<()> {
+pub async fn validate(asking: &Asking<'_>, object: &dyn DynObject, warnings: &mut Vec<String>) -> Result<()> {
+    let Asking { server, target, .. } = *asking;
     if judge(target, object, server).is_err() {
         catch_up(server).await?;
         judge(target, object, server)?;
     }
-    if dry_run { Ok(()) } else { resource_quota::charge(server, target, object).await }
+    asking.validate(Some(object), None, 0, warnings).await?;
+    if resource_quota::admit(target, object, server).is_err() {
+        catch_up(server).await?;
+        resource_quota::admit(target, object, server)?;
+    }
+    if asking.options.dry_run() { Ok(()) } else { resource_quota::charge(server, target, object).await }
 }
 
-/// The plugins that only refuse, in upstream's order.
+/// The plugins that only refuse, in upstream's order, but for quotas: they count what everybody else let in.
 fn judge(target: &Target, object: &dyn DynObject, view: &impl View) -> Result<()> {
     limit_ranger::judge(target, object, view)?;
-    pod_security::admit(target, object, view)?;
-    resource_quota::admit(target, object, view)
+    pod_security::admit(target, object, view)
 }
 
 /// Where a cache that is behind would let through what must be refused, it catches up first: of default classes one at most.

@@ -13,7 +13,7 @@ mod stored;
 mod version;
 
 pub use stored::seal;
-pub use version::Version;
+pub use version::{Version, schemas};
 
 use crate::status::Failure;
 

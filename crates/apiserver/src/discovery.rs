@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-pub use catalog::{Catalog, split, version_order};
+pub use catalog::{Catalog, CustomKind, split, version_order};
 pub use form::Form;
 
 use crate::aggregate::{Aggregator, Told};

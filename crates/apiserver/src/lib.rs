@@ -33,3 +33,4 @@ pub mod status;
 pub mod storage;
 pub mod verbs;
 pub mod watch_cache;
+pub mod webhook;

@@ -6,6 +6,7 @@
 //! every document, so the first who asks for it waits until all of 3.0 is made: call from a thread that may wait.
 
 mod connect;
+mod custom;
 mod definitions;
 mod form;
 mod general;
@@ -87,8 +88,13 @@ impl OpenApi {
     }
 
     /// What is served from now on.
+    /// What is made already and does not differ is kept.
     pub fn replace(&self, catalog: Arc<Catalog>) {
-        self.documents.rcu(|old| Documents::new(old.generation + 1, Arc::clone(&catalog)));
+        self.documents.rcu(|old| {
+            let new = Documents::new(old.generation + 1, Arc::clone(&catalog));
+            new.keep(old);
+            new
+        });
     }
 
     /// How many catalogs there were, this one included.
@@ -124,6 +130,26 @@ impl Documents {
         Arc::new(Self { generation, catalog, v3, v2_json: OnceLock::new(), v2_protobuf: OnceLock::new() })
     }
 
+    /// Takes over the documents of 3.0 that would be made alike.
+    fn keep(&self, old: &Self) {
+        if self.everywhere() != old.everywhere() {
+            return;
+        }
+        for (name, place) in &self.v3 {
+            let made = old.v3.get(name).and_then(OnceLock::get);
+            if let Some(made) = made.filter(|_| self.is_alike(old, name)) {
+                // Nobody else has this place yet.
+                let _ = place.set(made.clone());
+            }
+        }
+    }
+
+    fn is_alike(&self, old: &Self, name: &str) -> bool {
+        let name = name.strip_prefix("apis/").or_else(|| name.strip_prefix("api/")).unwrap_or(name);
+        let (new, old) = (&self.catalog, &old.catalog);
+        new.list(name) == old.list(name) && new.custom_in(name).eq(old.custom_in(name))
+    }
+
     /// Where each document of 3.0 is; makes all of them.
     fn index(&self) -> io::Result<Document> {
         let mut paths = Map::new();
@@ -156,7 +182,7 @@ impl Documents {
         let Some(place) = self.v3.get(name) else { return Ok(None) };
         kept(place, || {
             let paths = self.paths(name);
-            let definitions = Definitions::of(&paths, Dialect::V3, self.everywhere());
+            let definitions = Definitions::of(&paths, Dialect::V3, &self.catalog, self.everywhere());
             Packed::of(|out| v3::write(out, &paths, &definitions))
         })
         .map(Some)
@@ -170,7 +196,7 @@ impl Documents {
         kept(place, || {
             let mut paths: Vec<Path> = self.v3.keys().flat_map(|name| self.paths(name)).collect();
             paths.sort_by(|a, b| a.path.cmp(&b.path));
-            let definitions = Definitions::of(&paths, Dialect::V2, self.everywhere());
+            let definitions = Definitions::of(&paths, Dialect::V2, &self.catalog, self.everywhere());
             let v2 = V2::new(&paths, &definitions);
             match form {
                 Form::Json => Packed::of(|out| v2.write_json(out)),
@@ -188,13 +214,17 @@ impl Documents {
         let Some(list) = self.catalog.list(rest) else { return vec![general::group(rest)] };
         let (prefix, (group, version)) = (format!("/{name}"), split(&list.group_version));
         let mut paths = vec![general::resources(&prefix, group, version)];
-        paths.extend(resource::paths(list, &prefix));
+        paths.extend(resource::paths(&self.catalog, list, &prefix));
         paths.sort_by(|a, b| a.path.cmp(&b.path));
         paths
     }
 
+    /// The group versions that what is in all of them says: those of custom resources are none, as upstream, so that
+    /// no document changes with them but their own.
     fn everywhere(&self) -> Vec<String> {
-        self.catalog.lists().iter().map(|list| list.group_version.clone()).collect()
+        let custom = |name: &str| self.catalog.custom_in(name).next().is_some();
+        let all = self.catalog.lists().iter().map(|list| &list.group_version);
+        all.filter(|name| !custom(name)).cloned().collect()
     }
 }
 

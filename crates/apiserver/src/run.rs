@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::others::Others;
 use crate::aggregate::{Aggregator, availability};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
@@ -142,11 +143,14 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     access.follow(&registry);
     let aggregator = Arc::new(Aggregator::default());
     aggregator.follow(&registry);
+    let others = Arc::<Others>::default();
+    others.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
         definitions: Arc::default(),
         access,
+        others,
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
         tokens: Tokens::load(

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
+use crate::admit::others::Others;
 use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::front_proxy::Fronts;
@@ -30,6 +31,8 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// Webhooks that have a say in what is written.
+    pub others: Arc<Others>,
     /// How far the custom ones among them are those of the store.
     pub definitions: Arc<Progress>,
     /// Who may do what.

@@ -50,6 +50,17 @@ impl Failure {
         self
     }
 
+    /// About an object that has no name yet: refusals name what it is to begin with, as upstream.
+    pub fn named_for(mut self, generate_name: &str) -> Self {
+        if let Some(details) = self.0.details.as_mut().filter(|details| details.name.is_empty())
+            && !generate_name.is_empty()
+        {
+            details.name = generate_name.to_owned();
+            self.0.message = self.0.message.replacen("\"\"", &format!("{generate_name:?}"), 1);
+        }
+        self
+    }
+
     /// The HTTP code.
     pub fn code(&self) -> i32 {
         self.0.code

@@ -1,7 +1,7 @@
 //! Owners of replicas, between an object and its scale.
 //!
 //! A scale has one field of its own, `spec.replicas`; who owns it is written on the object, where the field lies at a path of
-//! the object's own.
+//! the object's own: custom resources name it.
 
 use proto::meta::v1::ManagedFieldsEntry;
 
@@ -10,13 +10,18 @@ use super::set::Set;
 
 /// The version that a scale speaks.
 pub const API_VERSION: &str = "autoscaling/v1";
-const REPLICAS: &[&str] = &["spec", "replicas"];
+/// Where a scale, and most of what has one, keeps how many replicas are wanted.
+pub const REPLICAS: &[&str] = &["spec", "replicas"];
 
-/// The entries of an object's scale, from those of the object (of version `api_version`).
-pub fn of_object(entries: &[ManagedFieldsEntry], api_version: &str) -> Result<Vec<ManagedFieldsEntry>, Error> {
+/// The entries of an object's scale, from those of the object (of version `api_version`), whose replicas are at `path`.
+pub fn of_object(
+    entries: &[ManagedFieldsEntry],
+    api_version: &str,
+    path: &[&str],
+) -> Result<Vec<ManagedFieldsEntry>, Error> {
     let mut scale = Owners::default();
     let owners = Owners::decode(entries)?;
-    for owner in owners.iter().filter(|owner| owner.api_version == api_version && owner.set().has(REPLICAS)) {
+    for owner in owners.iter().filter(|owner| owner.api_version == api_version && owner.set().has(path)) {
         let mut owner = owner.clone();
         API_VERSION.clone_into(&mut owner.api_version);
         owner.replace(Set::of_path(REPLICAS));
@@ -31,6 +36,7 @@ pub fn to_object(
     entries: &[ManagedFieldsEntry],
     scale: &[ManagedFieldsEntry],
     api_version: &str,
+    path: &[&str],
 ) -> Result<Vec<ManagedFieldsEntry>, Error> {
     let mut owners = Owners::decode(entries)?;
     let mut scale: Vec<Owner> =
@@ -39,7 +45,7 @@ pub fn to_object(
         api_version.clone_into(&mut owner.api_version);
         owner.time = None;
     }
-    let replicas = Set::of_path(REPLICAS);
+    let replicas = Set::of_path(path);
     for owner in owners.all.iter_mut().filter(|owner| owner.api_version == api_version) {
         if !scale.iter().any(|kept| kept.is_same(owner)) {
             owner.take(&replicas);

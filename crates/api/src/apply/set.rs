@@ -3,6 +3,7 @@
 //! A map or message whose fields are owned one by one need not be a member itself; an item of a list that somebody
 //! applied is (`.` in its JSON).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -167,10 +168,10 @@ impl Set {
     }
 
     /// The set of one path of fields.
-    pub fn of_path(path: &[&'static str]) -> Set {
+    pub fn of_path(path: &[&str]) -> Set {
         let mut set = Set::default();
         if let [first, rest @ ..] = path {
-            set.push(Element::field(first), rest.is_empty(), Set::of_path(rest));
+            set.push(Element::Field(Cow::Owned((*first).to_owned())), rest.is_empty(), Set::of_path(rest));
         }
         set
     }

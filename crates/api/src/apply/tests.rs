@@ -200,14 +200,14 @@ fn a_scale_moves_the_owner_of_replicas() {
         "spec": {"replicas": 2, "paused": true}});
     let live = apply::<Deployment>(None, "a", &deployment, false).expect("applied");
     let before = live.metadata().managed_fields.clone();
-    let scale = scale::of_object(&before, "apps/v1").expect("entries");
+    let scale = scale::of_object(&before, "apps/v1", scale::REPLICAS).expect("entries");
     assert_eq!(scale.len(), 1);
-    assert_eq!(scale::to_object(&before, &scale, "apps/v1").expect("entries"), before);
+    assert_eq!(scale::to_object(&before, &scale, "apps/v1", scale::REPLICAS).expect("entries"), before);
     let mut owner = Owner::new("scaler", Operation::Update, "scale", scale::API_VERSION);
     owner.replace(Set::of_path(&["spec", "replicas"]));
     let mut owners = Owners::default();
     owners.insert(owner);
-    let after = scale::to_object(&before, &owners.encode(), "apps/v1").expect("entries");
+    let after = scale::to_object(&before, &owners.encode(), "apps/v1", scale::REPLICAS).expect("entries");
     let all = Owners::decode(&after).expect("entries");
     let told: Vec<_> = all.iter().map(|owner| (owner.manager.as_str(), owner.set().to_string(), owner.time)).collect();
     assert_eq!(told[0].1, ".spec.paused");

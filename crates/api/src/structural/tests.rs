@@ -2,6 +2,7 @@
 
 mod columns;
 mod decide;
+mod laws;
 mod logic;
 mod refuse;
 

@@ -8,8 +8,9 @@ use proto::apiextensions::v1::{
 };
 
 use super::check::{Errors, immutable, one_of_required, shape};
-use super::{FieldError, Path, schema, webhook};
+use super::{FieldError, Path, schema, selectable, webhook};
 use crate::name;
+use crate::structural::json_path::JsonPath;
 
 const SPEC: Path<'static> = Path::root("spec");
 const META: Path<'static> = Path::root("metadata");
@@ -18,7 +19,6 @@ const APPROVED: &str = "api-approved.kubernetes.io";
 const PROTECTED: &[&str] = &["k8s.io", "kubernetes.io"];
 const COLUMN_TYPES: &[&str] = &["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: &[&str] = &["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
-const SELECTABLE_MAX: usize = 8;
 
 pub fn create(errors: &mut Errors, definition: &CustomResourceDefinition) {
     let (names, group) = (&definition.spec.names, &definition.spec.group);
@@ -141,13 +141,8 @@ fn versions(errors: &mut Errors, spec: &CustomResourceDefinitionSpec) {
         if !columns {
             self::columns(errors, path.child("additionalPrinterColumns"), &version.additional_printer_columns);
         }
-        let at = path.child("selectableFields");
-        if version.selectable_fields.len() > SELECTABLE_MAX {
-            errors.push(FieldError::too_many(at, version.selectable_fields.len(), SELECTABLE_MAX));
-        }
-        for (index, field) in version.selectable_fields.iter().enumerate() {
-            json_path(errors, at.index(index).child("jsonPath"), &field.json_path, &[]);
-        }
+        let schema = version.schema.as_ref().and_then(|schema| schema.open_apiv3_schema.as_ref());
+        selectable::check(errors, path.child("selectableFields"), &version.selectable_fields, schema);
     }
     let shown = format!("{:?}", versions.iter().map(|version| &version.name).collect::<Vec<_>>());
     let unique =
@@ -246,7 +241,7 @@ fn json_path(errors: &mut Errors, path: Path<'_>, text: &str, roots: &[&str]) {
         errors.push(FieldError::required(path, ""));
     } else if !text.starts_with('.') {
         errors.push(FieldError::invalid(path, text, "must be a simple json path starting with ."));
-    } else if text.matches('[').count() != text.matches(']').count() || text.ends_with('.') && text.len() > 1 {
+    } else if JsonPath::new(text).is_err() || text.ends_with('.') && text.len() > 1 {
         errors.push(FieldError::invalid(path, text, "is an invalid path"));
     } else if !roots.is_empty() && !roots.iter().any(|root| text.starts_with(root)) {
         let why =

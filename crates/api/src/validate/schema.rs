@@ -1,5 +1,6 @@
 //! Validation of the schemas of custom resources: they are structural, so that every field's type is known.
 
+mod complete;
 mod structure;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,7 @@ pub fn root(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
         return;
     }
     structure::root(errors, path, schema);
+    complete::check(errors, path, schema, 0);
     if errors.len() == before {
         defaults(errors, path, schema, 0);
     }
@@ -139,9 +141,31 @@ fn collections(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
     let why = "must be map if x-kubernetes-list-map-keys is non-empty";
     match list_type.map(String::as_str) {
         Some("map") => map_list(errors, path, schema),
+        Some("set") if keys.is_empty() => set_list(errors, path, schema),
         _ if keys.is_empty() => {}
         None => errors.push(FieldError::required(at, why)),
         Some(other) => errors.push(FieldError::invalid(at, other, why)),
+    }
+}
+
+/// A list whose items are told apart by what they are: they are plain, or one value each.
+fn set_list(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
+    let Some(items) = schema.items.as_ref().and_then(|items| items.schema.as_ref()) else { return };
+    let path = path.child("items");
+    if items.nullable {
+        let why = "cannot be nullable when x-kubernetes-list-type is set";
+        errors.push(FieldError::forbidden(path.child("nullable"), why));
+    }
+    let (field, found) = match items.r#type.as_str() {
+        "array" => ("x-kubernetes-list-type", &items.x_kubernetes_list_type),
+        "object" => ("x-kubernetes-map-type", &items.x_kubernetes_map_type),
+        _ => return,
+    };
+    let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
+    match found.as_deref() {
+        Some("atomic") => {}
+        None => errors.push(FieldError::required(path.child(field), why)),
+        Some(other) => errors.push(FieldError::invalid(path.child(field), other, why)),
     }
 }
 
@@ -161,6 +185,10 @@ fn map_list(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
         let why = "must be object if parent array's x-kubernetes-list-type is map";
         errors.push(FieldError::invalid(path.child("type"), &items.r#type, why));
     }
+    if items.nullable {
+        let why = "cannot be nullable when x-kubernetes-list-type is map";
+        errors.push(FieldError::forbidden(path.child("nullable"), why));
+    }
     let mut seen = BTreeSet::new();
     for key in keys {
         if !seen.insert(key) {
@@ -175,6 +203,10 @@ fn map_list(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
         if matches!(property.r#type.as_str(), "array" | "object") {
             let why = "must be a scalar type if parent array's x-kubernetes-list-type is map";
             errors.push(FieldError::invalid(here.child("type"), &property.r#type, why));
+        }
+        if property.nullable {
+            let why = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
+            errors.push(FieldError::forbidden(here.child("nullable"), why));
         }
         if property.default.is_none() && !items.required.contains(key) {
             let why =

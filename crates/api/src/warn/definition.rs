@@ -6,35 +6,7 @@ use proto::apiextensions::v1::{CustomResourceDefinition, JsonSchemaProps};
 
 use super::Warnings;
 use crate::status::quoted;
-
-/// Formats that are checked, without the dashes that some write.
-const KNOWN: &[&str] = &[
-    "bsonobjectid",
-    "byte",
-    "creditcard",
-    "date",
-    "datetime",
-    "duration",
-    "email",
-    "hexcolor",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "isbn",
-    "isbn10",
-    "isbn13",
-    "k8slongname",
-    "k8sshortname",
-    "mac",
-    "password",
-    "rgbcolor",
-    "ssn",
-    "uri",
-    "uuid",
-    "uuid3",
-    "uuid4",
-    "uuid5",
-];
+use crate::structural;
 
 /// A definition; one whose versions are as they were is not complained about.
 pub fn definition(warnings: &mut Warnings, new: &CustomResourceDefinition, old: Option<&CustomResourceDefinition>) {
@@ -51,7 +23,7 @@ pub fn definition(warnings: &mut Warnings, new: &CustomResourceDefinition, old: 
 
 fn unknown<'a>(found: &mut BTreeSet<&'a str>, schema: &'a JsonSchemaProps) {
     let format = &schema.format;
-    if schema.r#type == "string" && !format.is_empty() && !KNOWN.contains(&format.replace('-', "").as_str()) {
+    if schema.r#type == "string" && !format.is_empty() && !structural::knows_format(format) {
         found.insert(format);
     }
     let items = schema.items.iter().flat_map(|items| items.schema.as_deref().into_iter().chain(&items.j_son_schemas));
@@ -73,7 +45,7 @@ mod tests {
         let text =
             |format: &str| JsonSchemaProps { r#type: "string".into(), format: format.into(), ..Default::default() };
         let number = JsonSchemaProps { r#type: "integer".into(), format: "int64".into(), ..Default::default() };
-        let fields = [("a", text("date-time")), ("b", text("cidr")), ("c", number), ("d", text("cidr"))];
+        let fields = [("a", text("date-time")), ("b", text("colour")), ("c", number), ("d", text("colour"))];
         let properties = fields.map(|(name, schema)| (name.to_owned(), schema)).into();
         let root = JsonSchemaProps { properties, ..Default::default() };
         let mut made = CustomResourceDefinition::default();
@@ -83,7 +55,7 @@ mod tests {
         });
         let (mut warnings, mut unchanged) = (Vec::new(), Vec::new());
         definition(&mut warnings, &made, None);
-        assert_eq!(warnings, ["unrecognized format \"cidr\""]);
+        assert_eq!(warnings, ["unrecognized format \"colour\""]);
         definition(&mut unchanged, &made, Some(&made.clone()));
         assert_eq!(unchanged, Vec::<String>::new());
     }

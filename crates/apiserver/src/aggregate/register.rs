@@ -42,8 +42,9 @@ pub fn ours(registry: &Registry) -> Vec<ApiService> {
 #[derive(Debug)]
 pub struct Mend<'a>(pub &'a ApiService);
 
+#[async_trait::async_trait]
 impl Mutation for Mend<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(service) = current.downcast_mut::<ApiService>() else { return Ok(Decision::Keep) };
         let ours = service.metadata.labels.get(MANAGED).is_some_and(|label| label == ON_START);
         if !ours || service.spec == self.0.spec {
@@ -58,20 +59,20 @@ impl Mutation for Mend<'_> {
 mod tests {
     use super::*;
 
-    fn mended(service: ApiService, wanted: &ApiService) -> bool {
-        matches!(Mend(wanted).decide(Box::new(service), 1), Ok(Decision::Write(_)))
+    async fn mended(service: ApiService, wanted: &ApiService) -> bool {
+        matches!(Mend(wanted).decide(Box::new(service), 1).await, Ok(Decision::Write(_)))
     }
 
-    #[test]
-    fn only_what_is_ours_is_mended() {
+    #[tokio::test]
+    async fn only_what_is_ours_is_mended() {
         let all = ours(&Registry::new());
         let apps = all.iter().find(|service| service.metadata.name == "v1.apps").expect("apps");
         assert!(all.iter().any(|service| service.metadata.name == "v1."), "the core group");
-        assert!(!mended(apps.clone(), apps), "it is as it should be");
+        assert!(!mended(apps.clone(), apps).await, "it is as it should be");
         let mut changed = apps.clone();
         changed.spec.version_priority = 1;
-        assert!(mended(changed.clone(), apps));
+        assert!(mended(changed.clone(), apps).await);
         changed.metadata.labels.clear();
-        assert!(!mended(changed, apps), "it is somebody else's");
+        assert!(!mended(changed, apps).await, "it is somebody else's");
     }
 }

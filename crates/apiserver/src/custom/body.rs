@@ -57,9 +57,9 @@ impl Version {
 
 /// Whether an object says to be of a version of this kind that its definition does not name.
 fn is_of_no_version(version: &Version, resource: &Resource, decoded: &Decoded) -> bool {
-    let (group, said) = decoded.api_version.rsplit_once('/').unwrap_or(("", &decoded.api_version));
+    let group = decoded.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let same = group == resource.kind.group && decoded.kind == resource.kind.kind;
-    same && !version.names.iter().any(|name| **name == *said)
+    same && !version.schemas.iter().any(|(known, _)| *known == decoded.api_version)
 }
 
 /// Refuses an object that says to be another one.

@@ -7,8 +7,8 @@ use api::definition::{CLEANUP_FINALIZER, conditions, is_namespaced, row, storage
 use proto::apiextensions::v1::{CustomResourceDefinition, CustomResourceDefinitionCondition as Condition};
 use tokio_util::sync::CancellationToken;
 
-use super::Version;
 use super::follow::{GROUP, PLURAL, status};
+use super::{Version, schemas};
 use crate::authenticate::User;
 use crate::authorize::MASTERS;
 use crate::registry::Resource;
@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::storage::Record;
 use crate::verbs::Target;
-use crate::verbs::delete::delete;
+use crate::verbs::delete::delete_unasked;
 use crate::verbs::options::DeleteOptions;
 
 /// How long objects with finalizers of their own are waited for before they are looked at again.
@@ -39,7 +39,7 @@ impl Cleanup {
     pub fn new(server: Arc<Server>, definition: &CustomResourceDefinition, stop: CancellationToken) -> Self {
         // A row of its own: the version of storage need not be served.
         let resource = storage_version(definition).map(|version| {
-            let made = Version::of(definition, version);
+            let made = Version::of(definition, version, &schemas(definition));
             Arc::new(Resource::of_custom(row::of(definition, version), Arc::new(made), Arc::default()))
         });
         let meta = &definition.metadata;
@@ -110,7 +110,7 @@ impl Cleanup {
             subresource: String::new(),
         };
         let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
-        match delete(&self.server, &user, &target, &DeleteOptions::default()).await {
+        match delete_unasked(&self.server, &user, &target, &DeleteOptions::default()).await {
             Err(failure) if !failure.is_not_found() => Err(failure),
             _ => Ok(()),
         }

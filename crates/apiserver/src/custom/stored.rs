@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn an_object_is_stored_in_one_version_and_read_in_another() {
         let definition = CustomResourceDefinition::default();
-        let version = Version::of(&definition, &CustomResourceDefinitionVersion::default());
+        let version =
+            Version::of(&definition, &CustomResourceDefinitionVersion::default(), &crate::custom::schemas(&definition));
         let (first, second) =
             (proto::custom::kind("s.example.com", "v1", "Kept"), proto::custom::kind("s.example.com", "v2", "Kept"));
         let mut object = CustomObject::new(first);

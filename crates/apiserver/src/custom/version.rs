@@ -1,5 +1,7 @@
 //! One version of a definition, as requests need it.
 
+use std::sync::Arc;
+
 use api::definition::conditions;
 use api::structural::columns::Columns;
 use api::structural::{Schema, path};
@@ -16,10 +18,10 @@ use crate::status::Result;
 /// What a version of a definition says of its objects.
 #[derive(Debug)]
 pub struct Version {
-    /// The names of all versions of the definition.
-    pub names: Box<[Box<str>]>,
     /// What its objects are like.
-    pub schema: Schema,
+    pub schema: Arc<Schema>,
+    /// What objects are like in all versions of the definition.
+    pub schemas: Schemas,
     /// How its objects are printed.
     pub columns: Columns,
     /// Where its objects have replicas, where they have a scale.
@@ -30,17 +32,42 @@ pub struct Version {
     pub is_established: bool,
 }
 
+/// The schemas of a definition's versions, by apiVersion.
+pub type Schemas = Arc<[(String, Arc<Schema>)]>;
+
+/// Reads the schemas of a definition, once for all its versions.
+pub fn schemas(definition: &CustomResourceDefinition) -> Schemas {
+    let one = |version: &CustomResourceDefinitionVersion| (api_version(definition, version), Arc::new(schema(version)));
+    definition.spec.versions.iter().map(one).collect()
+}
+
+fn api_version(definition: &CustomResourceDefinition, version: &CustomResourceDefinitionVersion) -> String {
+    format!("{}/{}", definition.spec.group, version.name)
+}
+
+fn schema(version: &CustomResourceDefinitionVersion) -> Schema {
+    match version.schema.as_ref().and_then(|schema| schema.open_apiv3_schema.as_ref()) {
+        Some(props) => Schema::new(props),
+        // Without a schema (definitions of old) everything is let be.
+        None => Schema::new(&JsonSchemaProps {
+            x_kubernetes_preserve_unknown_fields: Some(true),
+            ..JsonSchemaProps::default()
+        }),
+    }
+}
+
 impl Version {
-    /// Reads it from its definition.
-    pub fn of(definition: &CustomResourceDefinition, version: &CustomResourceDefinitionVersion) -> Self {
-        let props = version.schema.as_ref().and_then(|schema| schema.open_apiv3_schema.as_ref());
+    /// Reads it from its definition, whose schemas are read already.
+    pub fn of(
+        definition: &CustomResourceDefinition,
+        version: &CustomResourceDefinitionVersion,
+        schemas: &Schemas,
+    ) -> Self {
+        let name = api_version(definition, version);
+        let known = schemas.iter().find(|(known, _)| *known == name).map(|(_, schema)| Arc::clone(schema));
         Self {
-            names: definition.spec.versions.iter().map(|version| version.name.as_str().into()).collect(),
-            // Without a schema (definitions of old) everything is let be.
-            schema: Schema::new(props.unwrap_or(&JsonSchemaProps {
-                x_kubernetes_preserve_unknown_fields: Some(true),
-                ..Default::default()
-            })),
+            schema: known.unwrap_or_else(|| Arc::new(schema(version))),
+            schemas: Arc::clone(schemas),
             columns: Columns::new(&version.additional_printer_columns),
             scale: version.subresources.as_ref().and_then(|declared| declared.scale.clone()),
             deprecation: deprecation(definition, version),

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use api::resource::{Resource, Subresource};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use proto::meta::v1::{ApiResource, ApiResourceList, Verbs};
 
+use crate::custom::follow;
 use crate::registry::Registry;
 
 /// A resource list for each group version. A group stands where its first resource stands in the table of resources;
@@ -16,6 +18,16 @@ pub struct Catalog {
     lists: Vec<ApiResourceList>,
     /// Group versions whose server does not answer, with what it said last.
     stale: BTreeSet<String>,
+    custom: Vec<CustomKind>,
+}
+
+/// A custom kind, with the definition that says what its objects are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomKind {
+    pub group_version: String,
+    pub kind: String,
+    /// The protobuf of its CustomResourceDefinition, shared with the cache of definitions.
+    pub definition: Bytes,
 }
 
 impl Catalog {
@@ -29,8 +41,26 @@ impl Catalog {
         }
         for resource in registry.custom().iter().filter(|resource| is_told(resource)) {
             catalog.add_row(resource.row);
+            if let Some(custom) = custom(registry, resource.row) {
+                catalog.add_custom(custom);
+            }
         }
         catalog
+    }
+
+    /// Adds what is said of a custom kind, whose resources are added beside it.
+    pub fn add_custom(&mut self, custom: CustomKind) {
+        self.custom.push(custom);
+    }
+
+    /// The custom kind of that name.
+    pub fn custom(&self, group_version: &str, kind: &str) -> Option<&CustomKind> {
+        self.custom.iter().find(|custom| custom.group_version == group_version && custom.kind == kind)
+    }
+
+    /// The custom kinds of a group version.
+    pub fn custom_in<'a>(&'a self, group_version: &'a str) -> impl Iterator<Item = &'a CustomKind> {
+        self.custom.iter().filter(move |custom| custom.group_version == group_version)
     }
 
     fn add_row(&mut self, row: &Resource) {
@@ -87,6 +117,12 @@ impl Catalog {
         let same = |a: &ApiResourceList, b: &ApiResourceList| split(&a.group_version).0 == split(&b.group_version).0;
         self.lists.chunk_by(same).map(|lists| (split(&lists[0].group_version).0, lists))
     }
+}
+
+fn custom(registry: &Registry, row: &Resource) -> Option<CustomKind> {
+    let definitions = registry.find(follow::GROUP, "v1", follow::PLURAL).ok()?;
+    let entry = definitions.cache.get(&format!("{}.{}", row.plural, row.group))?;
+    Some(CustomKind { group_version: row.api_version(), kind: row.kind.to_owned(), definition: entry.bytes.clone() })
 }
 
 /// Whether clients are told of a custom resource: once its names are its own for good.

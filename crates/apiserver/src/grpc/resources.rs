@@ -138,8 +138,9 @@ impl Resources for Grpc {
         let run = async {
             let (user, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
             let options = delete_options(request.into_inner().options)?;
-            let outcome = delete::delete(&self.server, &user, &target, &options).await?;
-            Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, Vec::new())), deleted: outcome.removed })
+            let mut warnings = Vec::new();
+            let outcome = delete::delete(&self.server, &user, &target, &options, &mut warnings).await?;
+            Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, warnings)), deleted: outcome.removed })
         };
         respond(seen.end(run.await))
     }
@@ -158,8 +159,9 @@ impl Resources for Grpc {
             let (labels, fields) = super::selectors(asked.selectors);
             let options = delete_options(asked.options)?;
             let selection = ListOptions { labels, fields, ..Default::default() };
+            let (server, mut unread) = (&*self.server, Vec::new());
             let deleted =
-                delete_collection::delete_collection(&self.server, &user, &target, &selection, &options).await?;
+                delete_collection::delete_collection(server, &user, &target, &selection, &options, &mut unread).await?;
             Ok(DeleteCollectionResponse { count: deleted.entries.len() as i64 })
         };
         respond(seen.end(run.await))

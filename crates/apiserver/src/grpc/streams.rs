@@ -9,6 +9,7 @@ use proto::keelson::api::v1::{ExecInput, ExecOutput, LogsChunk, LogsRequest, Pod
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Grpc, limited, status};
+use crate::admit::others::connect::{self, Connection};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::metrics::Request as Seen;
@@ -68,6 +69,8 @@ impl Streams for Grpc {
                 return Err(Failure::bad_request("the first frame of a port-forward must open a connection"));
             };
             may(&self.server, &user, "create", "portforward", open.pod.as_ref())?;
+            let port = [u16::try_from(open.port).unwrap_or_default()];
+            self.ask_others(&user, open.pod.as_ref(), Connection::PortForward(&port)).await?;
             let mut place = relay::place(&self.server, open.pod.as_ref()).await?;
             open.pod = Some(place.pod.clone());
             Ok(place.kubelet.port_forward(onwards(first, frames)).await)
@@ -77,6 +80,12 @@ impl Streams for Grpc {
 }
 
 impl Grpc {
+    /// Webhooks and policies have a say in what connects to a pod. A stream has no place for what they warn of.
+    async fn ask_others(&self, user: &User, pod: Option<&PodRef>, connection: Connection<'_>) -> Result<()> {
+        let pod = pod.cloned().unwrap_or_default();
+        connect::to_pod(&self.server, user, &pod, connection, &mut Vec::new()).await
+    }
+
     async fn run(&self, request: Request<Streaming<ExecInput>>, kind: Kind) -> Answer<Chunks<ExecOutput>> {
         let subresource = if kind == Kind::Exec { "exec" } else { "attach" };
         let seen = self.seen_stream("CONNECT", subresource);
@@ -91,6 +100,8 @@ impl Grpc {
             if kind == Kind::Exec && start.command.is_empty() {
                 return Err(Failure::bad_request("you must specify at least 1 command for the container"));
             }
+            let connection = if kind == Kind::Exec { Connection::Exec(start) } else { Connection::Attach(start) };
+            self.ask_others(&user, start.pod.as_ref(), connection).await?;
             let Place { pod, object, mut kubelet } = relay::place(&self.server, start.pod.as_ref()).await?;
             relay::check_not_completed(&object, subresource)?;
             start.container = container(&object, &start.container)?;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use proto::schema::MessageInfo;
+use proto::meta::v1::ListMeta_INFO;
+use proto::schema::{Form, MessageInfo};
 use serde_json::{Map, Value, json};
 
-use super::name;
 use super::path::{Answer, Path};
 use super::schema::{self, Dialect};
+use super::{custom, name};
+use crate::discovery::Catalog;
 
 const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 const VERSION: &str = "io.k8s.apimachinery.pkg.version.Info";
@@ -16,25 +18,32 @@ const VERSION: &str = "io.k8s.apimachinery.pkg.version.Info";
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Message(&'static MessageInfo),
+    CustomList(&'static MessageInfo),
     Patch,
     Version,
 }
 
 /// The definitions of a document, by name.
 #[derive(Debug)]
-pub struct Definitions {
+pub struct Definitions<'a> {
     dialect: Dialect,
+    /// Has what is said of custom kinds.
+    catalog: &'a Catalog,
     /// The group versions that kinds of all groups are in.
     everywhere: Vec<String>,
     sources: BTreeMap<String, Source>,
 }
 
-impl Definitions {
-    pub fn of(paths: &[Path], dialect: Dialect, everywhere: Vec<String>) -> Self {
+impl<'a> Definitions<'a> {
+    pub fn of(paths: &[Path], dialect: Dialect, catalog: &'a Catalog, everywhere: Vec<String>) -> Self {
         let (mut roots, mut sources) = (Vec::new(), BTreeMap::new());
         for answer in paths.iter().flat_map(Path::bodies) {
             match answer {
                 Answer::Message(message) => roots.push(message),
+                Answer::CustomList(message) => {
+                    roots.extend([message, &ListMeta_INFO]);
+                    sources.insert(name::list(message), Source::CustomList(message));
+                }
                 Answer::Patch => drop(sources.insert(PATCH.to_owned(), Source::Patch)),
                 Answer::Version => drop(sources.insert(VERSION.to_owned(), Source::Version)),
                 Answer::Text => {}
@@ -42,14 +51,18 @@ impl Definitions {
         }
         let reached = schema::reached(roots).into_iter();
         sources.extend(reached.map(|(name, message)| (name, Source::Message(message))));
-        Self { dialect, everywhere, sources }
+        Self { dialect, catalog, everywhere, sources }
     }
 
     /// Each name with its definition, in order of the names; made one by one.
     pub fn each(&self) -> impl Iterator<Item = (&str, Value)> {
         self.sources.iter().map(|(name, source)| {
             let value = match source {
+                Source::Message(message) if message.form == Form::Custom => {
+                    custom::definition(message, self.dialect, self.catalog)
+                }
                 Source::Message(message) => schema::definition(message, self.dialect, &self.everywhere),
+                Source::CustomList(message) => custom::list(message, self.dialect),
                 Source::Patch => {
                     json!({ "description": "A patch; its media type says of which type.", "type": "object" })
                 }
@@ -64,6 +77,7 @@ impl Definitions {
 pub fn body(answer: Answer, dialect: Dialect) -> Value {
     match answer {
         Answer::Message(message) => dialect.reference(&name::definition(message)),
+        Answer::CustomList(message) => dialect.reference(&name::list(message)),
         Answer::Patch => dialect.reference(PATCH),
         Answer::Version => dialect.reference(VERSION),
         Answer::Text => json!({ "type": "string" }),

@@ -107,11 +107,16 @@ fn parameter(out: &mut Message, value: &Value) {
 fn schema(out: &mut Message, value: &Value) {
     out.text_of(1, value, "$ref");
     out.text_of(2, value, "format");
+    out.text_of(3, value, "title");
     out.text_of(4, value, "description");
+    conditions(out, value);
     out.texts_of(19, value, "required");
     items(value, "enum").for_each(|one| out.message(20, |out| out.any(one)));
     if let Some(value) = value.get("additionalProperties") {
-        out.message(21, |out| out.message(1, |out| schema(out, value)));
+        out.message(21, |out| match value.as_bool() {
+            Some(any) => out.flag(2, any),
+            None => out.message(1, |out| schema(out, value)),
+        });
     }
     if value.get("type").is_some() {
         out.message(22, |out| out.text_of(1, value, "type"));
@@ -127,6 +132,33 @@ fn schema(out: &mut Message, value: &Value) {
         });
     }
     out.extensions(31, value);
+}
+
+/// What custom kinds say of their values.
+fn conditions(out: &mut Message, value: &Value) {
+    for (number, name) in [(6, "multipleOf"), (7, "maximum"), (9, "minimum")] {
+        if let Some(bound) = value.get(name).and_then(Value::as_f64) {
+            encode_key(number, WireType::SixtyFourBit, &mut out.0);
+            out.0.extend_from_slice(&bound.to_le_bytes());
+        }
+    }
+    for (number, name) in [(8, "exclusiveMaximum"), (10, "exclusiveMinimum"), (16, "uniqueItems")] {
+        out.flag(number, value[name] == true);
+    }
+    out.text_of(13, value, "pattern");
+    for (number, name) in [
+        (11, "maxLength"),
+        (12, "minLength"),
+        (14, "maxItems"),
+        (15, "minItems"),
+        (17, "maxProperties"),
+        (18, "minProperties"),
+    ] {
+        if let Some(bound) = value.get(name).and_then(Value::as_u64) {
+            encode_key(number, WireType::Varint, &mut out.0);
+            encode_varint(bound, &mut out.0);
+        }
+    }
 }
 
 fn items<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {

@@ -17,6 +17,11 @@ pub const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
     "application/apply-patch+yaml",
 ];
+/// Custom objects and their lists: they have no protobuf.
+pub const CUSTOM: &[&str] = &["application/json", "application/yaml"];
+/// Patches of custom objects: nothing says how their lists merge strategically.
+pub const CUSTOM_PATCHES: &[&str] =
+    &["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 /// Logs; a refusal is a Status.
 pub const LOGS: &[&str] =
     &["text/plain", "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];

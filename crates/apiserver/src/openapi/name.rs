@@ -1,13 +1,28 @@
 //! Names in OpenAPI documents, as upstream makes them: client generators turn them into types and functions.
 
-use proto::schema::MessageInfo;
+use proto::schema::{Form, MessageInfo};
 
 /// The name of a definition: `io.k8s.api.core.v1.Pod`.
 pub fn definition(message: &MessageInfo) -> String {
+    if let (Form::Custom, Some(kind)) = (message.form, message.kind) {
+        return custom(kind.api_version, kind.kind);
+    }
     let rest = message.name.strip_prefix("k8s.io.").unwrap_or(message.name);
     let (package, name) = rest.rsplit_once('.').unwrap_or(("", rest));
     // Protobuf has no hyphens in packages; upstream's Go packages do.
     format!("io.k8s.{}.{name}", package.replace('_', "-"))
+}
+
+/// The name of a custom kind's definition, its group read backwards: `com.example.v1.Gizmo`.
+fn custom(api_version: &str, kind: &str) -> String {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    let group: Vec<&str> = group.rsplit('.').collect();
+    format!("{}.{version}.{kind}", group.join("."))
+}
+
+/// The name of the definition of lists of a kind.
+pub fn list(message: &MessageInfo) -> String {
+    format!("{}List", definition(message))
 }
 
 /// A group in the middle of an operation's name: `Core`, `Apps`, `RbacAuthorization`.
@@ -41,6 +56,9 @@ mod tests {
             name("k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"),
             "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
         );
+        let custom = proto::custom::kind("stable.example.com", "v1", "Gizmo").message;
+        assert_eq!(definition(custom), "com.example.stable.v1.Gizmo");
+        assert_eq!(list(custom), "com.example.stable.v1.GizmoList");
         for (group, words, with_version) in [
             ("", "Core", "core_v1"),
             ("apps", "Apps", "apps_v1"),

@@ -52,6 +52,8 @@ pub struct Body {
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
     Message(&'static MessageInfo),
+    /// A list of custom objects.
+    CustomList(&'static MessageInfo),
     /// A patch of any type.
     Patch,
     /// What `/version` tells.

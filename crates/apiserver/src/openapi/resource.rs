@@ -1,12 +1,12 @@
 //! The paths of a resource: its collection, its objects, its subresources, its watches.
 
 use proto::meta::v1::{ApiResource, ApiResourceList, DeleteOptions, Status, WatchEvent};
-use proto::schema::MessageInfo;
+use proto::schema::{Form, MessageInfo};
 use proto::{Kind, Reflect};
 
 use super::path::{Action, Answer, Body, Operation, Parameter, Path};
 use super::{connect, media, name, parameter};
-use crate::discovery::split;
+use crate::discovery::{Catalog, split};
 use crate::registry::deletion;
 
 /// A resource in its group version.
@@ -20,7 +20,8 @@ pub struct Resource<'a> {
 }
 
 /// The paths of a group version's resources. A resource whose kind has no schema has none.
-pub fn paths(list: &ApiResourceList, prefix: &str) -> Vec<Path> {
+pub fn paths(catalog: &Catalog, list: &ApiResourceList, prefix: &str) -> Vec<Path> {
+    let message = |group: &str, version: &str, kind: &str| message(catalog, group, version, kind);
     let (group, version) = split(&list.group_version);
     let mut paths = Vec::new();
     let mut parent: Option<Resource<'_>> = None;
@@ -51,14 +52,18 @@ fn kind_version<'a>(row: &'a ApiResource, group: &'a str, version: &'a str) -> (
     if row.version.is_empty() { (group, version) } else { (&row.group, &row.version) }
 }
 
-fn message(group: &str, version: &str, kind: &str) -> Option<&'static MessageInfo> {
+fn message(catalog: &Catalog, group: &str, version: &str, kind: &str) -> Option<&'static MessageInfo> {
     if let Some(kind) = proto::dynamic::kind_info(group, version, kind) {
         return Some(kind.message);
     }
     // Options have no metadata, and so no row among the kinds.
     let is = |found: &str| split(found) == (group, version);
     let named = |message: &&&MessageInfo| message.kind.is_some_and(|name| name.kind == kind && is(name.api_version));
-    proto::dynamic::messages().iter().find(named).copied()
+    let custom = || {
+        catalog.custom(&format!("{group}/{version}"), kind)?;
+        Some(proto::custom::kind(group, version, kind).message)
+    };
+    proto::dynamic::messages().iter().find(named).copied().or_else(custom)
 }
 
 impl Resource<'_> {
@@ -165,10 +170,13 @@ impl Resource<'_> {
     }
 
     fn list(&self, id: String, text: String) -> Option<Operation> {
-        let list = proto::dynamic::message_info(&format!("{}List", self.message.name))?;
+        let list = match self.is_custom() {
+            true => Answer::CustomList(self.message),
+            false => Answer::Message(proto::dynamic::message_info(&format!("{}List", self.message.name))?),
+        };
         Some(Operation {
-            answers: vec![(200, Answer::Message(list))],
-            produces: media::LISTS,
+            answers: vec![(200, list)],
+            produces: if self.is_custom() { media::CUSTOM } else { media::LISTS },
             parameters: parameter::list(),
             ..self.operation("get", id, "list", self.own_kind()).described(text)
         })
@@ -195,7 +203,11 @@ impl Resource<'_> {
             Write::Create => ("post", "Creates", &[200, 201, 202][..], body(media::ANY), parameter::create()),
             Write::Replace => ("put", "Replaces", &[200, 201][..], body(media::ANY), parameter::update()),
             Write::Patch => {
-                let body = Some(Body { answer: Answer::Patch, required: true, consumes: media::PATCHES });
+                let body = Some(Body {
+                    answer: Answer::Patch,
+                    required: true,
+                    consumes: if self.is_custom() { media::CUSTOM_PATCHES } else { media::PATCHES },
+                });
                 ("patch", "Changes parts of", &[200, 201][..], body, parameter::patch())
             }
         };
@@ -249,7 +261,7 @@ impl Resource<'_> {
             action: Some(Action { name: action, group: kind.group, version: kind.version, kind: kind.kind }),
             body: None,
             answers: Vec::new(),
-            produces: media::OBJECTS,
+            produces: if self.is_custom() { media::CUSTOM } else { media::OBJECTS },
             parameters: Vec::new(),
         }
     }
@@ -270,6 +282,10 @@ impl Resource<'_> {
 
     pub fn kind(&self) -> &str {
         &self.row.kind
+    }
+
+    fn is_custom(&self) -> bool {
+        self.message.form == Form::Custom
     }
 
     fn scope_words(&self) -> &'static str {

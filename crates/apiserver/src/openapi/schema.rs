@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proto::meta::v1::ObjectMeta_INFO;
 use proto::schema::{FieldInfo, Form, Label, ListType, MessageInfo, ValueType};
 use serde_json::{Map, Value, json};
 
@@ -41,7 +42,7 @@ pub fn reached(roots: impl IntoIterator<Item = &'static MessageInfo>) -> BTreeMa
         if message.form == Form::Items || found.insert(name::definition(message), message).is_some() {
             continue;
         }
-        if message.form == Form::Plain {
+        if matches!(message.form, Form::Plain | Form::Custom) {
             each_field(message, &mut |field| open.extend(field.message()));
         }
     }
@@ -103,12 +104,7 @@ fn kinds(message: &MessageInfo, everywhere: &[String]) -> Vec<Value> {
 fn object(out: &mut Map<String, Value>, message: &'static MessageInfo, dialect: Dialect) {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     if message.kind.is_some() {
-        for (name, text) in [
-            ("apiVersion", "Group and version of the API that the object is written for."),
-            ("kind", "What the object is. It cannot be changed."),
-        ] {
-            properties.insert(name.to_owned(), json!({ "type": "string", "description": text }));
-        }
+        properties = type_properties();
     }
     each_field(message, &mut |field| {
         properties.insert(field.name.to_owned(), property(field, dialect));
@@ -226,6 +222,29 @@ fn one_of(out: &mut Map<String, Value>, dialect: Dialect, kinds: &[&str]) {
             out.insert("oneOf".to_owned(), kinds.into());
         }
     }
+}
+
+/// A field of every object: its type, and its metadata.
+pub fn object_properties(dialect: Dialect) -> Map<String, Value> {
+    let mut properties = type_properties();
+    let mut metadata = dialect.reference(&name::definition(&ObjectMeta_INFO));
+    if dialect == Dialect::V3 {
+        metadata = json!({ "allOf": [metadata] });
+    }
+    metadata["description"] = "What every object has: its name, labels, owners.".into();
+    properties.insert("metadata".to_owned(), metadata);
+    properties
+}
+
+fn type_properties() -> Map<String, Value> {
+    let mut properties = Map::new();
+    for (name, text) in [
+        ("apiVersion", "Group and version of the API that the object is written for."),
+        ("kind", "What the object is. It cannot be changed."),
+    ] {
+        properties.insert(name.to_owned(), json!({ "type": "string", "description": text }));
+    }
+    properties
 }
 
 fn describe(out: &mut Map<String, Value>, doc: &str) {

@@ -131,3 +131,73 @@ fn fields(mut bytes: &[u8]) -> Vec<(u32, &[u8])> {
     }
     fields
 }
+
+/// A catalog with a custom kind whose schema says `n` of its spec.
+fn with_custom(n: &Value) -> Catalog {
+    use prost::Message as _;
+    let text = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gizmos.stable.example.com"},
+        "spec": {"group": "stable.example.com", "scope": "Namespaced", "names": {"plural": "gizmos", "kind": "Gizmo"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object", "description": "A gizmo.", "properties": {"spec": {"type": "object", "properties": {"n": n}}},
+            }}}]},
+    });
+    let definition: proto::apiextensions::v1::CustomResourceDefinition =
+        proto::json::from_value(text).expect("a definition");
+    let mut catalog = Catalog::of(&Registry::new());
+    let verbs = ["create", "get", "list", "patch", "update", "watch"].map(str::to_owned).into();
+    let row = proto::meta::v1::ApiResource {
+        name: "gizmos".to_owned(),
+        kind: "Gizmo".to_owned(),
+        namespaced: true,
+        verbs: proto::meta::v1::Verbs { items: verbs },
+        ..Default::default()
+    };
+    catalog.add("stable.example.com/v1", [row]);
+    catalog.add_custom(crate::discovery::CustomKind {
+        group_version: "stable.example.com/v1".to_owned(),
+        kind: "Gizmo".to_owned(),
+        definition: definition.encode_to_vec().into(),
+    });
+    catalog
+}
+
+#[test]
+fn a_custom_kind_is_told_as_its_definition_says() {
+    let n = json!({"type": "integer", "default": 3, "description": "A number."});
+    let open_api = OpenApi::new(Arc::new(with_custom(&n)));
+    let v3 = json_of(&open_api, "/openapi/v3/apis/stable.example.com/v1");
+    let schemas = &v3["components"]["schemas"];
+    let gizmo = &schemas["com.example.stable.v1.Gizmo"];
+    assert_eq!(gizmo["properties"]["spec"]["properties"]["n"], n);
+    assert_eq!(gizmo["description"], "A gizmo.");
+    assert_eq!(
+        gizmo["x-kubernetes-group-version-kind"],
+        json!([{"group": "stable.example.com", "version": "v1", "kind": "Gizmo"}])
+    );
+    let metadata = &gizmo["properties"]["metadata"]["allOf"][0]["$ref"];
+    assert_eq!(*metadata, "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    assert!(schemas.get("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").is_some());
+    let items = &schemas["com.example.stable.v1.GizmoList"]["properties"]["items"]["items"]["$ref"];
+    assert_eq!(*items, "#/components/schemas/com.example.stable.v1.Gizmo");
+    let path = &v3["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/gizmos/{name}"];
+    assert_eq!(path["get"]["x-kubernetes-group-version-kind"]["kind"], "Gizmo");
+    let v2 = json_of(&open_api, "/openapi/v2");
+    let told = &v2["definitions"]["com.example.stable.v1.Gizmo"]["properties"]["spec"]["properties"]["n"];
+    assert_eq!(*told, json!({"type": "integer", "description": "A number."}));
+}
+
+#[test]
+fn a_changed_schema_changes_its_document_alone() {
+    let open_api = OpenApi::new(Arc::new(with_custom(&json!({"type": "integer"}))));
+    let of = |name: &str| document(&open_api, name).etag;
+    let (custom, core) = ("/openapi/v3/apis/stable.example.com/v1", "/openapi/v3/api/v1");
+    let before = (of(custom), of(core));
+    open_api.replace(Arc::new(with_custom(&json!({"type": "string"}))));
+    let kept = open_api.documents.load().v3["api/v1"].get().is_some();
+    let made = open_api.documents.load().v3["apis/stable.example.com/v1"].get().is_some();
+    assert_eq!((kept, made), (true, false));
+    assert_ne!(of(custom), before.0);
+    assert_eq!(of(core), before.1);
+}

@@ -14,13 +14,13 @@ use crate::document::digest;
 /// The document in its parts, which both of its forms are written from.
 pub struct V2<'a> {
     paths: &'a [Path],
-    definitions: &'a Definitions,
+    definitions: &'a Definitions<'a>,
     /// Parameters, each told once, by the names that paths refer to.
     pub parameters: BTreeMap<String, Value>,
 }
 
 impl<'a> V2<'a> {
-    pub fn new(paths: &'a [Path], definitions: &'a Definitions) -> Self {
+    pub fn new(paths: &'a [Path], definitions: &'a Definitions<'a>) -> Self {
         let own = paths.iter().flat_map(|path| &path.parameters);
         let all = own.chain(paths.iter().flat_map(|path| &path.operations).flat_map(|operation| &operation.parameters));
         let parameters = all.map(|one| (parameter_name(one), parameter(one))).collect();

@@ -10,7 +10,7 @@ use super::schema::{Dialect, kind_value};
 use super::write::members;
 
 /// Writes a document.
-pub fn write(out: &mut dyn Write, paths: &[Path], definitions: &Definitions) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, paths: &[Path], definitions: &Definitions<'_>) -> io::Result<()> {
     out.write_all(b"{\"components\":{\"schemas\":")?;
     members(out, definitions.each())?;
     let rest = json!({ "BearerToken": super::bearer() });

@@ -17,6 +17,15 @@ pub fn of(resource: &Resource, object: &dyn DynObject) -> Result<Scale> {
     }
 }
 
+/// Where an object of that resource keeps how many replicas are wanted.
+pub fn path(resource: &Resource) -> Vec<&str> {
+    let custom = resource.custom.as_ref().and_then(|version| version.scale.as_ref());
+    match custom {
+        Some(paths) => api::structural::path::steps(&paths.spec_replicas_path),
+        None => api::apply::scale::REPLICAS.to_vec(),
+    }
+}
+
 fn of_built_in(object: &dyn DynObject) -> Option<Scale> {
     let (wanted, present, selector) = if let Some(it) = object.downcast_ref::<Deployment>() {
         (it.spec.replicas, it.status.replicas, selector(it.spec.selector.as_ref()))

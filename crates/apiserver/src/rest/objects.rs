@@ -186,9 +186,7 @@ impl Rest {
             |name: &str| custom.as_ref().map_or_else(Failure::no_resource, |custom| custom.no_subresource(name));
         let allows = match path.subresource.as_str() {
             "" => row.allows(verb.name()),
-            subresource => {
-                row.subresource(subresource).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name())
-            }
+            name => row.subresource(name).ok_or_else(|| missing(&path.name))?.verbs.contains(&verb.name()),
         };
         if !allows || !verb.fits(path) {
             let not_allowed = |custom: &Arc<Resource>| custom.not_allowed(verb.name());
@@ -367,7 +365,12 @@ impl Asked<'_> {
     async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options(sent).await?;
-        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
+        let mut warnings = Vec::new();
+        let outcome = delete::delete(&self.rest.server, &self.user, &self.target, &options, &mut warnings).await;
+        let Outcome { object, removed } = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
         let row = self.target.resource.row;
         let shown = deletion::is_answered_with_object(row.group, row.kind);
         if removed && !shown {
@@ -378,11 +381,13 @@ impl Asked<'_> {
                 uid: encode::metadata(0, &object.bytes)?.metadata.uid,
                 ..StatusDetails::default()
             };
-            return Ok(respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted)));
+            let mut response = respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted));
+            respond::warn(response.headers_mut(), &warnings);
+            return Ok(response);
         }
         // As upstream: accepted is what will be done later, where the client asked in the old way for dependents to go.
         let later = !removed && orphan == Some(false);
-        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
+        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &warnings)
     }
 
     async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
@@ -390,10 +395,18 @@ impl Asked<'_> {
         let selection = self.query.list_options()?;
         let (options, _) = self.delete_options(sent).await?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
         let deleted =
-            delete_collection::delete_collection(&self.rest.server, &self.user, &self.target, &selection, &options)
-                .await?;
-        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, deleted).await?))
+            delete_collection::delete_collection(&rest.server, user, target, &selection, &options, &mut warnings).await;
+        let deleted = match deleted {
+            Ok(deleted) => deleted,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
+        let body = lists::body(style, deleted).await?;
+        let mut response = respond::typed(StatusCode::OK, accepted.format.content_type(), body);
+        respond::warn(response.headers_mut(), &warnings);
+        Ok(response)
     }
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way

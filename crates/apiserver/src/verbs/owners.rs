@@ -31,6 +31,7 @@ pub fn writer<'a>(target: &'a Target, options: &'a WriteOptions, now: Time) -> W
         subresource: &target.subresource,
         now,
         reset: reset::fields(&target.resource, &target.subresource),
+        schemas: target.resource.custom.as_ref().map_or(&[], |version| &version.schemas),
     }
 }
 

