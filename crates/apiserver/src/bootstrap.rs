@@ -84,7 +84,7 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
 }
 
 /// Creates an object that is missing.
-async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
+pub async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
     let target = place_of(server, object.as_ref())?;
     if target.resource.cache.get(&target.resource.key(&target.namespace, &target.name)).is_some() {
         return Ok(());

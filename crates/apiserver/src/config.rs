@@ -224,7 +224,8 @@ mod tests {
             "--authorization-mode=AlwaysAllow",
             "--authorization-mode=Node,Webhook",
             "--enable-admission-plugins=NoSuchPlugin",
-            "--disable-admission-plugins=NamespaceLifecycle",
+            "--enable-admission-plugins=EventRateLimit",
+            "--disable-admission-plugins=NoSuchPlugin",
             "--kubelet-preferred-address-types=Nowhere",
         ] {
             let refused = parse(wrong).expect_err(wrong).to_string();

@@ -81,13 +81,24 @@ impl Rest {
     }
 
     async fn run(&self, request: Request<Incoming>) -> Result<Response<Body>> {
-        let user = self.user(&request).await?;
+        let user = match self.user(&request).await {
+            Ok(user) => user,
+            Err(failure) => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                return Err(failure);
+            }
+        };
         if let Some(remote) = self.server.aggregator.serving(request.uri().path()) {
             return self.elsewhere(&user, &remote, request).await;
         }
         match path::parse(request.uri().path()) {
             Some(path) if self.knows_group(&path).await? => self.resource(user, path, request).await,
-            _ => self.document(&user, &request.into_parts().0).await,
+            _ => {
+                let (head, body) = request.into_parts();
+                body::drain(&head.headers, body).await;
+                self.document(&user, &head).await
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::others::Others;
-use crate::aggregate::{Aggregator, availability};
+use crate::aggregate::{Aggregator, availability, register};
 use crate::allocate::{ServiceAllocator, repair};
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
@@ -151,6 +151,7 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         definitions: Arc::default(),
         access,
         others,
+        plugins: config.fixed.plugins(),
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
         tokens: Tokens::load(
@@ -190,6 +191,7 @@ fn spawn(
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
     tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
+    tasks.spawn("APIServices of custom resources", register::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use proto::meta::v1::Time;
 
 use crate::admit::others::Others;
+use crate::admit::plugins::{Plugin, Plugins};
 use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
 use crate::authenticate::front_proxy::Fronts;
@@ -31,7 +32,9 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
-    /// Webhooks that have a say in what is written.
+    /// Which admission plugins run.
+    pub plugins: Plugins,
+    /// Webhooks and policies that have a say in what is written.
     pub others: Arc<Others>,
     /// How far the custom ones among them are those of the store.
     pub definitions: Arc<Progress>,
@@ -60,6 +63,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether an admission plugin runs.
+    pub fn runs(&self, plugin: Plugin) -> bool {
+        self.plugins.run(plugin)
+    }
+
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())

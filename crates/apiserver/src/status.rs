@@ -193,6 +193,10 @@ impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         let text = chain(&error);
         match error {
+            // A read at a revision, of which the store does not say how far it is cut off.
+            StorageError::Compacted { compacted: 0, .. } => {
+                Self::expired("The resourceVersion for the provided list is too old.")
+            }
             StorageError::Compacted { requested, compacted } => status::too_old(requested, compacted).into(),
             StorageError::Future { requested } => status::too_large_resource_version(requested, 0).into(),
             StorageError::TooLarge { .. } => Self::too_large(&text),

@@ -9,6 +9,7 @@
 mod entry;
 pub mod feed;
 pub mod filter;
+pub mod shared;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -105,22 +106,22 @@ pub struct WatchCache {
     /// The revision that the cache has reached; 0 until it is filled.
     reached: watch::Sender<i64>,
     /// Asks the feed to ask the store how far the watch is.
-    progress_wanted: Notify,
+    progress_wanted: Arc<Notify>,
     observer: OnceLock<Box<dyn Observer>>,
 }
 
 impl Default for WatchCache {
     fn default() -> Self {
-        Self {
-            state: RwLock::default(),
-            reached: watch::Sender::new(0),
-            progress_wanted: Notify::new(),
-            observer: OnceLock::new(),
-        }
+        Self::asking(Arc::default())
     }
 }
 
 impl WatchCache {
+    /// A cache that asks for progress by `progress_wanted`.
+    pub fn asking(progress_wanted: Arc<Notify>) -> Self {
+        Self { state: RwLock::default(), reached: watch::Sender::new(0), progress_wanted, observer: OnceLock::new() }
+    }
+
     /// How far the cache is; 0 until it is filled.
     pub fn revision(&self) -> i64 {
         *self.reached.borrow()

@@ -122,8 +122,15 @@ impl Checker<'_> {
     fn select(&mut self, select: &Select, at: u32) -> Type {
         if let Some(full) = select.operand.qualified().filter(|_| !select.test) {
             let root = full.split('.').next().unwrap_or_default();
+            let full = format!("{full}.{}", select.field);
+            // A variable's name may have a dot in it.
+            if !self.locals.iter().any(|(known, _)| **known == *root)
+                && let Some(ty) = self.env.variable(&full)
+            {
+                return ty.clone();
+            }
             if !self.is_variable(root)
-                && let Some(ty) = type_named(&format!("{full}.{}", select.field))
+                && let Some(ty) = type_named(&full)
             {
                 return ty;
             }

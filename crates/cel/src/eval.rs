@@ -146,6 +146,14 @@ impl<'a> Vm<'a, '_> {
             self.charge(1)?;
             return variables.get(&select.field);
         }
+        if let Node::Ident(name) = &select.operand.node
+            && !select.test
+            && self.local(name).is_none()
+            && let Some(value) = self.scope.dotted(name, &select.field)
+        {
+            self.charge(1)?;
+            return Ok(value.clone());
+        }
         if let Some(ty) = self.type_named_by(select) {
             self.charge(1)?;
             return Ok(ty);

@@ -13,12 +13,14 @@ pub mod cost;
 mod env;
 mod error;
 pub mod escape;
+mod estimate;
 mod eval;
 mod functions;
 mod issue;
 mod library;
 mod parse;
 mod program;
+pub mod request;
 pub mod types;
 mod value;
 

@@ -244,6 +244,3 @@ impl<'s> Parser<'s> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,7 @@
 //! `error:` is what an evaluation ends with, `issue:` the first thing that keeps it from being compiled, with its column.
 //! `UPDATE_EXPECT=1` writes what is found; the difference is to be read.
 
+mod estimates;
 mod hostile;
 mod variables;
 

@@ -196,6 +196,7 @@ fn own(old: &dyn DynObject, mut new: Box<dyn DynObject>) {
         subresource: "",
         now: proto::meta::v1::Time::from_unix(1),
         reset: &[&["status"]],
+        schemas: &[],
     };
     api::apply::updated(Some(old), new.as_mut(), &writer);
     api::apply::updated(None, new.as_mut(), &writer);
@@ -420,6 +421,7 @@ proptest! {
             subresource: "",
             now: proto::meta::v1::Time::from_unix(1),
             reset: &[&["status"]],
+            schemas: &[],
         };
         for live in [None, Some(live.as_ref())] {
             let config = api::apply::Config { kind, json: &json, force: damage.len() > 1 };

@@ -33,6 +33,7 @@ use proto::dynamic::DynObject;
 use serde_json::Value;
 
 use super::View;
+use super::plugins::Plugin;
 use crate::authenticate::User;
 use crate::registry::Resource;
 use crate::server::Server;
@@ -158,7 +159,8 @@ impl<'a> Asking<'a> {
     ) -> Result<Box<dyn DynObject>> {
         let others = &self.server.others;
         let bindings = others.mutating_bindings.load_full();
-        if bindings.is_empty() || asked.is_beyond_policies() {
+        let off = !self.server.runs(Plugin::MutatingAdmissionPolicy);
+        if bindings.is_empty() || asked.is_beyond_policies() || off {
             return Ok(object);
         }
         rounds.policies.begin(rounds.is_second(), object.as_ref());
@@ -180,7 +182,7 @@ impl<'a> Asking<'a> {
         warnings: &mut Vec<String>,
     ) -> Result<Box<dyn DynObject>> {
         let hooks = self.server.others.mutating.load_full();
-        if hooks.is_empty() || asked.is_own_configuration() {
+        if hooks.is_empty() || asked.is_own_configuration() || !self.server.runs(Plugin::MutatingAdmissionWebhook) {
             return Ok(object);
         }
         rounds.webhooks.begin(rounds.is_second(), object.as_ref());
@@ -195,12 +197,12 @@ impl<'a> Asking<'a> {
     async fn judge(&self, asked: &Attributes<'_>, pair: &mut Pair<'_>, warnings: &mut Vec<String>) -> Result<()> {
         let others = &self.server.others;
         let bindings = others.validating_bindings.load_full();
-        if !bindings.is_empty() && !asked.is_beyond_policies() {
+        if !bindings.is_empty() && !asked.is_beyond_policies() && self.server.runs(Plugin::ValidatingAdmissionPolicy) {
             let policies = others.validating_policies.load_full();
             policy::validate::run(&self.context(), &policies, &bindings, asked, pair, warnings)?;
         }
         let hooks = others.validating.load_full();
-        if hooks.is_empty() || asked.is_own_configuration() {
+        if hooks.is_empty() || asked.is_own_configuration() || !self.server.runs(Plugin::ValidatingAdmissionWebhook) {
             return Ok(());
         }
         webhooks::validate(&self.context(), &hooks, asked, pair, warnings).await

@@ -21,6 +21,7 @@ use crate::discovery::Discovery;
 use crate::openapi::OpenApi;
 use crate::registry::Resource;
 use crate::server::Server;
+use crate::watch_cache::shared::{Followed, Follower, SharedFeed};
 use crate::watch_cache::{Change, Entry, Observer};
 
 pub use progress::{Progress, settle};
@@ -41,7 +42,9 @@ pub struct Definitions {
     progress: Arc<Progress>,
     /// By the definition's name.
     known: BTreeMap<String, Known>,
-    /// Feeds of caches, and definitions that are being emptied.
+    /// Keeps the caches of custom resources.
+    feed: Follower,
+    /// The feed of caches, and definitions that are being emptied.
     tasks: JoinSet<()>,
 }
 
@@ -64,8 +67,8 @@ struct Known {
 #[derive(Debug)]
 struct Served {
     resource: Arc<Resource>,
-    /// Ends the feed of its cache.
-    stop: CancellationToken,
+    /// Keeps its cache.
+    followed: Followed,
 }
 
 /// Tells the task that something changed.
@@ -89,7 +92,10 @@ impl Definitions {
         if let Ok(resource) = server.registry.find(GROUP, "v1", PLURAL) {
             resource.cache.observe(Box::new(Waker(Arc::clone(&progress))));
         }
-        Self { server, discovery, openapi, stop, progress, known: BTreeMap::new(), tasks: JoinSet::new() }
+        let (shared, feed) = SharedFeed::new(Arc::clone(&server.store), stop.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(shared.run());
+        Self { server, discovery, openapi, stop, progress, known: BTreeMap::new(), feed, tasks }
     }
 
     /// Runs until stopped.

@@ -1,8 +1,11 @@
 //! What a client sent: its bytes, bounded, and the object in them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use proto::kind::Kind;
@@ -11,8 +14,13 @@ use super::negotiate::Format;
 use crate::status::{Failure, Result};
 use crate::verbs::decode::Body;
 
+/// As many bytes of a body that nobody wanted are read nevertheless; as many does Go's server.
+const DRAINED_MAX: usize = 256 << 10;
+/// How long that may take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+
 /// Reads a request's body; more than `max` bytes are refused.
-pub async fn read(body: Incoming, max: usize) -> Result<Bytes> {
+pub async fn read(body: &mut Incoming, max: usize) -> Result<Bytes> {
     match Limited::new(body, max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -22,6 +30,17 @@ pub async fn read(body: Incoming, max: usize) -> Result<Bytes> {
         }
         Err(error) => Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
     }
+}
+
+/// Reads what is left of a body before the answer is sent: the connection ends after an answer to a body that was not read, and
+/// a client that still writes it then would see that end instead of the answer.
+pub async fn drain(headers: &HeaderMap, body: Incoming) {
+    // Who waits for leave to send a body sends none.
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return;
+    }
+    // What comes of it changes nothing: there is an answer already.
+    let _ = tokio::time::timeout(DRAIN_LIMIT, Limited::new(body, DRAINED_MAX).collect()).await;
 }
 
 /// The media type of a body, without parameters; JSON where nothing is said.

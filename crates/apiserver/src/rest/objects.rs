@@ -120,7 +120,19 @@ impl Rest {
         if let Some(kind) = proxies::of(&path) {
             return self.proxy(&user, kind, path, request).await;
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let answered = self.answered(user, path, &head, &mut body).await;
+        body::drain(&head.headers, body).await;
+        answered
+    }
+
+    async fn answered(
+        &self,
+        user: User,
+        path: ResourcePath,
+        head: &Parts,
+        body: &mut Incoming,
+    ) -> Result<Response<Body>> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
         let named = ResourceRef {
@@ -143,7 +155,7 @@ impl Rest {
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
             let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
-            let asked = Asked { rest: self, user, target, head: &head, query };
+            let asked = Asked { rest: self, user, target, head, query };
             let answer = match verb {
                 Verb::Get => asked.get().await,
                 Verb::List => asked.list().await,
@@ -313,7 +325,7 @@ impl Asked<'_> {
         Ok(respond::typed(StatusCode::OK, watches::content_type(accepted.format), body))
     }
 
-    async fn create(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn create(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("CreateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -332,7 +344,7 @@ impl Asked<'_> {
         self.object(StatusCode::CREATED, &object, accepted, &warnings)
     }
 
-    async fn update(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn update(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("UpdateOptions", self.user_agent(), false)?;
         let sent = self.sent(sent).await?;
@@ -342,7 +354,7 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn patch(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let kind = match body::media_type(&self.head.headers) {
             "application/json-patch+json" => PatchType::Json,
             "application/merge-patch+json" => PatchType::Merge,
@@ -362,7 +374,7 @@ impl Asked<'_> {
         self.made(made, accepted, &warnings)
     }
 
-    async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let (options, orphan) = self.delete_options(sent).await?;
         let mut warnings = Vec::new();
@@ -390,7 +402,7 @@ impl Asked<'_> {
         self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &warnings)
     }
 
-    async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete_collection(self, sent: &mut Incoming) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let selection = self.query.list_options()?;
         let (options, _) = self.delete_options(sent).await?;
@@ -411,7 +423,7 @@ impl Asked<'_> {
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
     /// that dependents stay.
-    async fn delete_options(&self, sent: Incoming) -> Result<(DeleteOptions, Option<bool>)> {
+    async fn delete_options(&self, sent: &mut Incoming) -> Result<(DeleteOptions, Option<bool>)> {
         let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         if bytes.is_empty() {
             return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
@@ -419,7 +431,7 @@ impl Asked<'_> {
         from_wire(body::options(&self.head.headers, bytes)?)
     }
 
-    async fn sent(&self, sent: Incoming) -> Result<Sent> {
+    async fn sent(&self, sent: &mut Incoming) -> Result<Sent> {
         if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
             return Err(body::unknown_media_type());
         }

@@ -5,9 +5,10 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use proto::keelson::api::v1::ResourceRef;
 
-use super::Rest;
 use super::path::ResourcePath;
 use super::query::Query;
+use super::{Rest, respond};
+use crate::admit::others::connect;
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::proxied::{self, place, place::Kind};
@@ -71,7 +72,6 @@ impl Rest {
             if namespace.is_empty() != (kind == Kind::Node) {
                 return Err(Failure::no_resource());
             }
-            let to = place::find(&self.server, kind, namespace, name).await?;
             let whole = request.uri().path().to_owned();
             let given = match passed_on(&whole, &path) {
                 // As upstream: without a path of its own, the request may name one in the query.
@@ -79,7 +79,12 @@ impl Rest {
                 rest => rest.to_owned(),
             };
             let given = if given.is_empty() || given.starts_with('/') { given } else { format!("/{given}") };
-            proxied::pass(&self.server, &to, request, &given).await
+            let mut warnings = Vec::new();
+            connect::through(&self.server, user, (resource, namespace, name), &given, &mut warnings).await?;
+            let to = place::find(&self.server, kind, namespace, name).await?;
+            let mut response = proxied::pass(&self.server, &to, request, &given).await?;
+            respond::warn(response.headers_mut(), &warnings);
+            Ok(response)
         }
         .await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));

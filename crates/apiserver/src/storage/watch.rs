@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use proto::etcdserverpb::watch_client::WatchClient;
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::{WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
+use proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use proto::mvccpb::event::EventType;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -24,6 +24,26 @@ pub enum Fed {
     Changes(Vec<Change>),
     /// Everything up to this revision has been told.
     Progress(i64),
+}
+
+/// What a stream of many watches tells.
+#[derive(Debug)]
+pub enum ManyFed {
+    /// Of one of them.
+    One(i64, Fed),
+    /// Everything up to this revision has been told, to all of them.
+    Progress(i64),
+    /// That one ended: the history it would tell next is gone.
+    Compacted(i64),
+}
+
+/// Many watches on one stream.
+#[derive(Debug)]
+pub struct ManyWatch {
+    requests: mpsc::Sender<WatchRequest>,
+    answers: Streaming<WatchResponse>,
+    given_up: watch::Receiver<Option<Instant>>,
+    progress_notify: bool,
 }
 
 /// One changed key.
@@ -68,6 +88,34 @@ impl Store {
         }
     }
 
+    /// A stream for many watches, at the first endpoint that takes it; none has begun yet.
+    pub async fn watch_many(&self) -> Result<ManyWatch, StorageError> {
+        let mut attempt = 1;
+        loop {
+            let (at, channel) = self.endpoints.current();
+            let given_up = self.endpoints.given_up(at);
+            let (requests, receiver) = mpsc::channel(REQUESTS_LEN_MAX);
+            let mut client = WatchClient::new(channel).max_decoding_message_size(super::MESSAGE_BYTES_MAX);
+            // Some stores answer only once there is something to answer.
+            let first = WatchRequest { request_union: Some(RequestUnion::ProgressRequest(WatchProgressRequest {})) };
+            requests.try_send(first).expect("the queue is new and empty");
+            let answers = async move { Ok(client.watch(ReceiverStream::new(receiver)).await?.into_inner()) };
+            match self.endpoints.attempt(at, answers).await {
+                Ok(answers) => {
+                    let progress_notify = self.has_ordered_progress();
+                    return Ok(ManyWatch { requests, answers, given_up, progress_notify });
+                }
+                Err(status) => {
+                    self.endpoints.failed(at);
+                    if attempt == self.endpoints.count() || !super::error::try_another(&status) {
+                        return Err(super::error::refused("watch", 0, 0, status));
+                    }
+                    attempt += 1;
+                }
+            }
+        }
+    }
+
     /// The requests' end of a watch, and the call that opens it.
     fn open_watch(
         &self,
@@ -88,6 +136,75 @@ impl Store {
         let mut client = WatchClient::new(channel).max_decoding_message_size(super::MESSAGE_BYTES_MAX);
         let answers = async move { Ok(client.watch(ReceiverStream::new(receiver)).await?.into_inner()) };
         (requests, answers)
+    }
+}
+
+impl ManyWatch {
+    /// Begins to watch `prefix` from revision `from` on, inclusive, under a number of the caller's.
+    pub async fn begin(&mut self, id: i64, prefix: &str, from: i64) {
+        let create = WatchCreateRequest {
+            key: Bytes::copy_from_slice(prefix.as_bytes()),
+            range_end: prefix_end(prefix),
+            start_revision: from,
+            progress_notify: self.progress_notify,
+            watch_id: id,
+            ..Default::default()
+        };
+        self.send(RequestUnion::CreateRequest(create)).await;
+    }
+
+    /// Ends one of them.
+    pub async fn end(&mut self, id: i64) {
+        self.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id: id })).await;
+    }
+
+    /// A stream that takes nothing more tells so by its answers.
+    async fn send(&mut self, request: RequestUnion) {
+        _ = self.requests.send(WatchRequest { request_union: Some(request) }).await;
+    }
+
+    /// Asks how far the store is; a full queue already holds such a request, or the stream is busy anyway.
+    pub fn ask_progress(&self) {
+        let request = RequestUnion::ProgressRequest(WatchProgressRequest {});
+        _ = self.requests.try_send(WatchRequest { request_union: Some(request) });
+    }
+
+    /// The next news, or why there is no more.
+    pub async fn next(&mut self) -> Result<ManyFed, StorageError> {
+        loop {
+            let answer = tokio::select! {
+                answer = self.answers.next() => answer,
+                Ok(()) = self.given_up.changed() => Some(Err(Status::unavailable("the member does not serve"))),
+            };
+            let broken = |why: &str| {
+                let source = Box::new(Status::unavailable(why));
+                StorageError::Refused { operation: "watch", source }
+            };
+            let answer = match answer {
+                Some(Ok(answer)) => answer,
+                Some(Err(status)) => return Err(super::error::refused("watch", 0, 0, status)),
+                None => return Err(broken("the store closed the watch")),
+            };
+            let rev = answer.header.as_ref().map_or(0, |header| header.revision);
+            match answer {
+                WatchResponse { watch_id, compact_revision: 1.., .. } => return Ok(ManyFed::Compacted(watch_id)),
+                // One that was asked to end says so in the same way; it has no reason to give.
+                WatchResponse { canceled: true, cancel_reason, .. } if cancel_reason.is_empty() => {}
+                WatchResponse { canceled: true, cancel_reason, .. } => return Err(broken(&cancel_reason)),
+                WatchResponse { created: true, .. } => {}
+                WatchResponse { watch_id, events, .. } if events.is_empty() => {
+                    return Ok(if watch_id < 0 {
+                        ManyFed::Progress(rev)
+                    } else {
+                        ManyFed::One(watch_id, Fed::Progress(rev))
+                    });
+                }
+                WatchResponse { watch_id, events, .. } => {
+                    let changes = events.into_iter().filter_map(change).collect();
+                    return Ok(ManyFed::One(watch_id, Fed::Changes(changes)));
+                }
+            }
+        }
     }
 }
 

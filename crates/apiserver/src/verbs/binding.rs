@@ -8,6 +8,7 @@ use super::Target;
 use super::decode::{self, Body};
 use super::options::WriteOptions;
 use super::write::{Decision, Mutation, change};
+use crate::admit;
 use crate::admit::others::Asking;
 use crate::admit::others::attributes::{Operation, Options};
 use crate::authenticate::User;
@@ -30,6 +31,7 @@ pub async fn bind(
     decode::place(target, binding.as_mut())?;
     let said = Options::Write("CreateOptions", options);
     let asking = Asking { server, user, target, operation: Operation::Create, options: said };
+    admit::on_bind(server, binding.as_mut());
     let binding = asking.admit(binding, None, 0, warnings).await?;
     let binding = binding.downcast_ref::<Binding>().ok_or_else(Failure::no_resource)?;
     check(binding)?;
@@ -80,6 +82,9 @@ impl Mutation for Bind<'_> {
         pod.spec.node_name.clone_from(&binding.target.name);
         for (key, value) in &binding.metadata.annotations {
             pod.metadata.annotations.insert(key.clone(), value.clone());
+        }
+        for (key, value) in &binding.metadata.labels {
+            pod.metadata.labels.insert(key.clone(), value.clone());
         }
         mark_scheduled(pod, self.now);
         Ok(Decision::Write(current))

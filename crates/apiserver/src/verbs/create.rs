@@ -9,6 +9,7 @@ use super::owners::{self, Owners};
 use super::{Target, binding, eviction, review, token, write};
 use crate::admit::others::Asking;
 use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
@@ -31,7 +32,9 @@ pub async fn create(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
-    node_restriction::on_subresource(user, target)?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_subresource(user, target)?;
+    }
     match target.subresource.as_str() {
         "" if target.resource.row.storage.is_none() => {
             return review::create(server, user, target, body, options, warnings).await;

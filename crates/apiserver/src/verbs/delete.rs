@@ -12,6 +12,7 @@ use super::options::{DeleteOptions, Propagation};
 use super::write::{Decision, Mutation, Outcome, change, tell};
 use crate::admit::others::Asking;
 use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::registry::Resource;
@@ -48,10 +49,10 @@ async fn run(
     options: &DeleteOptions,
     asked: Option<(Asking<'_>, &mut Vec<String>)>,
 ) -> Result<Outcome> {
-    admit::on_delete(target)?;
+    admit::on_delete(server, target)?;
     let now = server.now();
     let (asking, told) = asked.map_or((None, None), |(asking, told)| (Some(asking), Some(told)));
-    let mut deletion = Deletion { user, target, options, now, asking, marked: false, warnings: Vec::new() };
+    let mut deletion = Deletion { server, user, target, options, now, asking, marked: false, warnings: Vec::new() };
     let marked = change(server, target, options.dry_run, &mut deletion).await;
     if let Some(told) = told {
         tell(told, std::mem::take(&mut deletion.warnings));
@@ -71,6 +72,7 @@ async fn run(
 }
 
 struct Deletion<'a> {
+    server: &'a Server,
     user: &'a User,
     target: &'a Target,
     options: &'a DeleteOptions,
@@ -86,7 +88,9 @@ struct Deletion<'a> {
 impl Mutation for Deletion<'_> {
     async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let Target { resource, name, .. } = self.target;
-        node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        if self.server.runs(Plugin::NodeRestriction) {
+            node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        }
         check_preconditions(resource, name, self.options, current.metadata(), rev)?;
         if let Some(asking) = self.asking {
             self.warnings.clear();

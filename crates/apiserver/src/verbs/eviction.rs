@@ -13,6 +13,7 @@ use super::{Target, get};
 use crate::admit::node_restriction;
 use crate::admit::others::Asking;
 use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::authenticate::User;
 use crate::registry::Versioned;
 use crate::server::Server;
@@ -44,7 +45,9 @@ pub async fn evict(
     let deletion = deletion(eviction, options)?;
     let object = get::newest(server, &target.named(&target.namespace, &target.name)).await?;
     let pod: Pod = object.read()?;
-    node_restriction::on_evict(user, target, &pod)?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_evict(user, target, &pod)?;
+    }
     check_preconditions(&target.resource, &target.name, &deletion, &pod.metadata, object.rev)?;
     if needs_budget(&pod) {
         spend(server, target, &pod, deletion.dry_run).await?;

@@ -1,7 +1,7 @@
 //! Replacing objects and their status.
 
 use proto::dynamic::DynObject;
-use proto::meta::v1::ObjectMeta;
+use proto::meta::v1::{ObjectMeta, Time};
 
 use super::decode::{Body, object_of, place};
 use super::options::{WriteOptions, parse_version};
@@ -10,6 +10,7 @@ use super::write::{Decision, Made, Mutation, change, tell};
 use super::{Target, create, scale};
 use crate::admit::others::Asking;
 use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
@@ -116,10 +117,14 @@ pub async fn replace(
     warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(resource, new.as_mut());
     let now = server.now();
-    if !is_part(&target.subresource) {
+    // As upstream: who resizes owns what the whole request would have changed, though only resources change.
+    let whole = !is_part(&target.subresource) || target.subresource == "resize";
+    if whole {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
     }
-    node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
+    }
     let options = Options::Write(read_as, options);
     let asking = Asking { server, user, target, operation: Operation::Update, options };
     let mut new = admit::on_update(&asking, new, current.as_ref(), rev, warnings).await?;
@@ -131,9 +136,11 @@ pub async fn replace(
     let new = match target.subresource.as_str() {
         "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
         subresource if is_part(subresource) => {
-            let mut part = part(server, user, subresource, new.as_ref(), current)?;
+            let mut part = part(now, subresource, new.as_ref(), current)?;
             part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
-            owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            if !whole {
+                owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            }
             part
         }
         "" => {
@@ -169,15 +176,9 @@ fn is_part(subresource: &str) -> bool {
 }
 
 /// The object with the part that the subresource changes taken from `new`.
-fn part(
-    server: &Server,
-    user: &User,
-    subresource: &str,
-    new: &dyn DynObject,
-    current: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+fn part(now: Time, subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
     match subresource {
-        "approval" => certificate::approve(server, user, new, current),
+        "approval" => certificate::approve(now, new, current),
         "finalize" => namespace::finalize(new, current),
         subresource => rules::pod_subresource(subresource, new, current.as_ref()),
     }

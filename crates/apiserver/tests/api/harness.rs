@@ -228,9 +228,9 @@ fn identities() -> Vec<Identity> {
     let webhook = Identity { file: "webhook".into(), common_name: "webhook".into(), ..server.clone() };
     vec![
         server,
+        webhook,
         extension,
         front,
-        webhook,
         client("admin", "kubernetes-admin", Some("system:masters")),
         client("node", "system:node:n1", Some("system:nodes")),
         client("node-1", "system:node:node-1", Some("system:nodes")),

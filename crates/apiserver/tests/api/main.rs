@@ -3,6 +3,8 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod bodies;
+mod custom_apply;
 mod custom_resources;
 mod extension;
 mod harness;

@@ -44,6 +44,12 @@ impl<'a> Scope<'a> {
         self.values.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// A variable whose name has a dot in it.
+    pub(crate) fn dotted(&self, root: &str, field: &str) -> Option<&Value<'a>> {
+        let found = self.values.iter().find(|(known, _)| known.split_once('.') == Some((root, field)));
+        found.map(|(_, value)| value)
+    }
+
     pub(crate) fn variables(&self) -> Option<&Variables<'a>> {
         self.variables.as_ref()
     }

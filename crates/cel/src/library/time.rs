@@ -99,7 +99,14 @@ pub fn timestamp(text: &str) -> Option<Timestamp> {
     if zone != "Z" && !numeric {
         return None;
     }
-    let time: Timestamp = text.parse().ok()?;
+    let time: Timestamp = match text.parse() {
+        Ok(time) => time,
+        // The last hours of the year 9999, which stand for "never", are later than any time that there is a type for.
+        Err(_) if text.starts_with("9999-12-3") && text[..19].parse::<jiff::civil::DateTime>().is_ok() => {
+            Timestamp::MAX
+        }
+        Err(_) => return None,
+    };
     within(time.as_nanosecond()).then_some(time)
 }
 

@@ -83,6 +83,32 @@ pub async fn to_pod(
     asking.connect(kind, connection.to_json(), warnings).await
 }
 
+/// Asks whether somebody may send a request through a pod, a Service or a node. `name`: as the path has it, with scheme and
+/// port; `path`: what is passed on.
+pub async fn through(
+    server: &Server,
+    user: &User,
+    (plural, namespace, name): (&str, &str, &str),
+    path: &str,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    if server.others.is_nobody() {
+        return Ok(());
+    }
+    let kind = match plural {
+        "pods" => "PodProxyOptions",
+        "services" => "ServiceProxyOptions",
+        _ => "NodeProxyOptions",
+    };
+    let target = Target::resolve(&server.registry, ("", "v1", plural), namespace, name, "proxy")?;
+    let asking = Asking { server, user, target: &target, operation: Operation::Connect, options: Options::None };
+    let mut shown = serde_json::json!({ "kind": kind, "apiVersion": "v1" });
+    if !path.is_empty() {
+        shown["path"] = path.into();
+    }
+    asking.connect(KindName { group: "", version: "v1", kind }, shown, warnings).await
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -15,8 +15,7 @@ use crate::custom::{Version, follow::status, schemas};
 use crate::discovery::Catalog;
 use crate::registry::Resource;
 use crate::status::Result;
-use crate::watch_cache::Filter;
-use crate::watch_cache::feed::Feed;
+use crate::watch_cache::{Filter, WatchCache};
 
 impl Definitions {
     /// Serves what the definitions say now. An error leaves definitions for the next pass.
@@ -125,24 +124,22 @@ impl Definitions {
                     let cache = Arc::clone(&old.resource.cache);
                     let schemas = read.get_or_init(|| schemas(definition));
                     let resource = Resource::of_custom(row, Arc::new(Version::of(definition, version, schemas)), cache);
-                    Served { resource: Arc::new(resource), stop: old.stop }
+                    Served { resource: Arc::new(resource), followed: old.followed }
                 }
-                old => {
+                // What was read by another schema is read anew, by new watchers.
+                _ => {
                     differs = true;
-                    old.iter().for_each(|old| old.stop.cancel());
                     let schemas = read.get_or_init(|| schemas(definition));
                     let version = Arc::new(Version::of(definition, version, schemas));
-                    let resource = Arc::new(Resource::of_custom(row, version, Arc::default()));
-                    let stop = self.stop.child_token();
-                    let store = Arc::clone(&self.server.store);
-                    self.tasks.spawn(Feed { store, resource: Arc::clone(&resource), stop: stop.clone() }.run());
-                    Served { resource, stop }
+                    let cache = WatchCache::asking(Arc::clone(&self.feed.progress_wanted));
+                    let resource = Arc::new(Resource::of_custom(row, version, Arc::new(cache)));
+                    let followed = self.feed.follow(Arc::clone(&resource));
+                    Served { resource, followed }
                 }
             };
             after.insert(version.name.clone(), served);
         }
         differs |= !before.is_empty();
-        before.values().for_each(|old| old.stop.cancel());
         known.served = after;
         differs
     }
@@ -174,7 +171,6 @@ impl Definitions {
 impl Drop for Known {
     /// Whoever forgets a definition ends what was begun for it.
     fn drop(&mut self) {
-        self.served.values().for_each(|served| served.stop.cancel());
         self.cleanup.iter().for_each(CancellationToken::cancel);
     }
 }
