@@ -145,6 +145,8 @@ const ROWS: &[(&str, Proof)] = &[
     ("proto/src/json.rs", Target(GOLDENS, "json_of_each_kind")),
     ("proto/src/json/decode.rs", Target(GOLDENS, "objects_with_one_value_replaced")),
     ("proto/src/json/special.rs", Target(GOLDENS, "json_of_each_kind")),
+    ("proto/src/json/transcode.rs", Target(GOLDENS, "protobuf_of_each_kind")),
+    ("proto/src/json/transcode/wire.rs", Target(GOLDENS, "protobuf_of_one_kind_read_as_another")),
     ("proto/src/rpc_status.rs", Target(GOLDENS, "statuses_in_errors")),
     ("proto/src/time.rs", Target(GOLDENS, "json_of_each_kind")),
     ("proxy/src/listing.rs", Target("crates/proxy/src/fuzz.rs", "listings")),

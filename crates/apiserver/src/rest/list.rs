@@ -134,10 +134,7 @@ impl Writer {
     fn item(&mut self, entry: &Entry) -> Result<()> {
         let Style { resource, accepted, include } = &self.style;
         match accepted.shape {
-            Shape::Whole => {
-                let object = encode::decode(resource.kind, entry.rev, &entry.bytes)?;
-                proto::json::write(&mut self.out, object.as_reflect(), false);
-            }
+            Shape::Whole => encode::json(&mut self.out, resource.kind, entry.rev, &entry.bytes, false)?,
             Shape::Table => {
                 let object = encode::decode(resource.kind, entry.rev, &entry.bytes)?;
                 let row = table::row(resource, object.as_ref(), *accepted, *include, self.now);
