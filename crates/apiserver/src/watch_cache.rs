@@ -119,12 +119,7 @@ impl Default for WatchCache {
 impl WatchCache {
     /// A cache that asks for progress by `progress_wanted`.
     pub fn asking(progress_wanted: Arc<Notify>) -> Self {
-        Self {
-            state: RwLock::default(),
-            reached: watch::Sender::new(0),
-            progress_wanted,
-            observer: OnceLock::new(),
-        }
+        Self { state: RwLock::default(), reached: watch::Sender::new(0), progress_wanted, observer: OnceLock::new() }
     }
 
     /// How far the cache is; 0 until it is filled.

@@ -64,7 +64,11 @@ async fn an_idle_definition_costs_little() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let each = resident().saturating_sub(before) / DEFINITIONS;
-    println!("{DEFINITIONS} definitions: created in {created:?}, served after {:?}, {} KiB each", begin.elapsed(), each >> 10);
+    println!(
+        "{DEFINITIONS} definitions: created in {created:?}, served after {:?}, {} KiB each",
+        begin.elapsed(),
+        each >> 10
+    );
     let last = client.dynamic("g0.idle.example.com", "v1", "idles0");
     assert!(last.list(&client::ListParams::default()).await.expect("served").items.is_empty());
     assert!(each < BYTES_MAX, "an idle definition costs {each} bytes");

@@ -306,7 +306,8 @@ async fn rest_shows_columns_scales_and_selections(engine: Engine) {
 
     let protobuf = "application/vnd.kubernetes.protobuf";
     assert_eq!(rest.send(Method::GET, &path, &[("accept", protobuf)], "").await.status, 406);
-    let either = rest.send(Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf,application/json")], "");
+    let either =
+        rest.send(Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf,application/json")], "");
     assert_eq!(either.await.header("content-type"), "application/json");
     assert_eq!(rest.send(Method::POST, &path, &[("content-type", protobuf)], "k8s").await.status, 415);
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
