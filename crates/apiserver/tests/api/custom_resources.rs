@@ -286,12 +286,9 @@ async fn rest_shows_columns_scales_and_selections(engine: Engine) {
         assert_eq!(told.len(), 2, "deprecated, and an unknown field: {told:?}");
         assert_eq!(made.json()["spec"].get("unknown"), None);
     }
-    let strict = rest.put(Method::POST, &format!("{path}?fieldValidation=Strict"), &{
-        let mut pump = object("Pump", "c", 1);
-        pump["spec"]["unknown"] = json!(1);
-        pump
-    });
-    let strict = strict.await;
+    let mut unknown = object("Pump", "c", 1);
+    unknown["spec"]["unknown"] = json!(1);
+    let strict = rest.put(Method::POST, &format!("{path}?fieldValidation=Strict"), &unknown).await;
     assert!(strict.status == 400 && strict.text().contains("unknown field \\\"spec.unknown\\\""), "{}", strict.text());
 
     let red = rest.get(&format!("{path}?fieldSelector=spec.color%3Dred")).await.json();
