@@ -35,8 +35,8 @@ pub enum ManyFed {
     Progress(i64),
     /// That one has begun, when the store was at this revision.
     Begun(i64, i64),
-    /// That one ended: the history it would tell next is gone.
-    Compacted(i64),
+    /// That one ended: the history it would tell next, up to this revision, is gone.
+    Compacted(i64, i64),
 }
 
 /// Many watches on one stream.
@@ -198,7 +198,9 @@ impl ManyWatch {
             };
             let rev = answer.header.as_ref().map_or(0, |header| header.revision);
             match answer {
-                WatchResponse { watch_id, compact_revision: 1.., .. } => return Ok(ManyFed::Compacted(watch_id)),
+                WatchResponse { watch_id, compact_revision: rev @ 1.., .. } => {
+                    return Ok(ManyFed::Compacted(watch_id, rev));
+                }
                 // One that was asked to end says so in the same way; it has no reason to give.
                 WatchResponse { canceled: true, cancel_reason, .. } if cancel_reason.is_empty() => {}
                 WatchResponse { canceled: true, cancel_reason, .. } => return Err(broken(&cancel_reason)),

@@ -182,8 +182,7 @@ impl SharedFeed {
                 News::Command(Some(command)) => self.obey(command, Some(&mut watch)).await,
                 News::Filled((id, filled)) => self.filled(id, filled?, &mut watch).await,
                 News::Fed(fed) => {
-                    let fed = fed?;
-                    self.fed(fed, watch.unanswered());
+                    self.fed(fed?, watch.unanswered())?;
                     backoff.reset();
                 }
                 News::ProgressWanted => self.ask(&mut watch),
@@ -233,7 +232,7 @@ impl SharedFeed {
         watch.begin(id, &member.resource.prefix, revision + 1).await;
     }
 
-    fn fed(&mut self, fed: ManyFed, unanswered: u64) {
+    fn fed(&mut self, fed: ManyFed, unanswered: u64) -> Result<(), StorageError> {
         match fed {
             ManyFed::One(id, fed) => {
                 if let Some(member) = self.members.get(&id) {
@@ -252,13 +251,14 @@ impl SharedFeed {
                     member.begun = Some(Begun { revision, older_answers: unanswered });
                 }
             }
-            ManyFed::Compacted(id) => {
-                if let Some(member) = self.members.get_mut(&id) {
-                    (member.is_filled, member.begun) = (false, None);
-                    self.waiting.push_back(id);
-                }
+            ManyFed::Compacted(id, compacted) => {
+                // It is filled anew. Its number is taken on this stream; the others resume on the next one.
+                let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
+                member.is_filled = false;
+                return Err(StorageError::Compacted { requested: member.resource.cache.revision(), compacted });
             }
         }
+        Ok(())
     }
 }
 
