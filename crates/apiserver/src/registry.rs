@@ -318,6 +318,11 @@ impl Registry {
         api::resource::all().iter().any(|row| row.group == group)
     }
 
+    /// Whether a built-in resource has that name: a definition of it must neither hide nor empty it.
+    pub fn is_built_in_resource(&self, group: &str, plural: &str) -> bool {
+        api::resource::all().iter().any(|row| row.group == group && row.plural == plural)
+    }
+
     /// The built-in resources whose objects are stored.
     pub fn all(&self) -> &[Arc<Resource>] {
         &self.resources

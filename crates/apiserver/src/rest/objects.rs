@@ -116,7 +116,7 @@ impl Rest {
             let target = self.target(verb, &path)?;
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
-            let deprecated = api::warn::deprecated_api(target.resource.kind).filter(|_| reads);
+            let deprecated = target.resource.deprecation().filter(|_| reads);
             let asked = Asked { rest: self, user, target, head, query, sent, passage };
             let answer = match verb {
                 Verb::Get => asked.get().await,
