@@ -1,5 +1,5 @@
 //! Webhooks: where they are, and one call of them. What is asked and answered is the caller's matter (`admit::others`,
-//! `registry::conversion`).
+//! `custom::conversion`).
 
 use std::time::Duration;
 

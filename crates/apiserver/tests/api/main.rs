@@ -11,6 +11,7 @@ mod harness;
 mod nodes;
 mod openid;
 mod owners;
+mod policies;
 mod proxies;
 mod races;
 mod rest_client;

@@ -52,7 +52,9 @@ async fn a_policy_denies_warns_and_knows_its_parameters(engine: Engine) {
     let apiserver = cluster.apiserver().await;
     let client = cluster.client(&apiserver, "admin");
     client.api().create(&config_map("default", "limits", &[("max", "2")])).await.expect("created");
-    let spec = about_maps(&["CREATE", "UPDATE", "DELETE"], json!({
+    let spec = about_maps(
+        &["CREATE", "UPDATE", "DELETE"],
+        json!({
         "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
         "matchConditions": [{"name": "counted", "expression":
             "request.operation == 'DELETE' || (has(object.data) && 'count' in object.data)"}],
@@ -62,12 +64,15 @@ async fn a_policy_denies_warns_and_knows_its_parameters(engine: Engine) {
                 "messageExpression": "'at most ' + string(variables.max) + ', not ' + object.data.count"},
             {"expression": "request.operation != 'DELETE' || oldObject.metadata.name != 'kept'",
                 "message": "it is kept", "reason": "Forbidden"},
-        ]}));
+        ]}),
+    );
     create::<ValidatingAdmissionPolicy>(&client, json!({"metadata": {"name": "count"}, "spec": spec})).await;
-    let binding = |name: &str, actions: Value, namespaces: &str| json!({"metadata": {"name": name}, "spec": {
+    let binding = |name: &str, actions: Value, namespaces: &str| {
+        json!({"metadata": {"name": name}, "spec": {
         "policyName": "count", "validationActions": actions,
         "paramRef": {"name": "limits", "namespace": "default", "parameterNotFoundAction": "Deny"},
-        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespaces}}}}});
+        "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespaces}}}}})
+    };
     create::<ValidatingAdmissionPolicyBinding>(&client, binding("strict", json!(["Deny"]), "default")).await;
     let many = config_map("default", "many", &[("count", "3")]);
     until_refused(&client, &many).await;
@@ -119,7 +124,9 @@ async fn a_policy_changes_objects(engine: Engine) {
     let cluster = Cluster::start(engine);
     let apiserver = cluster.apiserver().await;
     let client = cluster.client(&apiserver, "admin");
-    let spec = about_maps(&["CREATE"], json!({
+    let spec = about_maps(
+        &["CREATE"],
+        json!({
         "reinvocationPolicy": "Never",
         "matchConditions": [{"name": "wanted", "expression": "object.metadata.name.startsWith('change')"}],
         "mutations": [
@@ -127,7 +134,8 @@ async fn a_policy_changes_objects(engine: Engine) {
                 "Object{metadata: Object.metadata{labels: {'by': 'policy', 'who': request.userInfo.username}}}"}},
             {"patchType": "JSONPatch", "jsonPatch": {"expression":
                 "[JSONPatch{op: 'add', path: '/data', value: {'labels': string(size(object.metadata.labels))}}]"}},
-        ]}));
+        ]}),
+    );
     create::<MutatingAdmissionPolicy>(&client, json!({"metadata": {"name": "change"}, "spec": spec})).await;
     let binding = json!({"metadata": {"name": "change"}, "spec": {"policyName": "change"}});
     create::<MutatingAdmissionPolicyBinding>(&client, binding).await;

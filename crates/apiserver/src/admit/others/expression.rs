@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cel::{Access, Authorizer, Builder, Decision, Env, Error, Host, Program, Scope, Type, Value, of_json};
+use cel::{Access, Authorizer, Builder, Decision, Env, Host, Program, Scope, Type, Value, of_json};
 use serde_json::Value as Json;
 
 use super::attributes::Attributes;
@@ -11,7 +11,7 @@ use super::select::Objects;
 use crate::authenticate::User;
 use crate::authorize::{self, Access as Rules};
 
-/// Characters that a message of an expression may have.
+/// Bytes that the message of an expression may have.
 pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;
 const AUTHORIZER: &str = "kubernetes.authorization.Authorizer";
 const RESOURCE_CHECK: &str = "kubernetes.authorization.ResourceCheck";
@@ -49,10 +49,7 @@ impl Expression {
         let program = self.program()?;
         let evaluated = program.evaluate(scope, cel::cost::PER_CALL_LIMIT.min(budget.left));
         budget.take(evaluated.cost)?;
-        evaluated.value.map_err(|error| match error {
-            Error::CostLimit => Wrong::Failed(format!("expression '{}' resulted in error: {error}", self.text)),
-            error => Wrong::Failed(format!("expression '{}' resulted in error: {error}", self.text)),
-        })
+        evaluated.value.map_err(|error| Wrong::Failed(format!("expression '{}' resulted in error: {error}", self.text)))
     }
 }
 
