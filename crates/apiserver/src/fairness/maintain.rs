@@ -143,15 +143,11 @@ async fn tell(server: &Server, name: &str) -> Result<()> {
 }
 
 fn condition(level: &str, there: bool, now: Time) -> FlowSchemaCondition {
-    let (status, reason, message) = match there {
-        true => ("False", "Found", String::new()),
-        false => {
-            let message = format!(
-                "This FlowSchema references the PriorityLevelConfiguration object named \"{level}\" but there is no such object"
-            );
-            ("True", "NotFound", message)
-        }
+    let (status, reason, how) = match there {
+        true => ("False", "Found", "and it exists"),
+        false => ("True", "NotFound", "but there is no such object"),
     };
+    let message = format!("This FlowSchema references the PriorityLevelConfiguration object named \"{level}\" {how}");
     FlowSchemaCondition {
         r#type: DANGLING.to_owned(),
         status: status.to_owned(),

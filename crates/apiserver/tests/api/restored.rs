@@ -61,6 +61,6 @@ async fn a_restored_backup_of_etcd_3_6_is_served() {
     let known = |plural: &str| OTHERWISE.iter().find(|(known, _)| *known == plural).map_or(0, |(_, count)| *count);
     different.retain(|plural, texts| texts.len() > known(plural));
     assert!(different.is_empty(), "{different:#?}");
-    assert!(equal >= 200 && rewritten.len() < 10, "{equal} equal, rewritten: {rewritten:?}");
+    assert!(equal >= 198 && rewritten.len() < 10, "{equal} equal, rewritten: {rewritten:?}");
     server.stop().await;
 }
