@@ -22,7 +22,7 @@ async fn a_refusal_before_the_body_was_read_keeps_the_connection() {
     let maps = "/api/v1/namespaces/default/configmaps";
     for (who, path, code) in [
         ("admin", format!("{maps}?dryRun=Some"), StatusCode::UNPROCESSABLE_ENTITY),
-        ("admin", "/apis/example.com/v1/things".to_owned(), StatusCode::NOT_FOUND),
+        ("admin", "/nothing/here".to_owned(), StatusCode::NOT_FOUND),
         ("", maps.to_owned(), StatusCode::UNAUTHORIZED),
     ] {
         let mut connection = Caller::new(&cluster.pki, server.address, who).connect().await;

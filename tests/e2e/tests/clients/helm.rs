@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use test_e2e::World;
+use test_e2e::space::LIMIT;
 use testkit::keelctl::Keelctl;
-use testkit::npm;
+use testkit::{npm, wait};
 
 use crate::kubectl::{KEPT, Kubectl};
 
@@ -120,5 +121,7 @@ pub fn helm_brings_kinds_along(world: &World) -> Result<()> {
     let left = k.run(&["get", "gadgets", "-o", "name"])?;
     ensure!(left.is_empty(), "still there: {left}");
     k.run(&["delete", "crd", "gadgets.helm.example.com"])?;
-    k.fails(&["get", "gadgets"], "the server doesn't have a resource type")
+    // kubectl keeps what it once discovered, so the server itself is asked.
+    let served = ["get", "--raw", "/apis/helm.example.com/v1"];
+    wait::until("the kind to be gone", LIMIT, || k.fails(&served, "NotFound").map(Some))
 }
