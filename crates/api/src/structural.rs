@@ -12,7 +12,6 @@ mod fill;
 mod format;
 pub mod json_path;
 mod lists;
-mod logic;
 pub mod node;
 mod number;
 pub mod openapi;

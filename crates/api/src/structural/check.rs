@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::correlate;
 use super::format;
-use super::logic;
 use super::node::{Additional, Checks, Kind, Node};
 use super::number::{Real, float};
 use super::place::Place;
@@ -21,11 +20,11 @@ use crate::validate::Reason;
 pub struct Found {
     pub errors: Vec<FieldError>,
     /// How many conditions were looked at and met: of alternatives that all fail, the one with most is told.
-    pub(super) met: usize,
+    met: usize,
 }
 
 impl Found {
-    pub(super) fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.met += other.met;
         for error in other.errors {
             self.push(error);
@@ -50,7 +49,7 @@ impl Found {
     }
 
     /// What is said of the whole object, though it concerns one place.
-    pub(super) fn general(&mut self, place: &Place<'_>, detail: String) {
+    fn general(&mut self, place: &Place<'_>, detail: String) {
         self.push(FieldError { reason: Reason::Invalid, field: place.top().field(), value: shown(""), detail });
     }
 }
@@ -70,7 +69,7 @@ pub fn check(node: &Node, value: &Value, old: Option<&Value>, place: &Place<'_>)
         return found;
     }
     if let Some(checks) = checks {
-        logic::check(checks, value, place, &mut found);
+        logic(checks, value, place, &mut found);
         match value {
             Value::String(text) => self::text(node, checks, text, place, &mut found),
             Value::Number(number) => self::number(node, checks, Real::of(number), place, &mut found),
@@ -299,4 +298,65 @@ fn child(node: &Node, value: &Value, old: Option<&Value>, place: &Place<'_>, fou
         inner.errors.clear();
     }
     found.merge(inner);
+}
+
+/// Alternatives and their like. Nothing below them is compared with the old object.
+fn logic(checks: &Checks, value: &Value, place: &Place<'_>, found: &mut Found) {
+    let try_one = |node: &Node| check(node, value, None, place);
+    if !checks.any_of.is_empty() {
+        let (best, passed) = alternatives(&checks.any_of, true, &try_one);
+        if passed == 0 {
+            found.general(place, format!("{} must validate at least one schema (anyOf)", shown(&place.name())));
+        }
+        found.merge(best);
+    }
+    if !checks.one_of.is_empty() {
+        let (best, passed) = alternatives(&checks.one_of, false, &try_one);
+        if passed != 1 {
+            let how = match passed {
+                0 => "Found none valid".to_owned(),
+                many => format!("Found {many} valid alternatives"),
+            };
+            let name = shown(&place.name());
+            found.general(place, format!("{name} must validate one and only one schema (oneOf). {how}"));
+        }
+        if passed < 2 {
+            found.merge(best);
+        }
+    }
+    let mut passed = 0;
+    for node in &checks.all_of {
+        let one = try_one(node);
+        passed += usize::from(one.errors.is_empty());
+        found.merge(one);
+    }
+    if passed != checks.all_of.len() {
+        let how = if passed == 0 { ". None validated" } else { "" };
+        found.general(place, format!("{} must validate all the schemas (allOf){how}", shown(&place.name())));
+    }
+    if checks.not.as_ref().is_some_and(|node| try_one(node).errors.is_empty()) {
+        found.general(place, format!("{} must not validate the schema (not)", shown(&place.name())));
+    }
+    found.met += 1;
+}
+
+/// The first alternative that passes, or the one that comes nearest, and how many pass (one at most, where one is enough).
+fn alternatives(nodes: &[Node], enough: bool, try_one: &dyn Fn(&Node) -> Found) -> (Found, usize) {
+    let mut best: Option<Found> = None;
+    let mut passed = 0;
+    for node in nodes {
+        let one = try_one(node);
+        if one.errors.is_empty() {
+            passed += 1;
+            if passed == 1 {
+                best = Some(one);
+            }
+            if enough {
+                break;
+            }
+        } else if passed == 0 && best.as_ref().is_none_or(|best| one.met > best.met) {
+            best = Some(one);
+        }
+    }
+    (best.unwrap_or_default(), passed)
 }
