@@ -223,13 +223,13 @@ fn spawn(
 
 async fn keep_probing(server: Arc<Server>, stop: CancellationToken) {
     loop {
+        let answered = tokio::select! {
+            () = stop.cancelled() => return,
+            answered = server.store.probe() => answered,
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = server.store.probe() => {}
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(server.store.probe_interval()) => {}
+            () = tokio::time::sleep(server.store.probe_interval(answered)) => {}
         }
     }
 }

@@ -11,6 +11,9 @@ use super::Store;
 /// How often endpoints are looked at: one alone for its version, several for a member that does not serve.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL_OF_SEVERAL: Duration = Duration::from_secs(5);
+/// Where none has answered: a store that starts together with this process answers a moment later, and until its version is
+/// known consistent lists are read from it.
+const PROBE_INTERVAL_UNANSWERED: Duration = Duration::from_millis(500);
 
 /// A version as etcd writes it: `3.5.13`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,19 +39,25 @@ impl Version {
 impl Store {
     /// Looks at every endpoint: one that does not serve while another does is given up. Progress notifications are trusted
     /// where all that answer send them in order, and at least one answers; an endpoint that does not answer counts once
-    /// it does, by the next probe.
-    pub async fn probe(&self) {
+    /// it does, by the next probe. Says whether any has answered.
+    pub async fn probe(&self) -> bool {
         let versions: Vec<String> = self.endpoints.look().await.into_iter().filter_map(|seen| seen.version).collect();
         let old = versions.iter().find(|text| !Version::parse(text).is_some_and(Version::progress_is_ordered));
         if let Some(version) = old {
             tracing::debug!(version, "store has no ordered progress: consistent lists read it");
         }
         self.trust_progress(!versions.is_empty() && old.is_none());
+        !versions.is_empty()
     }
 
-    /// How long to wait between two probes. A member that stands still is noticed by them where nobody calls it.
-    pub fn probe_interval(&self) -> Duration {
-        if self.endpoints.count() == 1 { PROBE_INTERVAL } else { PROBE_INTERVAL_OF_SEVERAL }
+    /// How long to wait after a probe that was `answered` or not. A member that stands still is noticed by probes where
+    /// nobody calls it.
+    pub fn probe_interval(&self, answered: bool) -> Duration {
+        match (answered, self.endpoints.count()) {
+            (false, _) => PROBE_INTERVAL_UNANSWERED,
+            (true, 1) => PROBE_INTERVAL,
+            _ => PROBE_INTERVAL_OF_SEVERAL,
+        }
     }
 
     /// Says whether progress notifications are trusted.
