@@ -88,7 +88,7 @@ impl Rules {
     /// What the rules refuse of a new object, or of a changed one beside the one it replaces.
     pub fn check(&self, node: &Node, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut check = Check { budget: cost::RUNTIME_BUDGET, spent: false, errors: Vec::new() };
-        check.value(self, node, new, old, &Place::Root(""));
+        check.value(self, &Seen { node, new, old, same: false }, &Place::Root(""));
         check.errors
     }
 }
@@ -112,56 +112,67 @@ struct Check {
     errors: Vec<FieldError>,
 }
 
+/// A value that is judged.
+struct Seen<'a> {
+    node: &'a Node,
+    new: &'a Value,
+    /// What it was, where it can be found again.
+    old: Option<&'a Value>,
+    /// It is as it was, or what it is part of is.
+    same: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn part(&self, node: &'a Node, new: &'a Value, old: Option<&'a Value>) -> Self {
+        Self { node, new, old, same: self.same }
+    }
+}
+
 impl Check {
-    fn value(&mut self, rules: &Rules, node: &Node, new: &Value, old: Option<&Value>, place: &Place<'_>) {
-        if new.is_null() {
+    fn value(&mut self, rules: &Rules, seen: &Seen<'_>, place: &Place<'_>) {
+        if seen.new.is_null() {
             return;
         }
-        let old = old.filter(|old| !old.is_null());
+        let old = seen.old.filter(|old| !old.is_null());
+        let seen = &Seen { old, same: seen.same || old == Some(seen.new), ..*seen };
         for ready in &rules.here {
             if self.spent {
                 return;
             }
-            self.rule(rules, ready, new, old, place);
+            self.rule(rules, ready, seen, place);
         }
-        match new {
-            Value::Object(fields) => self.fields(rules, node, fields, old, place),
+        match seen.new {
+            Value::Object(fields) => self.fields(rules, seen, fields, place),
             Value::Array(items) => {
-                let (Some(inner), Some(item_node)) = (&rules.items, &node.items) else { return };
-                let before = correlate::items(node, old);
+                let (Some(inner), Some(node)) = (&rules.items, &seen.node.items) else { return };
+                let before = correlate::items(seen.node, old);
                 for (index, item) in items.iter().enumerate() {
-                    self.value(inner, item_node, item, before.get(index, item), &Place::Item(place, index));
+                    let part = seen.part(node, item, before.get(index, item));
+                    self.value(inner, &part, &Place::Item(place, index));
                 }
             }
             _ => {}
         }
     }
 
-    fn fields(
-        &mut self,
-        rules: &Rules,
-        node: &Node,
-        fields: &serde_json::Map<String, Value>,
-        old: Option<&Value>,
-        place: &Place<'_>,
-    ) {
-        let before = correlate::fields(node, old);
+    fn fields(&mut self, rules: &Rules, seen: &Seen<'_>, fields: &serde_json::Map<String, Value>, place: &Place<'_>) {
+        let before = correlate::fields(seen.node, seen.old);
         let was = |name: &str| before.and_then(|before| before.get(name));
         for (name, inner) in &rules.properties {
-            if let (Some(value), Some(property)) = (fields.get(&**name), node.property(name)) {
-                self.value(inner, property, value, was(name), &Place::Field(place, name));
+            if let (Some(value), Some(property)) = (fields.get(&**name), seen.node.property(name)) {
+                self.value(inner, &seen.part(property, value, was(name)), &Place::Field(place, name));
             }
         }
-        if let (Some(inner), Additional::Of(values)) = (&rules.values, &node.additional) {
+        if let (Some(inner), Additional::Of(values)) = (&rules.values, &seen.node.additional) {
             for (name, value) in fields {
-                self.value(inner, values, value, was(name), &Place::Entry(place, name));
+                self.value(inner, &seen.part(values, value, was(name)), &Place::Entry(place, name));
             }
         }
     }
 
-    fn rule(&mut self, rules: &Rules, ready: &Ready, new: &Value, old: Option<&Value>, place: &Place<'_>) {
-        let rule = &ready.rule;
-        if ready.names_old && old.is_none() && !rule.optional_old_self {
+    fn rule(&mut self, rules: &Rules, ready: &Ready, seen: &Seen<'_>, place: &Place<'_>) {
+        let (rule, new) = (&ready.rule, seen.new);
+        if ready.names_old && seen.old.is_none() && !rule.optional_old_self {
             return;
         }
         let program = match &ready.program {
@@ -171,33 +182,34 @@ impl Check {
                 return;
             }
         };
-        let scope = scope(rules, ready, new, old);
-        let limit = self.budget.min(cost::PER_CALL_LIMIT);
-        let found = program.evaluate(&scope, limit);
+        if self.budget == 0 {
+            self.spent = true;
+            self.errors.push(out_of_budget(place, new));
+            return;
+        }
+        let scope = scope(rules, ready, new, seen.old);
+        let found = program.evaluate(&scope, self.budget.min(cost::PER_CALL_LIMIT));
+        let short = found.cost > self.budget;
         self.budget = self.budget.saturating_sub(found.cost);
-        // What is as it was is not refused again.
-        let same = !ready.names_old && old == Some(new);
         match found.value.map(|value| value.as_bool()) {
             Ok(Some(true)) => {}
-            Ok(_) if same => {}
             Ok(Some(false)) => {
                 let message = self.message(ready, &scope);
-                self.errors.push(refusal(rule, message, new, place));
+                // What is as it was is not refused again; rules about changes have seen both.
+                if ready.names_old || !seen.same {
+                    self.errors.push(refusal(rule, message, seen.node, new, place));
+                }
             }
             Ok(None) => self.errors.push(trouble(place, new, "cel expression must evaluate to a bool".to_owned())),
             Err(cel::Error::CostLimit) => {
                 self.spent = true;
-                self.errors.push(match self.budget {
-                    0 => out_of_budget(place, new),
-                    _ => trouble(place, new, refuse::limit(rule)),
+                self.errors.push(if short {
+                    out_of_budget(place, new)
+                } else {
+                    trouble(place, new, refuse::limit(rule))
                 });
             }
-            Err(_) if same => {}
             Err(error) => self.errors.push(trouble(place, new, refuse::failed(rule, &error))),
-        }
-        if self.budget == 0 && !self.spent {
-            self.spent = true;
-            self.errors.push(out_of_budget(place, new));
         }
     }
 

@@ -98,7 +98,7 @@ mod tests {
         let mut pod = Pod::default();
         let mut container = Container::default();
         for name in ["cpu", "example.com/gpu", "kubernetes.io/batch"] {
-            container.resources.requests.insert(name.into(), "1".parse().expect("a quantity"));
+            container.resources.requests.insert(name.into(), proto::Quantity { string: "1".into() });
         }
         pod.spec.containers = vec![container];
         tolerate_extended(&mut pod);

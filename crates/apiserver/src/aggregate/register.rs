@@ -108,7 +108,16 @@ async fn agree(server: &Server) -> Result<()> {
     }
     let (found, _) = target.resource.cache.list(&Filter::default());
     let ours = found.iter().filter(|entry| entry.labels.get(MANAGED).is_some_and(|label| label == ALWAYS));
-    for entry in ours.filter(|entry| !wanted.contains_key(entry.name())) {
+    let definitions = server.registry.find(follow::GROUP, "v1", follow::PLURAL)?;
+    let (definitions, _) = definitions.cache.list(&Filter::default());
+    let all = server.registry.custom();
+    // Definitions that are still to be looked at (at start there may be many) keep their group's APIServices.
+    let is_gone = |name: &str| {
+        let group = group_of(name);
+        let known = all.iter().any(|resource| resource.row.group == group);
+        known || !definitions.iter().any(|definition| group_of(definition.name()) == group)
+    };
+    for entry in ours.filter(|entry| !wanted.contains_key(entry.name()) && is_gone(entry.name())) {
         let gone = target.named("", entry.name());
         let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
         match delete::delete_unasked(server, &user, &gone, &DeleteOptions::default()).await {
@@ -117,6 +126,11 @@ async fn agree(server: &Server) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What follows the first dot: in the names of APIServices (`v1.GROUP`) and of definitions (`PLURAL.GROUP`).
+fn group_of(name: &str) -> &str {
+    name.split_once('.').map_or("", |(_, group)| group)
 }
 
 /// Mends the spec of an APIService that is ours to mend.

@@ -28,7 +28,7 @@ pub struct Cleanup {
     server: Arc<Server>,
     name: String,
     uid: String,
-    /// The version of storage; none: the definition names none, and nothing was ever stored.
+    /// The version of storage; none: the definition has no objects of its own.
     resource: Option<Arc<Resource>>,
     namespaced: bool,
     stop: CancellationToken,
@@ -38,7 +38,9 @@ impl Cleanup {
     /// Of a definition; nothing is done yet.
     pub fn new(server: Arc<Server>, definition: &CustomResourceDefinition, stop: CancellationToken) -> Self {
         // A row of its own: the version of storage need not be served.
-        let resource = storage_version(definition).map(|version| {
+        let (group, plural) = (&definition.spec.group, &definition.spec.names.plural);
+        let own = !server.registry.is_built_in_resource(group, plural);
+        let resource = storage_version(definition).filter(|_| own).map(|version| {
             let made = Version::of(definition, version, &schemas(definition));
             Arc::new(Resource::of_custom(row::of(definition, version), Arc::new(made), Arc::default()))
         });

@@ -5,6 +5,7 @@ use proto::keelson::api::v1::{ApiResource, GetVersionRequest, ListResourcesReque
 use tonic::{Request, Response, Status};
 
 use super::{Grpc, status};
+use crate::discovery::version_order;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -13,7 +14,12 @@ impl Discovery for Grpc {
     async fn list_resources(&self, request: Request<ListResourcesRequest>) -> Answer<ListResourcesResponse> {
         self.user(request.metadata(), request.extensions()).await.map_err(status::of)?;
         let owned = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect();
-        let custom = self.server.registry.custom();
+        // Of several versions the preferred one comes first, as for built-in resources.
+        let mut custom = self.server.registry.custom().to_vec();
+        custom.sort_by(|a, b| {
+            let same_group = a.row.group.cmp(b.row.group);
+            same_group.then_with(|| version_order(a.row.version, b.row.version)).then(a.row.plural.cmp(b.row.plural))
+        });
         let rows = self.server.registry.all().iter().chain(custom.iter()).map(|resource| {
             let row = resource.row;
             ApiResource {

@@ -11,6 +11,8 @@ use hyper::body::Incoming;
 use proto::kind::Kind;
 
 use super::negotiate::Format;
+use crate::authenticate::User;
+use crate::budget::Budget;
 use crate::status::{Failure, Result};
 use crate::verbs::decode::Body;
 
@@ -18,18 +20,38 @@ use crate::verbs::decode::Body;
 const DRAINED_MAX: usize = 256 << 10;
 /// How long that may take.
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// A body of so many bytes is not counted; what is beyond is, in pieces of that size.
+const SMALL_BYTES: usize = 16 << 10;
+const COUNTED_BYTES: usize = 256 << 10;
 
-/// Reads a request's body; more than `max` bytes are refused.
-pub async fn read(body: &mut Incoming, max: usize) -> Result<Bytes> {
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message =
-                format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
-            Err(Failure::too_large(&message))
+/// Reads a request's body; more than `max` bytes are refused, as is more than the bodies in flight may have together.
+pub async fn read(body: &mut Incoming, max: usize, budget: &Budget, user: &User) -> Result<Bytes> {
+    let mut body = Limited::new(body, max);
+    let (mut pieces, mut counted, mut shares) = (Vec::new(), SMALL_BYTES, Vec::new());
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let message =
+                    format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
+                return Err(Failure::too_large(&message));
+            }
+            Err(error) => return Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        };
+        bytes += data.len();
+        while bytes > counted {
+            shares.push(budget.try_take(user, COUNTED_BYTES as u64)?);
+            counted += COUNTED_BYTES;
         }
-        Err(error) => Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        pieces.push(data);
     }
+    // Most bodies come in one piece.
+    Ok(match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.swap_remove(0),
+        _ => pieces.concat().into(),
+    })
 }
 
 /// Reads what is left of a body before the answer is sent: the connection ends after an answer to a body that was not read, and

@@ -7,10 +7,12 @@ use proto::keelson::api::v1::ResourceRef;
 
 use super::path::ResourcePath;
 use super::query::Query;
+use super::respond::Streams;
 use super::{Rest, respond};
 use crate::admit::others::connect;
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::passage::Passage;
 use crate::proxied::{self, place, place::Kind};
 use crate::status::{Failure, Result};
 
@@ -54,6 +56,7 @@ impl Rest {
         kind: Kind,
         path: ResourcePath,
         request: Request<Incoming>,
+        passage: &Passage,
     ) -> Result<Response<Body>> {
         let ResourcePath { namespace, name, resource, subresource, .. } = &path;
         let named = ResourceRef {
@@ -68,6 +71,8 @@ impl Rest {
         let outcome = async {
             let verb = verb(request.method());
             let attributes = Attributes { verb, resource, subresource, namespace, name, ..Attributes::default() };
+            passage.note(&self.server, user, &attributes);
+            passage.add(|draft| draft.version("v1"));
             authorize::check(&self.server, user, &attributes)?;
             if namespace.is_empty() != (kind == Kind::Node) {
                 return Err(Failure::no_resource());
@@ -84,6 +89,7 @@ impl Rest {
             let to = place::find(&self.server, kind, namespace, name).await?;
             let mut response = proxied::pass(&self.server, &to, request, &given).await?;
             respond::warn(response.headers_mut(), &warnings);
+            response.extensions_mut().insert(Streams);
             Ok(response)
         }
         .await;

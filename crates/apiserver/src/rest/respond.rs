@@ -21,8 +21,22 @@ pub fn typed(code: StatusCode, content_type: &'static str, body: Body) -> Respon
 
 /// An answer that is there as a whole.
 pub fn whole(code: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
-    typed(code, format.content_type(), Body::new(Full::new(Bytes::from(bytes))))
+    compressible(typed(code, format.content_type(), Body::new(Full::new(Bytes::from(bytes)))))
 }
+
+/// The same answer, compressed where the client takes it so and it is large.
+pub fn compressible(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Compressible);
+    response
+}
+
+/// Marks an answer that may be compressed. Watches and streams may not: they would wait for the end of a block.
+#[derive(Debug, Clone, Copy)]
+pub struct Compressible;
+
+/// Marks an answer that lasts as long as its client wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams;
 
 /// A refusal.
 pub fn failure(failure: &Failure, format: Format) -> Response<Body> {

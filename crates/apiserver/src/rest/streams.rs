@@ -6,10 +6,12 @@ use hyper::body::Incoming;
 use proto::keelson::api::v1::{PodRef, ResourceRef};
 
 use super::path::ResourcePath;
+use super::respond::Streams;
 use super::{Rest, respond};
 use crate::admit::others::connect::{self, Connection};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::passage::Passage;
 use crate::rest_streams::{self, Kind, options};
 use crate::status::{Failure, Result};
 
@@ -54,6 +56,7 @@ impl Rest {
         stream: Stream,
         path: ResourcePath,
         request: Request<Incoming>,
+        passage: &Passage,
     ) -> Result<Response<Body>> {
         let Some(verb) = stream.verb(request.method()) else { return Err(Failure::method_not_allowed()) };
         let ResourcePath { namespace, name, subresource, .. } = &path;
@@ -67,9 +70,11 @@ impl Rest {
         };
         let counted = if stream == Stream::Log { "GET" } else { "CONNECT" };
         let seen = self.server.metrics.begin(&self.server.registry, counted, Some(&named), false);
-        let outcome = async {
+        let run = async {
             let attributes =
                 Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
+            passage.note(&self.server, user, &attributes);
+            passage.add(|draft| draft.version("v1"));
             authorize::check(&self.server, user, &attributes)?;
             if namespace.is_empty() {
                 return Err(Failure::no_resource());
@@ -88,10 +93,11 @@ impl Rest {
             };
             answer.map(|mut response| {
                 respond::warn(response.headers_mut(), &warnings);
+                response.extensions_mut().insert(Streams);
                 response
             })
-        }
-        .await;
+        };
+        let outcome = run.await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
         outcome
     }

@@ -33,8 +33,10 @@ pub enum ManyFed {
     One(i64, Fed),
     /// Everything up to this revision has been told, to all of them.
     Progress(i64),
-    /// That one ended: the history it would tell next is gone.
-    Compacted(i64),
+    /// That one has begun, when the store was at this revision.
+    Begun(i64, i64),
+    /// That one ended: the history it would tell next, up to this revision, is gone.
+    Compacted(i64, i64),
 }
 
 /// Many watches on one stream.
@@ -44,6 +46,8 @@ pub struct ManyWatch {
     answers: Streaming<WatchResponse>,
     given_up: watch::Receiver<Option<Instant>>,
     progress_notify: bool,
+    /// How often progress was asked for and not yet told, at most: what is not told is never known to be.
+    unanswered: u64,
 }
 
 /// One changed key.
@@ -103,7 +107,7 @@ impl Store {
             match self.endpoints.attempt(at, answers).await {
                 Ok(answers) => {
                     let progress_notify = self.has_ordered_progress();
-                    return Ok(ManyWatch { requests, answers, given_up, progress_notify });
+                    return Ok(ManyWatch { requests, answers, given_up, progress_notify, unanswered: 1 });
                 }
                 Err(status) => {
                     self.endpoints.failed(at);
@@ -164,9 +168,16 @@ impl ManyWatch {
     }
 
     /// Asks how far the store is; a full queue already holds such a request, or the stream is busy anyway.
-    pub fn ask_progress(&self) {
+    pub fn ask_progress(&mut self) {
         let request = RequestUnion::ProgressRequest(WatchProgressRequest {});
-        _ = self.requests.try_send(WatchRequest { request_union: Some(request) });
+        if self.requests.try_send(WatchRequest { request_union: Some(request) }).is_ok() {
+            self.unanswered += 1;
+        }
+    }
+
+    /// How many answers may still come to questions that were asked so far.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
     }
 
     /// The next news, or why there is no more.
@@ -187,13 +198,16 @@ impl ManyWatch {
             };
             let rev = answer.header.as_ref().map_or(0, |header| header.revision);
             match answer {
-                WatchResponse { watch_id, compact_revision: 1.., .. } => return Ok(ManyFed::Compacted(watch_id)),
+                WatchResponse { watch_id, compact_revision: rev @ 1.., .. } => {
+                    return Ok(ManyFed::Compacted(watch_id, rev));
+                }
                 // One that was asked to end says so in the same way; it has no reason to give.
                 WatchResponse { canceled: true, cancel_reason, .. } if cancel_reason.is_empty() => {}
                 WatchResponse { canceled: true, cancel_reason, .. } => return Err(broken(&cancel_reason)),
-                WatchResponse { created: true, .. } => {}
+                WatchResponse { watch_id, created: true, .. } => return Ok(ManyFed::Begun(watch_id, rev)),
                 WatchResponse { watch_id, events, .. } if events.is_empty() => {
                     return Ok(if watch_id < 0 {
+                        self.unanswered = self.unanswered.saturating_sub(1);
                         ManyFed::Progress(rev)
                     } else {
                         ManyFed::One(watch_id, Fed::Progress(rev))

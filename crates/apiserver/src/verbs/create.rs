@@ -159,8 +159,7 @@ async fn create_admitted(
     let Asking { server, target, .. } = *asking;
     let resource = &target.resource;
     let refused = StoreFailure::Refused;
-    let mut object =
-        strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
+    let mut object = strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object);
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
     write::tell(warnings, api::warn::on_create(object.as_ref()));
     write::tell(warnings, admit::warnings(server, object.as_ref()));

@@ -76,6 +76,30 @@ pub struct SharedFeed {
 struct Member {
     resource: Arc<Resource>,
     is_filled: bool,
+    begun: Option<Begun>,
+}
+
+/// A watch that the store has taken.
+///
+/// Progress is told to all watches of a stream at once, and what was computed before this one began does not cover it. It
+/// is not beyond the revision at which the watch began; what is at that revision counts once every older question must
+/// have been answered.
+struct Begun {
+    revision: i64,
+    older_answers: u64,
+}
+
+impl Begun {
+    /// Whether this progress covers the watch.
+    fn is_covered(&mut self, revision: i64) -> bool {
+        if revision > self.revision {
+            self.older_answers = 0;
+        } else if self.older_answers > 0 {
+            self.older_answers -= 1;
+            return false;
+        }
+        true
+    }
 }
 
 /// A cache's objects, as the store had them at a revision.
@@ -130,7 +154,8 @@ impl SharedFeed {
         }
         let mut watch = self.store.watch_many().await?;
         self.waiting.clear();
-        for (id, member) in &self.members {
+        for (id, member) in &mut self.members {
+            member.begun = None;
             match member.is_filled {
                 true => watch.begin(*id, &member.resource.prefix, member.resource.cache.revision() + 1).await,
                 false => self.waiting.push_back(*id),
@@ -157,20 +182,20 @@ impl SharedFeed {
                 News::Command(Some(command)) => self.obey(command, Some(&mut watch)).await,
                 News::Filled((id, filled)) => self.filled(id, filled?, &mut watch).await,
                 News::Fed(fed) => {
-                    self.fed(fed?);
+                    self.fed(fed?, watch.unanswered())?;
                     backoff.reset();
                 }
-                News::ProgressWanted => self.ask(&watch),
+                News::ProgressWanted => self.ask(&mut watch),
                 News::Tick => {
                     self.members.values().for_each(|member| member.resource.cache.bookmark());
                     // So that the next bookmark of a quiet resource tells something new.
-                    self.ask(&watch);
+                    self.ask(&mut watch);
                 }
             }
         }
     }
 
-    fn ask(&self, watch: &ManyWatch) {
+    fn ask(&self, watch: &mut ManyWatch) {
         if self.store.has_ordered_progress() {
             watch.ask_progress();
         }
@@ -179,7 +204,7 @@ impl SharedFeed {
     async fn obey(&mut self, command: Command, watch: Option<&mut ManyWatch>) {
         match command {
             Command::Follow(id, resource) => {
-                self.members.insert(id, Member { resource, is_filled: false });
+                self.members.insert(id, Member { resource, is_filled: false, begun: None });
                 self.waiting.push_back(id);
             }
             Command::Leave(id) => {
@@ -207,7 +232,7 @@ impl SharedFeed {
         watch.begin(id, &member.resource.prefix, revision + 1).await;
     }
 
-    fn fed(&mut self, fed: ManyFed) {
+    fn fed(&mut self, fed: ManyFed, unanswered: u64) -> Result<(), StorageError> {
         match fed {
             ManyFed::One(id, fed) => {
                 if let Some(member) = self.members.get(&id) {
@@ -215,16 +240,40 @@ impl SharedFeed {
                 }
             }
             ManyFed::Progress(revision) => {
-                for member in self.members.values().filter(|member| member.is_filled) {
-                    take(&self.store, &member.resource, Fed::Progress(revision));
+                for member in self.members.values_mut() {
+                    if member.begun.as_mut().is_some_and(|begun| begun.is_covered(revision)) {
+                        take(&self.store, &member.resource, Fed::Progress(revision));
+                    }
                 }
             }
-            ManyFed::Compacted(id) => {
+            ManyFed::Begun(id, revision) => {
                 if let Some(member) = self.members.get_mut(&id) {
-                    member.is_filled = false;
-                    self.waiting.push_back(id);
+                    member.begun = Some(Begun { revision, older_answers: unanswered });
                 }
+            }
+            ManyFed::Compacted(id, compacted) => {
+                // It is filled anew. Its number is taken on this stream; the others resume on the next one.
+                let Some(member) = self.members.get_mut(&id) else { return Ok(()) };
+                member.is_filled = false;
+                return Err(StorageError::Compacted { requested: member.resource.cache.revision(), compacted });
             }
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_that_may_be_older_than_a_watch_does_not_cover_it() {
+        let mut begun = Begun { revision: 10, older_answers: 2 };
+        assert!(!begun.is_covered(9) && !begun.is_covered(10));
+        // Every older question is answered by now.
+        assert!(begun.is_covered(10));
+        let mut begun = Begun { revision: 10, older_answers: 2 };
+        // Computed later than the watch began, whatever was asked before.
+        assert!(begun.is_covered(11) && begun.is_covered(11));
     }
 }

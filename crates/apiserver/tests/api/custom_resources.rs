@@ -5,11 +5,13 @@ use std::sync::Arc;
 use client::dynamic::json_body;
 use client::{Api, Client, DeleteParams, DynApi, DynObject, ListParams, Patch, WatchParams, WriteParams};
 use futures::StreamExt;
+use http::Method;
 use proto::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Engine, until};
 use crate::on_each_store;
+use crate::rest_client::Caller;
 
 on_each_store! {
     a_definition_is_established_and_its_objects_are_served
@@ -18,6 +20,8 @@ on_each_store! {
     versions_show_the_same_objects
     names_belong_to_who_was_first
     two_apiservers_serve_the_same_definitions
+    rest_shows_columns_scales_and_selections
+    a_changed_schema_is_the_one_that_counts
 }
 
 const GROUP: &str = "test.example.com";
@@ -252,4 +256,102 @@ async fn two_apiservers_serve_the_same_definitions(engine: Engine) {
     }
     one.stop().await;
     two.stop().await;
+}
+
+/// A definition with a scale, a column and a field to select by.
+fn scaled() -> Value {
+    let mut it = definition("pumps", "Pump");
+    let version = &mut it["spec"]["versions"][0];
+    version["subresources"]["scale"] = json!({"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.seen"});
+    version["additionalPrinterColumns"] = json!([{"name": "Color", "type": "string", "jsonPath": ".spec.color"}]);
+    version["selectableFields"] = json!([{"jsonPath": ".spec.color"}]);
+    version["deprecated"] = json!(true);
+    it
+}
+
+async fn rest_shows_columns_scales_and_selections(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    define(&client, &scaled()).await;
+    let rest = Caller::new(&cluster.pki, server.address, "admin");
+    let path = format!("/apis/{GROUP}/v1/namespaces/default/pumps");
+    for (name, color) in [("a", "red"), ("b", "blue")] {
+        let mut pump = object("Pump", name, 2);
+        pump["spec"]["color"] = json!(color);
+        pump["spec"]["unknown"] = json!(1);
+        let made = rest.put(Method::POST, &path, &pump).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        let told: Vec<_> = made.headers.get_all("warning").iter().collect();
+        assert_eq!(told.len(), 2, "deprecated, and an unknown field: {told:?}");
+        assert_eq!(made.json()["spec"].get("unknown"), None);
+    }
+    let mut unknown = object("Pump", "c", 1);
+    unknown["spec"]["unknown"] = json!(1);
+    let strict = rest.put(Method::POST, &format!("{path}?fieldValidation=Strict"), &unknown).await;
+    assert!(strict.status == 400 && strict.text().contains("unknown field \\\"spec.unknown\\\""), "{}", strict.text());
+
+    let red = rest.get(&format!("{path}?fieldSelector=spec.color%3Dred")).await.json();
+    assert_eq!(red["items"].as_array().map(Vec::len), Some(1), "{red}");
+    assert_eq!(red["kind"], "PumpList");
+    assert_eq!(red["items"][0]["kind"], "Pump");
+    let table = ("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let table = rest.send(Method::GET, &path, &[table], "").await.json();
+    let heads: Vec<_> = table["columnDefinitions"].as_array().expect("heads").iter().map(|it| &it["name"]).collect();
+    assert_eq!(heads, ["Name", "Color"]);
+    assert_eq!(table["rows"][0]["cells"], json!(["a", "red"]));
+
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    assert_eq!(rest.send(Method::GET, &path, &[("accept", protobuf)], "").await.status, 406);
+    let either =
+        rest.send(Method::GET, &path, &[("accept", "application/vnd.kubernetes.protobuf,application/json")], "");
+    assert_eq!(either.await.header("content-type"), "application/json");
+    assert_eq!(rest.send(Method::POST, &path, &[("content-type", protobuf)], "k8s").await.status, 415);
+    let strategic = [("content-type", "application/strategic-merge-patch+json")];
+    assert_eq!(rest.send(Method::PATCH, &format!("{path}/a"), &strategic, "{}").await.status, 415);
+
+    let scale = rest.get(&format!("{path}/a/scale")).await.json();
+    assert_eq!((&scale["kind"], &scale["spec"]["replicas"]), (&json!("Scale"), &json!(2)));
+    let more = rest.put(Method::PATCH, &format!("{path}/a/scale"), &json!({"spec": {"replicas": 5}})).await;
+    assert_eq!(more.status, 200, "{}", more.text());
+    let seen = rest.get(&format!("{path}/a")).await.json();
+    assert_eq!((&seen["spec"]["n"], &seen["metadata"]["generation"]), (&json!(5), &json!(2)));
+    let below = rest.put(Method::PATCH, &format!("{path}/a/scale"), &json!({"spec": {"replicas": -1}})).await;
+    assert_eq!(below.status, 422, "{}", below.text());
+
+    let served = rest.get(&format!("/apis/{GROUP}/v1")).await.json();
+    let names: Vec<_> = served["resources"].as_array().expect("resources").iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["pumps", "pumps/status", "pumps/scale"]);
+    let groups = rest.get("/apis").await.json();
+    assert!(groups["groups"].as_array().expect("groups").iter().any(|it| it["name"] == GROUP), "{groups}");
+    server.stop().await;
+}
+
+async fn a_changed_schema_is_the_one_that_counts(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    define(&client, &definition("dials", "Dial")).await;
+    let dials = client.dynamic(GROUP, "v1", "dials");
+    create(&dials, &object("Dial", "old", 50)).await.expect("created");
+    let definitions: Api<CustomResourceDefinition> = client.api();
+    let mut stricter = definitions.get("", &format!("dials.{GROUP}")).await.expect("read");
+    let schema = stricter.spec.versions[0].schema.as_mut().and_then(|it| it.open_apiv3_schema.as_mut()).expect("one");
+    let spec = schema.properties.get_mut("spec").expect("a field");
+    spec.properties.get_mut("n").expect("a field").maximum = Some(9.0);
+    let red = proto::apiextensions::v1::Json { raw: b"\"red\"".to_vec() };
+    spec.properties.get_mut("color").expect("a field").default = Some(red);
+    definitions.update(&stricter).await.expect("updated");
+    // What is stored already is shown with the new default.
+    until("the new default", || async {
+        let old = dials.get("default", "old", "").await.expect("read");
+        (tree(&old)["spec"]["color"] == "red").then_some(())
+    })
+    .await;
+    let wrong = create(&dials, &object("Dial", "new", 10)).await.expect_err("too large");
+    assert_eq!(wrong.reason(), "Invalid", "{wrong}");
+    // What was there before and stays is not held against a change.
+    let patch = Patch::merge(&json!({"metadata": {"labels": {"a": "b"}}}));
+    dials.patch("default", "old", "", patch, &WriteParams::default()).await.expect("patched");
+    server.stop().await;
 }

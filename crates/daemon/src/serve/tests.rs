@@ -13,6 +13,8 @@ use crate::health::Scope;
 use crate::tls::tests::Ca;
 use crate::tls::{ClientCerts, ClientIdentity, Peer};
 
+mod crowded;
+
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,

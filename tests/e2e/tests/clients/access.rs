@@ -40,7 +40,7 @@ pub fn access_is_told_and_given(world: &World) -> Result<()> {
     k.feed(&["create", "-f", "-"], &format!("{request}{signed}\n"))?;
     k.run(&["certificate", "deny", "access"])?;
     k.says(&["get", "csr", "access"], "Denied")?;
-    k.fails(&["certificate", "approve", "access"], "invalid")?;
+    k.fails(&["certificate", "approve", "access"], "already Denied")?;
     k.run(&["delete", "csr", "access"]).map(drop)
 }
 

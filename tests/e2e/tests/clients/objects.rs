@@ -102,7 +102,7 @@ pub fn objects_are_written_in_every_way(world: &World) -> Result<()> {
 
 /// What `kubectl create` makes of arguments alone.
 const MADE: &[&str] = &[
-    "clusterrole written-read --verb=get,list --resource=pods,deployments.apps --non-resource-url=/metrics",
+    "clusterrole written-read --verb=get --resource=pods,deployments.apps --non-resource-url=/metrics",
     "clusterrole written-all --aggregation-rule=a=b",
     "clusterrolebinding written-read --clusterrole=view --user=alice --group=devs",
     "cronjob hourly --image=keelson.io/hello:1 --schedule=@hourly -- true",

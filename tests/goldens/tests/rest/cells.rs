@@ -10,7 +10,7 @@ use crate::harness::{Cluster, Engine};
 use crate::tables::AS_TABLE;
 
 /// Fewer would mean that something that worked does not.
-const CELLS_MIN: usize = 132;
+const CELLS_MIN: usize = 137;
 
 /// What the server chooses or writes itself.
 const SERVERS: [&str; 7] = [
@@ -203,22 +203,22 @@ fn without_placeholders(value: Value) -> Value {
     }
 }
 
-/// Serves a kind of its own, where the case has one.
+/// Serves a kind of its own, where the case has one. The case before may have had the same: it ends first.
 async fn define(door: &Door, definition: &Value) -> Result<Option<String>, String> {
     if definition.is_null() {
         return Ok(None);
     }
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    door.send(&value!({"method": "POST", "path": path, "body": definition})).await;
-    let served = collection_of(definition, "default");
     for _ in 0..100 {
-        if door.get(&served).await.code == 200 {
+        let made = door.send(&value!({"method": "POST", "path": path, "body": definition})).await;
+        if made.code == 201 {
+            door.established(definition).await;
             let name = definition["metadata"]["name"].as_str().unwrap_or_default();
             return Ok(Some(format!("{path}/{name}")));
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    Err("its kind is not served".to_owned())
+    Err("its kind is not defined".to_owned())
 }
 
 fn collection(object: &Value, definition: &Value) -> Option<String> {

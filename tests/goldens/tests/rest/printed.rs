@@ -84,12 +84,9 @@ fn asked(case: &Value) -> Vec<String> {
     args
 }
 
-/// What is printed, without ages, which grow from one command to the next.
+/// What is printed, without ages, which grow from one command to the next, and without warnings beside it.
 fn printed(program: &Keelctl, args: &[&str]) -> String {
-    let said = match program.output(args) {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
-        Err(error) => format!("{error:#}"),
-    };
+    let said = program.run(args).unwrap_or_else(|error| format!("{error:#}"));
     let ages = Regex::new(r"(?-u:\b)[0-9]+s(?-u:\b) *").expect("a pattern");
     ages.replace_all(&said, "AGE  ").into_owned()
 }

@@ -22,11 +22,11 @@ pub fn declared(node: &Node, whole: bool) -> Option<Arc<Decl>> {
 }
 
 fn named(node: &Node, whole: bool, name: &str) -> Option<Decl> {
-    if node.int_or_string {
-        return Some(Decl::sized(Type::Dyn, REQUEST_BYTES_MAX - AROUND));
-    }
     let checks = node.checks.as_deref();
-    let bound = |bound: Option<i64>| bound.map(|bound| u64::try_from(bound).unwrap_or(0));
+    if node.int_or_string {
+        return Some(Decl::sized(Type::Dyn, longest(checks).unwrap_or(REQUEST_BYTES_MAX - AROUND)));
+    }
+    let count = |bound: Option<i64>| bound.map(|bound| u64::try_from(bound).unwrap_or(0));
     match node.kind {
         Kind::Any => None,
         Kind::Boolean => Some(Decl::scalar(Type::Bool)),
@@ -37,7 +37,7 @@ fn named(node: &Node, whole: bool, name: &str) -> Option<Decl> {
             let items = node.items.as_deref()?;
             let inner = named(items, items.embedded, &format!("{name}.@items"))?;
             let most = (REQUEST_BYTES_MAX - AROUND) / (inner.min_bytes + 1);
-            let max = bound(checks.and_then(|checks| checks.max_items)).unwrap_or(most);
+            let max = count(checks.and_then(|checks| checks.max_items)).unwrap_or(most);
             let kind = match node.merge {
                 Merge::Set => ListKind::Set,
                 Merge::Keyed => ListKind::Map(node.keys.iter().map(|key| (**key).into()).collect()),
@@ -50,7 +50,7 @@ fn named(node: &Node, whole: bool, name: &str) -> Option<Decl> {
                 let inner = named(values, values.embedded, &format!("{name}.@values"))?;
                 // A key has quotes, a colon and a comma.
                 let most = (REQUEST_BYTES_MAX - AROUND) / (inner.min_bytes + 6);
-                let max = bound(checks.and_then(|checks| checks.max_properties)).unwrap_or(most);
+                let max = count(checks.and_then(|checks| checks.max_properties)).unwrap_or(most);
                 Some(Decl::map(Arc::new(inner), max))
             }
             _ => Some(object(node, whole, name)),
@@ -58,20 +58,29 @@ fn named(node: &Node, whole: bool, name: &str) -> Option<Decl> {
     }
 }
 
+/// The most characters that a schema allows.
+fn bound(checks: Option<&Checks>) -> Option<u64> {
+    checks.and_then(|checks| checks.max_length).map(|bound| u64::try_from(bound).unwrap_or(0))
+}
+
+/// The most bytes that a text of so many characters may have.
+fn longest(checks: Option<&Checks>) -> Option<u64> {
+    bound(checks).map(|bound| bound.saturating_mul(4))
+}
+
 fn text(checks: Option<&Checks>) -> Decl {
     let format = checks.map_or("", |checks| &*checks.format);
-    let bound = checks.and_then(|checks| checks.max_length).map(|bound| u64::try_from(bound).unwrap_or(0));
     let any = REQUEST_BYTES_MAX - AROUND;
     match format {
-        "byte" => Decl::sized(Type::Bytes, bound.unwrap_or(any)),
+        "byte" => Decl::sized(Type::Bytes, bound(checks).unwrap_or(any)),
         "duration" => Decl::sized(Type::Duration, TIME_BYTES_MAX),
         "date" => Decl { min_bytes: DATE_BYTES_MAX, ..Decl::sized(Type::Timestamp, DATE_BYTES_MAX) },
         "date-time" => Decl::sized(Type::Timestamp, TIME_BYTES_MAX),
         _ => {
-            let longest = checks.and_then(|checks| {
-                checks.allowed.iter().filter_map(|value| value.as_str()).map(|text| text.chars().count() as u64).max()
+            let allowed = checks.and_then(|checks| {
+                checks.allowed.iter().filter_map(|value| value.as_str()).map(|text| text.len() as u64).max()
             });
-            Decl::sized(Type::String, bound.or(longest).unwrap_or(any))
+            Decl::sized(Type::String, longest(checks).or(allowed).unwrap_or(any))
         }
     }
 }

@@ -2,16 +2,8 @@
 
 use crate::structural::node::{Additional, Node};
 
-/// A step of a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Field(String),
-    /// Between brackets.
-    Key(String),
-}
-
-/// The steps of a path; none where it is not written as one. Lists have no steps: their items are not told apart.
-pub fn steps(path: &str) -> Option<Vec<Step>> {
+/// The names of a path; none where it is not written as one. Lists have no names: their items are not told apart.
+pub fn steps(path: &str) -> Option<Vec<String>> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
@@ -20,27 +12,35 @@ pub fn steps(path: &str) -> Option<Vec<Step>> {
             if end == 0 {
                 return None;
             }
-            steps.push(Step::Field(after[..end].to_owned()));
+            steps.push(after[..end].to_owned());
             rest = &after[end..];
             continue;
         }
-        let inner = rest.strip_prefix('[')?;
-        let quote = inner.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
-        let (key, after) = quoted(&inner[1..], quote)?;
-        steps.push(Step::Key(key));
+        let (key, after) = quoted(rest.strip_prefix("['")?)?;
+        steps.push(key);
         rest = after.strip_prefix(']')?;
     }
     Some(steps)
 }
 
 /// A key up to its quote, and what follows that.
-fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
+fn quoted(text: &str) -> Option<(String, &str)> {
     let mut key = String::new();
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '\\' => key.push(letters.next()?.1),
-            _ if letter == quote => return Some((key, &text[at + 1..])),
+            '\\' => key.push(match letters.next()?.1 {
+                'a' => '\u{7}',
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'v' => '\u{b}',
+                plain @ ('\'' | '\\') => plain,
+                _ => return None,
+            }),
+            '\'' => return Some((key, &text[at + 1..])),
             _ => key.push(letter),
         }
     }
@@ -51,8 +51,7 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
 pub fn leads_somewhere(node: &Node, path: &str) -> bool {
     let Some(steps) = steps(path) else { return false };
     let mut here = node;
-    for step in &steps {
-        let (Step::Field(name) | Step::Key(name)) = step;
+    for name in &steps {
         let next = match &here.additional {
             Additional::Of(values) => Some(&**values),
             _ => here.property(name),
@@ -71,13 +70,12 @@ mod tests {
 
     #[test]
     fn paths_have_steps() {
-        let field = |name: &str| Step::Field(name.to_owned());
-        let key = |name: &str| Step::Key(name.to_owned());
-        assert_eq!(steps(".a.b-c"), Some(vec![field("a"), field("b-c")]));
-        assert_eq!(steps(".a['b.c'].d"), Some(vec![field("a"), key("b.c"), field("d")]));
-        assert_eq!(steps("[\"x'y\"]"), Some(vec![key("x'y")]));
-        assert_eq!(steps(""), Some(vec![]));
-        for wrong in ["a", ".", "..a", ".a[0]", ".a[", ".a['b", ".a['b'", ".a['b']c"] {
+        let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(steps(".a.b-c"), some(&["a", "b-c"]));
+        assert_eq!(steps(".a['b.c'].d"), some(&["a", "b.c", "d"]));
+        assert_eq!(steps("['x\\'y']"), some(&["x'y"]));
+        assert_eq!(steps(""), some(&[]));
+        for wrong in ["a", ".", "..a", ".a[0]", ".a[", ".a['b", ".a['b'", ".a['b']c", ".a[\"b\"]", ".a['\\x']"] {
             assert_eq!(steps(wrong), None, "{wrong}");
         }
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::field_path::{Step, steps};
-use crate::structural::node::Rule;
+use super::field_path::steps;
+use crate::structural::node::{Additional, Node, Rule};
 use crate::structural::place::Place;
 use crate::structural::show::show;
 use crate::validate::{FieldError, Reason};
@@ -25,26 +25,32 @@ fn words(rule: &Rule) -> String {
 }
 
 /// The field at fault: where the rule stands, and from there where the rule says.
-fn field(rule: &Rule, place: &Place<'_>) -> String {
+fn field(rule: &Rule, node: &Node, place: &Place<'_>) -> String {
     let base = place.field();
     let Some(steps) = steps(&rule.field_path).filter(|steps| !steps.is_empty()) else { return base };
     let mut field = if place.is_root() && base == "<nil>" { String::new() } else { base };
+    let mut here = Some(node);
     for step in steps {
-        match step {
-            Step::Field(name) if field.is_empty() => field = name,
-            Step::Field(name) => {
+        let values = match here.map(|node| &node.additional) {
+            Some(Additional::Of(values)) => Some(&**values),
+            _ => None,
+        };
+        match values {
+            Some(_) => field.push_str(&format!("[{step}]")),
+            None if field.is_empty() => field.push_str(&step),
+            None => {
                 field.push('.');
-                field.push_str(&name);
+                field.push_str(&step);
             }
-            Step::Key(name) => field.push_str(&format!("[{name}]")),
         }
+        here = values.or_else(|| here.and_then(|node| node.property(&step)));
     }
     field
 }
 
 /// The refusal of a value for which a rule does not hold.
-pub fn refusal(rule: &Rule, message: Option<String>, value: &Value, place: &Place<'_>) -> FieldError {
-    let field = field(rule, place);
+pub fn refusal(rule: &Rule, message: Option<String>, node: &Node, value: &Value, place: &Place<'_>) -> FieldError {
+    let field = field(rule, node, place);
     let detail = message.unwrap_or_else(|| match rule.message.trim() {
         "" => format!("failed rule: {}", rule.rule.trim()),
         message => message.to_owned(),
@@ -77,7 +83,11 @@ pub fn failed(rule: &Rule, error: &cel::Error) -> String {
 
 /// A rule that alone costs too much.
 pub fn limit(rule: &Rule) -> String {
-    format!("'{}': call cost exceeds limit for rule: {}", cel::Error::CostLimit, words(rule))
+    format!(
+        "'{}': no further validation rules will be run due to call cost exceeds limit for rule: {}",
+        cel::Error::CostLimit,
+        words(rule)
+    )
 }
 
 /// All rules together cost too much.

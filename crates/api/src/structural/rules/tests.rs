@@ -37,6 +37,9 @@ fn a_rule_that_does_not_hold_is_told_in_its_words() {
         json!({"rule": "self.n < 5", "message": "too many", "reason": "FieldValueForbidden", "fieldPath": ".n"}),
     );
     refused(worded, json!({"n": 7}), None, &["FieldValueForbidden spec.n: Forbidden: too many"]);
+    let map = json!({"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {"type": "integer"}}},
+        "x-kubernetes-validations": [{"rule": "!has(self.m)", "message": "m", "fieldPath": ".m['a.b']"}]});
+    refused(map, json!({"m": {}}), None, &["FieldValueInvalid spec.m[a.b]: Invalid value: m"]);
     let made = number(json!({"rule": "self.n < 5", "message": "m", "messageExpression": "'got ' + string(self.n)"}));
     refused(made, json!({"n": 7}), None, &["FieldValueInvalid spec: Invalid value: got 7"]);
     let failing =
@@ -89,6 +92,12 @@ fn what_did_not_change_is_not_refused_again() {
         "a": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 5", "message": "a"}]},
         "b": {"type": "integer"}}});
     refused(props.clone(), json!({"a": 9, "b": 2}), Some(json!({"a": 9, "b": 1})), &[]);
+    // Items that cannot be found again are as they were where their list is.
+    let list = json!({"type": "object", "properties": {"b": {"type": "integer"}, "l": {"type": "array",
+        "items": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 5", "message": "l"}]}}}});
+    refused(list.clone(), json!({"l": [9, 1], "b": 2}), Some(json!({"l": [9, 1], "b": 1})), &[]);
+    let again = "FieldValueInvalid spec.l[0]: Invalid value: 9: l";
+    refused(list, json!({"l": [9, 2]}), Some(json!({"l": [9, 1]})), &[again]);
     refused(props, json!({"a": 8}), Some(json!({"a": 9})), &["FieldValueInvalid spec.a: Invalid value: 8: a"]);
 }
 

@@ -87,12 +87,14 @@ impl Definitions {
                 taken.add(&known.accepted);
             }
         }
-        let verdict = judge(&definition, &taken, true);
+        let (group, plural) = (&definition.spec.group, &definition.spec.names.plural);
+        let own = !self.server.registry.is_built_in_resource(group, plural);
+        let verdict = judge(&definition, &taken, own);
         let before = definition.status.clone();
         let wanted = status::Wanted::of(&definition, verdict, self.server.now());
         wanted.apply(&mut definition);
-        let is_served = conditions::is_true(&definition, conditions::NAMES_ACCEPTED)
-            || conditions::is_true(&definition, conditions::ESTABLISHED);
+        let accepted = conditions::is_true(&definition, conditions::NAMES_ACCEPTED);
+        let is_served = (accepted || conditions::is_true(&definition, conditions::ESTABLISHED)) && own;
         let differs = self.serve(&name, &definition, is_served);
         self.clean(&name, &definition);
         let known = self.known.entry(name.clone()).or_default();

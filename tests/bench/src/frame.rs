@@ -32,7 +32,8 @@ pub mod kind {
 pub const ACK: u8 = 1;
 /// DATA and HEADERS: the last of their stream.
 pub const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+/// HEADERS: no more of them follow.
+pub const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 
 const SETTING_INITIAL_WINDOW: u16 = 4;
