@@ -13,6 +13,8 @@ mod conditions;
 pub mod connect;
 mod constraints;
 mod expression;
+#[cfg(test)]
+mod fuzz;
 mod hook;
 mod matching;
 mod observe;

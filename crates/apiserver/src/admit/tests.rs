@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use proto::core::v1::{Container, LocalObjectReference, Node, PersistentVolumeClaim, Pod, Toleration};
+use proto::core::v1::{
+    Container, LocalObjectReference, Namespace, Node, PersistentVolumeClaim, Pod, ServiceAccount, Toleration,
+};
+use proto::scheduling::v1::PriorityClass;
 
 use super::*;
 use crate::registry::Registry;

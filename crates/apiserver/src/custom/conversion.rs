@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn answers_of_any_bytes_are_taken_or_refused() {
+        let good = br#"{"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":{"uid":"u","result":{"status":"Success"},"convertedObjects":[{"apiVersion":"example.com/v2","kind":"Thing","metadata":{"name":"a","namespace":"n","uid":"u","labels":{"a":"b"}}}]}}"#;
+        testkit::fuzz::damaged(3_000, &[good], |bytes| {
+            let Ok(objects) = answer("u", bytes) else { return };
+            for object in objects {
+                if let Ok(converted) = check(object) {
+                    assert_eq!(converted["metadata"]["name"], json!("a"));
+                }
+            }
+        });
+    }
+
+    #[test]
     fn a_definition_without_a_webhook_has_no_converter() {
         let mut definition = CustomResourceDefinition::default();
         assert!(Converter::of(&definition).is_none());
