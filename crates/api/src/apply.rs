@@ -18,6 +18,7 @@ mod field_set;
 pub mod fields_v1;
 mod item;
 mod keys;
+mod laid;
 pub mod last_applied;
 mod merge;
 mod owners;
@@ -32,6 +33,7 @@ mod version;
 
 pub use applied::{Config, Error, applied};
 pub use conflict::Conflict;
+pub use laid::laid_over;
 pub use owners::{Operation, Owner, Owners};
 pub use set::Set;
 pub use updated::{same_but_times, updated};

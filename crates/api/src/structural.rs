@@ -2,7 +2,7 @@
 //!
 //! Pure: JSON values in, decisions out. [`Schema`] prunes, fills in defaults and validates; [`columns`] makes rows of
 //! tables, [`path`] reads the simple paths of scale and selectable fields, [`openapi`] writes what clients read.
-//! Rules in CEL stand in the nodes ([`node::Rule`]); who evaluates them finds them there.
+//! Rules in CEL stand in the nodes ([`node::Rule`]); [`rules`] evaluates them.
 
 mod check;
 pub mod columns;
@@ -19,9 +19,12 @@ pub mod path;
 pub mod pattern;
 mod place;
 mod prune;
+pub mod rules;
 mod show;
 #[cfg(test)]
 mod tests;
+
+use std::sync::{Arc, OnceLock};
 
 use proto::apiextensions::v1::JsonSchemaProps;
 use proto::meta::v1::StatusCause;
@@ -35,6 +38,8 @@ use place::Place;
 #[derive(Debug, Clone, Default)]
 pub struct Schema {
     root: Node,
+    /// Made when the first object is judged: most definitions are idle.
+    rules: OnceLock<Option<Arc<rules::Rules>>>,
 }
 
 impl Schema {
@@ -46,7 +51,7 @@ impl Schema {
             prune::prune_nulls(default, node);
             embedded::prune(default, node);
         });
-        Self { root }
+        Self { root, rules: OnceLock::new() }
     }
 
     /// The schema of the whole object.
@@ -85,8 +90,13 @@ impl Schema {
         if old.is_none_or(|old| lists::check(&self.root, old).is_empty()) {
             errors.extend(lists::check(&self.root, new));
         }
-        if self.root.ruled && errors.iter().any(blocks_rules) {
+        if !self.root.ruled {
+            return errors;
+        }
+        if errors.iter().any(blocks_rules) {
             errors.push(unchecked_rules());
+        } else if let Some(rules) = self.rules.get_or_init(|| rules::Rules::new(&self.root).map(Arc::new)) {
+            errors.extend(rules.check(&self.root, new, old));
         }
         errors
     }

@@ -263,8 +263,58 @@ fn definitions_have_structural_schemas() {
     let rule = |text: &str| json!({"type": "object", "properties": {"f": {"type": "integer"}}, "x-kubernetes-validations": [{"rule": text}]});
     check(rule("self.f > 1"), json!({}), &[]);
     check(rule("has(self.g)"), json!({}), &[&format!("Invalid {root}.x-kubernetes-validations[0].rule")]);
+    rules_of_definitions(&|schema, expect| check(schema, json!({}), expect));
     let bare = json!([{"name": "v1", "served": true, "storage": true}]);
     check(plain(), json!({"versions": bare}), &["Required spec.versions[0].schema.openAPIV3Schema"]);
+}
+
+/// Rules are judged by their types, by where they stand, and by what they may cost.
+fn rules_of_definitions(check: &dyn Fn(Value, &[&str])) {
+    let root = "spec.validation.openAPIV3Schema";
+    let with = |mut field: Value, rule: Value| {
+        field["x-kubernetes-validations"] = json!([rule]);
+        json!({"type": "object", "properties": {"f": field}})
+    };
+    let at = |place: &str| format!("Invalid {root}.properties[f].x-kubernetes-validations[0].{place}");
+    let number = || json!({"type": "integer"});
+    for (rule, place) in [
+        (json!({"rule": "self == 'a'"}), "rule"),
+        (json!({"rule": "self"}), "rule"),
+        (json!({"rule": "other > 1"}), "rule"),
+        (json!({"rule": "self > 1", "messageExpression": "self"}), "messageExpression"),
+        (json!({"rule": "self > 1", "messageExpression": "self +"}), "messageExpression"),
+        (json!({"rule": "self > 1", "optionalOldSelf": true}), "optionalOldSelf"),
+        (json!({"rule": "self > oldSelf", "optionalOldSelf": true}), "rule"),
+        (json!({"rule": "self > 1", "fieldPath": ".x"}), "fieldPath"),
+    ] {
+        check(with(number(), rule), &[&at(place)]);
+    }
+    check(with(number(), json!({"rule": "self > oldSelf"})), &[]);
+    check(with(number(), json!({"rule": "self > oldSelf.orValue(0)", "optionalOldSelf": true})), &[]);
+    // Items of a list that has no keys are not found again.
+    let mut item = with(number(), json!({"rule": "self > oldSelf"}));
+    let list =
+        |item: &Value| json!({"type": "object", "properties": {"l": {"type": "array", "maxItems": 5, "items": item}}});
+    let within = format!("{root}.properties[l].items.properties[f].x-kubernetes-validations[0].rule");
+    check(list(&item), &[&format!("Invalid {within}")]);
+    // What nothing bounds may be as large as a request.
+    let dear = json!({"rule": "self.all(x, x.contains('a text'))"});
+    let texts = |bounds: Value| {
+        let mut list = json!({"type": "array", "items": {"type": "string"}});
+        if let Some(max) = bounds.get(0) {
+            list["maxItems"] = max.clone();
+        }
+        if let Some(max) = bounds.get(1) {
+            list["items"]["maxLength"] = max.clone();
+        }
+        with(list, dear.clone())
+    };
+    let rule = format!("{root}.properties[f].x-kubernetes-validations[0].rule");
+    let both: &[&str] = &[&format!("Forbidden {rule}"), &format!("Forbidden {rule}"), &format!("Forbidden {root}")];
+    check(texts(json!([])), both);
+    check(texts(json!([100, 1_000])), &[]);
+    item = with(number(), json!({"rule": "self > 1 && self < 10 && self != 5 && self != 7"}));
+    check(list(&item), &[]);
 }
 
 #[test]

@@ -104,12 +104,13 @@ impl Aggregator {
         }
     }
 
-    /// Who else serves a path: `/apis/GROUP/VERSION` and all below it.
+    /// Who else serves a path: `/apis/GROUP/VERSION` and all below it, and its document of OpenAPI 3.0.
     pub fn serving(&self, path: &str) -> Option<Arc<Remote>> {
         let remotes = self.remotes.load();
         if remotes.is_empty() {
             return None;
         }
+        let path = path.strip_prefix("/openapi/v3").unwrap_or(path);
         let mut parts = path.strip_prefix("/apis/")?.splitn(3, '/');
         let (group, version) = (parts.next()?, parts.next()?);
         remotes.get(&format!("{group}/{version}")).cloned()
@@ -193,6 +194,8 @@ mod tests {
             ("/apis/metrics.example/v1", true),
             ("/apis/metrics.example/v1/pods", true),
             ("/apis/metrics.example/v1/", true),
+            ("/openapi/v3/apis/metrics.example/v1", true),
+            ("/openapi/v2", false),
             ("/apis/metrics.example/v12", false),
             ("/apis/metrics.example", false),
             ("/apis/apps/v1/deployments", false),

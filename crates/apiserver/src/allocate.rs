@@ -120,13 +120,25 @@ impl ServiceAllocator {
         if spec.r#type == "ExternalName" {
             return Ok(());
         }
+        let served: Vec<&str> = self.ranges.iter().map(|range| family_of(&range.addr().to_string())).collect();
+        // As upstream: nobody knows in which families the endpoints will be that somebody else writes.
+        if spec.cluster_ip == "None" && spec.selector.is_empty() {
+            spec.ip_family_policy.get_or_insert_with(|| "RequireDualStack".to_owned());
+            if spec.ip_families.is_empty() {
+                spec.ip_families.push((*served.first().unwrap_or(&"IPv4")).to_owned());
+            }
+            if spec.ip_family_policy.as_deref() != Some("SingleStack") && spec.ip_families.len() < 2 {
+                let second = if spec.ip_families[0] == "IPv4" { "IPv6" } else { "IPv4" };
+                spec.ip_families.push(second.to_owned());
+            }
+            return Ok(());
+        }
         let given: Vec<String> =
             spec.cluster_ips.iter().filter(|ip| *ip != "None").map(|ip| family_of(ip).to_owned()).collect();
         let policy = spec.ip_family_policy.get_or_insert_with(|| {
             let two = spec.ip_families.len() > 1 || given.len() > 1;
             if two { "RequireDualStack".to_owned() } else { "SingleStack".to_owned() }
         });
-        let served: Vec<&str> = self.ranges.iter().map(|range| family_of(&range.addr().to_string())).collect();
         if policy == "RequireDualStack" && served.len() < 2 {
             let message = "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services";
             let causes = vec![cause("FieldValueInvalid", "spec.ipFamilyPolicy", message)];

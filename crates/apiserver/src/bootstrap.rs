@@ -84,7 +84,7 @@ async fn run(server: &Server, advertised: &Advertised, complete: bool) -> Result
 }
 
 /// Creates an object that is missing.
-async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
+pub async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
     let target = place_of(server, object.as_ref())?;
     if target.resource.cache.get(&target.resource.key(&target.namespace, &target.name)).is_some() {
         return Ok(());
@@ -97,14 +97,14 @@ async fn ensure(server: &Server, object: Box<dyn DynObject>) -> Result<()> {
 }
 
 /// Where an object is, or is to be.
-fn place_of(server: &Server, object: &dyn DynObject) -> Result<Target> {
+pub fn place_of(server: &Server, object: &dyn DynObject) -> Result<Target> {
     let (info, meta) = (object.info(), object.metadata());
     let plural = api::resource::by_kind(info.group, info.version, info.kind).map_or("", |row| row.plural);
     Target::resolve(&server.registry, (info.group, info.version, plural), &meta.namespace, &meta.name, "")
 }
 
 /// Creates an object; one that somebody else made meanwhile is fine.
-async fn create(server: &Server, target: &Target, object: Box<dyn DynObject>) -> Result<()> {
+pub async fn create(server: &Server, target: &Target, object: Box<dyn DynObject>) -> Result<()> {
     let place = target.named(&target.namespace, "");
     let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
     let options = WriteOptions { field_manager: "keelson-apiserver".to_owned(), ..WriteOptions::default() };

@@ -12,6 +12,8 @@ use daemon::cli::{Common, Flags};
 use ipnet::IpNet;
 
 use crate::allocate::node_port::PortRange;
+use crate::audit;
+use crate::fairness::Limits;
 use fixed::Fixed;
 pub use fronts::FrontFlags;
 
@@ -58,6 +60,33 @@ pub struct Config {
     #[arg(long, default_value_t = 8 << 20, value_name = "BYTES", help_heading = "Serving")]
     pub max_request_bytes: usize,
 
+    /// Requests that do not say how long they may take end after so long, others not later; watches and streams are not concerned
+    #[arg(long, default_value = "1m0s", value_parser = timeout, value_name = "DURATION", help_heading = "Serving")]
+    pub request_timeout: Duration,
+    /// Requests share seats by FlowSchemas and PriorityLevelConfigurations; otherwise they are only counted
+    #[arg(
+        long,
+        default_value_t = true,
+        value_parser = clap::builder::BoolishValueParser::new(),
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "true|false",
+        help_heading = "Serving"
+    )]
+    pub enable_priority_and_fairness: bool,
+    /// Seats of requests, together with those of --max-mutating-requests-inflight
+    #[arg(long, default_value_t = 400, value_name = "COUNT", help_heading = "Serving")]
+    pub max_requests_inflight: u32,
+    /// Seats of requests, together with those of --max-requests-inflight
+    #[arg(long, default_value_t = 200, value_name = "COUNT", help_heading = "Serving")]
+    pub max_mutating_requests_inflight: u32,
+    /// Bytes that answers in flight hold together, and as many that bodies of requests do; administrators have a quarter of it
+    /// beside that. Default: a sixteenth of the memory, from 64 MiB to 1 GiB
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1 << 20..), value_name = "BYTES", help_heading = "Serving")]
+    pub max_bytes_inflight: Option<u64>,
+
     /// CA of the certificates that clients show
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub client_ca_file: Option<PathBuf>,
@@ -94,6 +123,22 @@ pub struct Config {
     /// Whom tokens are for; default: the issuer
     #[arg(long, value_delimiter = ',', value_name = "NAME,...", help_heading = "Authentication")]
     pub api_audiences: Vec<String>,
+
+    /// What is told of which requests: an audit.k8s.io/v1 Policy
+    #[arg(long, value_name = "FILE", requires = "audit_log_path", help_heading = "Audit")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Where audit events are written, a line of JSON each; - is the standard output
+    #[arg(long, value_name = "FILE", requires = "audit_policy_file", help_heading = "Audit")]
+    pub audit_log_path: Option<PathBuf>,
+    /// Days that old audit logs are kept; 0 for ever
+    #[arg(long, default_value_t = 0, value_name = "DAYS", help_heading = "Audit")]
+    pub audit_log_maxage: u64,
+    /// Old audit logs that are kept; 0 all
+    #[arg(long, default_value_t = 0, value_name = "COUNT", help_heading = "Audit")]
+    pub audit_log_maxbackup: usize,
+    /// MiB of an audit log before the next begins; 0: 100
+    #[arg(long, default_value_t = 0, value_name = "MIB", help_heading = "Audit")]
+    pub audit_log_maxsize: u64,
 
     #[command(flatten)]
     pub fronts: FrontFlags,
@@ -143,10 +188,37 @@ pub struct Config {
     pub fixed: Fixed,
 }
 
+impl Config {
+    /// What fairness goes by.
+    pub fn fairness(&self) -> Limits {
+        Limits {
+            enabled: self.enable_priority_and_fairness,
+            reading: self.max_requests_inflight,
+            writing: self.max_mutating_requests_inflight,
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
+impl Config {
+    /// The audit log, where one is kept.
+    pub fn audit(&self) -> Option<audit::Settings> {
+        let (policy, path) = self.audit_policy_file.clone().zip(self.audit_log_path.clone())?;
+        let (size_mib, backups, age_days) = (self.audit_log_maxsize, self.audit_log_maxbackup, self.audit_log_maxage);
+        Some(audit::Settings { policy, log: audit::log::Settings { path, size_mib, backups, age_days } })
+    }
+}
+
 impl Flags for Config {
     fn common(&self) -> &Common {
         &self.common
     }
+}
+
+/// A duration that is not zero.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let read = duration(text)?;
+    if read.is_zero() { Err(format!("{text:?} leaves no time")) } else { Ok(read) }
 }
 
 /// Reads `5m0s`, `1h30m`, `250ms` as Go writes durations.
@@ -224,7 +296,8 @@ mod tests {
             "--authorization-mode=AlwaysAllow",
             "--authorization-mode=Node,Webhook",
             "--enable-admission-plugins=NoSuchPlugin",
-            "--disable-admission-plugins=NamespaceLifecycle",
+            "--enable-admission-plugins=EventRateLimit",
+            "--disable-admission-plugins=NoSuchPlugin",
             "--kubelet-preferred-address-types=Nowhere",
         ] {
             let refused = parse(wrong).expect_err(wrong).to_string();

@@ -7,6 +7,7 @@
 
 mod body;
 pub mod cleanup;
+pub mod conversion;
 pub mod follow;
 mod scale;
 mod stored;

@@ -9,7 +9,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use proto::apiextensions::v1::CustomResourceDefinition;
 use testkit::fuzz::damaged;
 
+use crate::audit::{Audit, Origin};
+use crate::authenticate::User;
 use crate::authenticate::token::{Grant, Tokens};
+use crate::authorize::Attributes;
 use crate::custom;
 use crate::registry::{Resource, rules};
 use crate::storage::Record;
@@ -40,6 +43,29 @@ fn continue_tokens() {
         page(&String::from_utf8_lossy(bytes));
         // As a forger would: what is inside is damaged.
         page(&URL_SAFE_NO_PAD.encode(bytes));
+    });
+}
+
+#[test]
+fn objects_in_audit_events() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let policy = folder.path().join("policy.yaml");
+    let text =
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitManagedFields: true\nrules: [{level: RequestResponse}]\n";
+    std::fs::write(&policy, text).expect("written");
+    let log = crate::audit::log::Settings { path: folder.path().join("log"), size_mib: 0, backups: 0, age_days: 0 };
+    let audit = Audit::load(&crate::audit::Settings { policy, log }).expect("a policy and a log");
+    let examples: [&[u8]; 2] = [
+        br#"{"metadata":{"name":"a","managedFields":[{}]},"items":[{"metadata":{"managedFields":[]}},1]}"#,
+        br#"{"kind":"Status","metadata":{},"code":404,"items":{"metadata":[]}}"#,
+    ];
+    damaged(3_000, &examples, |bytes| {
+        let origin = Origin::of("id", "/api", &http::HeaderMap::new(), None);
+        let told = audit.draft(origin, &User::default(), &Attributes::default());
+        let mut told = told.expect("the policy tells of everything");
+        told.request(bytes);
+        told.answer(bytes);
+        told.received();
     });
 }
 

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Objects are many small pieces, made and dropped with each request, which glibc's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     daemon::main("keelson-apiserver", apiserver::run::run)
 }

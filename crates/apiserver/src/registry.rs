@@ -174,7 +174,8 @@ impl Resource {
     pub fn entry(&self, record: &Record) -> std::result::Result<Entry, StorageError> {
         let corrupt =
             |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
-        let bytes = self.open(record)?;
+        // A part of an answer of the store would keep all of it in memory, as long as this object stays as it is.
+        let bytes = Bytes::copy_from_slice(&self.open(record)?);
         let key = std::str::from_utf8(&record.key).map_err(|error| corrupt(error.to_string()))?;
         let key = key.strip_prefix(&self.prefix).unwrap_or(key);
         let (labels, fields) = self.attributes(&bytes).map_err(|error| corrupt(error.to_string()))?;

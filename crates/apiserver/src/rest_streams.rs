@@ -15,7 +15,7 @@ mod fuzz;
 mod log_options;
 mod logs;
 mod negotiate;
-mod options;
+pub(crate) mod options;
 mod resize;
 mod spdy;
 mod status;

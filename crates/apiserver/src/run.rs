@@ -13,15 +13,19 @@ use tokio::net::TcpListener;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::aggregate::{Aggregator, availability};
+use crate::admit::others::Others;
+use crate::aggregate::{Aggregator, availability, register};
 use crate::allocate::{ServiceAllocator, repair};
+use crate::audit::Audit;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::extension::Published;
 use crate::bootstrap::{self, Advertised};
+use crate::budget::{self, Budget};
 use crate::config::Config;
 use crate::custom::follow::Definitions;
 use crate::discovery::Discovery;
+use crate::fairness::{self, Fairness};
 use crate::metrics::RequestMetrics;
 use crate::openapi::OpenApi;
 use crate::outbound::Outbound;
@@ -64,6 +68,7 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     tasks.spawn("custom resources", definitions.run());
     serve::add_checks(&health, &server);
     server.metrics.register(&metrics);
+    server.fairness.metrics.register(&metrics, &server.fairness);
     let serving =
         serve::server(&server, (discovery, openapi), address, identity, health, metrics).serve(listener, stop.clone());
     let mut serving = std::pin::pin!(serving);
@@ -81,6 +86,8 @@ pub async fn run_on(config: Config, listener: TcpListener, shutdown: Shutdown) -
     tasks.join().await;
     Ok(())
 }
+
+const BYTES_FLAG: &str = "--max-bytes-inflight";
 
 /// The tasks behind the requests, by name.
 #[derive(Default)]
@@ -140,13 +147,25 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
     let outbound = Outbound::new(&registry, shown, kubelet_identity.clone())?;
     let access = Arc::new(Access::new(bootstrap::policy::node_rules()));
     access.follow(&registry);
+    let limits = config.fairness();
+    anyhow::ensure!(
+        !limits.enabled || limits.reading.saturating_add(limits.writing) > 0,
+        "--max-requests-inflight and --max-mutating-requests-inflight are zero: no request would have a seat"
+    );
+    let fairness = Arc::new(Fairness::new(limits));
+    fairness.follow(&registry);
+    let bytes_inflight = config.max_bytes_inflight.unwrap_or_else(budget::default_bytes);
     let aggregator = Arc::new(Aggregator::default());
     aggregator.follow(&registry);
+    let others = Arc::<Others>::default();
+    others.follow(&registry);
     Ok(Server {
         store: Arc::new(Store::new(&endpoints)?),
         registry,
         definitions: Arc::default(),
         access,
+        others,
+        plugins: config.fixed.plugins(),
         anonymous: config.anonymous_auth,
         fronts: config.fronts.fronts(),
         tokens: Tokens::load(
@@ -165,6 +184,11 @@ pub fn build(config: &Config) -> anyhow::Result<Server> {
         aggregator,
         published: Published { client_ca: config.client_ca_file.clone(), fronts: config.fronts.clone() },
         request_bytes_max: config.max_request_bytes,
+        fairness,
+        requests: Budget::new(bytes_inflight, BYTES_FLAG),
+        answers: Budget::new(bytes_inflight, BYTES_FLAG),
+        request_timeout: config.request_timeout,
+        audit: config.audit().map(|settings| Audit::load(&settings)).transpose()?,
         metrics: RequestMetrics::default(),
     })
 }
@@ -185,7 +209,11 @@ fn spawn(
     tasks.spawn("repair of addresses and ports", repair::keep_repairing(Arc::clone(server), stop.clone()));
     let first_objects = health.flag("poststarthook/bootstrap", Scope::Ready, "the first objects are not there yet");
     tasks.spawn("first objects", bootstrap::keep(Arc::clone(server), advertised, first_objects, stop.clone()));
+    let (fairness, ended) = (Arc::clone(&server.fairness), stop.clone());
+    tasks.spawn("fairness", async move { fairness.keep(ended).await });
+    tasks.spawn("objects of fairness", fairness::maintain::keep(Arc::clone(server), stop.clone()));
     tasks.spawn("availability of extension servers", availability::keep(Arc::clone(server), stop.clone()));
+    tasks.spawn("APIServices of custom resources", register::keep(Arc::clone(server), stop.clone()));
     let (store, interval, ended) = (Arc::clone(&server.store), config.etcd_compaction_interval, stop.clone());
     if !interval.is_zero() {
         tasks.spawn("compaction", async move { store.keep_compacting(interval, ended).await });

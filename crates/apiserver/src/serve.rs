@@ -5,14 +5,22 @@ use std::time::Duration;
 
 use daemon::health::{Health, Scope};
 use daemon::metrics::Metrics;
+use daemon::serve::Limits;
 use daemon::tls::{ClientCerts, ServerIdentity};
 
+use crate::authorize::MASTERS;
 use crate::config::Config;
 use crate::discovery::Discovery;
 use crate::grpc::{self, Grpc};
 use crate::openapi::OpenApi;
 use crate::rest::Rest;
 use crate::server::Server;
+
+/// Commands to run, and selectors, stand in the head of a request.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+/// As upstream.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The certificate of this server, and whose clients it knows.
 pub fn identity(config: &Config) -> anyhow::Result<Arc<ServerIdentity>> {
@@ -35,6 +43,7 @@ pub fn server(
 ) -> daemon::serve::Server {
     let rest = Rest::new(Arc::clone(server), discovery, openapi, address, metrics.clone());
     daemon::serve::Server::new(health, metrics)
+        .limits(limits())
         .tls(identity)
         .grpc(Grpc::routes(Arc::clone(server)))
         .reflection(proto::DESCRIPTORS, grpc::SERVICES)
@@ -43,6 +52,17 @@ pub fn server(
             let rest = rest.clone();
             async move { rest.answer(request).await }
         })
+}
+
+/// What callers can hold of the port.
+fn limits() -> Limits {
+    Limits {
+        lane: Some(|peer| peer.organizations.iter().any(|group| group == MASTERS)),
+        head_bytes_max: HEAD_BYTES_MAX,
+        send_buffer_bytes: SEND_BUFFER_BYTES,
+        idle_timeout: IDLE_TIMEOUT,
+        ..Limits::default()
+    }
 }
 
 /// Ready: the store answers and every cache is filled.

@@ -5,13 +5,18 @@ use std::time::{Duration, SystemTime};
 
 use proto::meta::v1::Time;
 
+use crate::admit::others::Others;
+use crate::admit::plugins::{Plugin, Plugins};
 use crate::aggregate::Aggregator;
 use crate::allocate::ServiceAllocator;
+use crate::audit::Audit;
 use crate::authenticate::front_proxy::Fronts;
 use crate::authenticate::token::Tokens;
 use crate::authorize::Access;
 use crate::bootstrap::extension::Published;
+use crate::budget::Budget;
 use crate::custom::follow::{self, Progress};
+use crate::fairness::Fairness;
 use crate::metrics::RequestMetrics;
 use crate::outbound::Outbound;
 use crate::registry::{Registry, Resource};
@@ -30,6 +35,10 @@ pub struct Server {
     pub store: Arc<Store>,
     /// Every resource.
     pub registry: Registry,
+    /// Which admission plugins run.
+    pub plugins: Plugins,
+    /// Webhooks and policies that have a say in what is written.
+    pub others: Arc<Others>,
     /// How far the custom ones among them are those of the store.
     pub definitions: Arc<Progress>,
     /// Who may do what.
@@ -52,11 +61,25 @@ pub struct Server {
     pub published: Published,
     /// Largest request: `--max-request-bytes`.
     pub request_bytes_max: usize,
+    /// What keeps clients from taking each other's seats.
+    pub fairness: Arc<Fairness>,
+    /// Bytes of the bodies of requests in flight, and of answers.
+    pub requests: Budget,
+    pub answers: Budget,
+    /// The longest that a request takes: `--request-timeout`.
+    pub request_timeout: Duration,
+    /// Where it is kept: `--audit-policy-file` and `--audit-log-path`.
+    pub audit: Option<Arc<Audit>>,
     /// What is counted about requests.
     pub metrics: RequestMetrics,
 }
 
 impl Server {
+    /// Whether an admission plugin runs.
+    pub fn runs(&self, plugin: Plugin) -> bool {
+        self.plugins.run(plugin)
+    }
+
     /// The clock, in whole seconds.
     pub fn now(&self) -> Time {
         Time::from_system(SystemTime::now())

@@ -50,6 +50,17 @@ impl Failure {
         self
     }
 
+    /// About an object that has no name yet: refusals name what it is to begin with, as upstream.
+    pub fn named_for(mut self, generate_name: &str) -> Self {
+        if let Some(details) = self.0.details.as_mut().filter(|details| details.name.is_empty())
+            && !generate_name.is_empty()
+        {
+            details.name = generate_name.to_owned();
+            self.0.message = self.0.message.replacen("\"\"", &format!("{generate_name:?}"), 1);
+        }
+        self
+    }
+
     /// The HTTP code.
     pub fn code(&self) -> i32 {
         self.0.code
@@ -182,6 +193,10 @@ impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
         let text = chain(&error);
         match error {
+            // A read at a revision, of which the store does not say how far it is cut off.
+            StorageError::Compacted { compacted: 0, .. } => {
+                Self::expired("The resourceVersion for the provided list is too old.")
+            }
             StorageError::Compacted { requested, compacted } => status::too_old(requested, compacted).into(),
             StorageError::Future { requested } => status::too_large_resource_version(requested, 0).into(),
             StorageError::TooLarge { .. } => Self::too_large(&text),

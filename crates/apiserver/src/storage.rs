@@ -145,27 +145,28 @@ impl Store {
         Ok(page.records.first().map_or(0, |record| record.rev))
     }
 
-    /// Everything below `prefix` at one revision, read in pages; `take` gets each page.
+    /// Everything below `prefix` at one revision, read in pages; `take` gets each page, while the next one is on its way.
     pub async fn scan(
         &self,
         prefix: &str,
         revision: i64,
         mut take: impl FnMut(Vec<Record>) + Send,
     ) -> Result<i64, StorageError> {
-        let (mut start, mut revision, mut limit) = (prefix.to_owned(), revision, PAGE_LEN);
+        let mut limit = PAGE_LEN;
+        let mut page = self.page(prefix, prefix, limit, revision).await?;
+        let revision = if revision == 0 { page.revision } else { revision };
         loop {
-            let page = self.page(prefix, &start, limit, revision).await?;
-            if revision == 0 {
-                revision = page.revision;
-            }
             let bytes: usize = page.records.iter().map(|record| record.value.len()).sum();
             limit = next_limit(limit, bytes);
-            let next = page.records.last().map(|record| after(&record.key));
-            take(page.records);
-            match next {
-                Some(next) if page.more => start = next,
-                _ => return Ok(revision),
-            }
+            let next = page.records.last().filter(|_| page.more).map(|record| after(&record.key));
+            let Some(next) = next else {
+                take(page.records);
+                return Ok(revision);
+            };
+            // The first is polled first: its request is sent before this page is worked on.
+            let taken = async { take(page.records) };
+            let (following, ()) = futures::join!(self.page(prefix, &next, limit, revision), taken);
+            page = following?;
         }
     }
 

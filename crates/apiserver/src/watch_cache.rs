@@ -9,6 +9,7 @@
 mod entry;
 pub mod feed;
 pub mod filter;
+mod interest;
 pub mod shared;
 mod subscription;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub use entry::{Change, Entry, RestForm};
 pub use filter::Filter;
 pub use subscription::{End, Item, Subscription};
 
+use interest::Interest;
 use subscription::Watcher;
 
 /// Changes that the window keeps at most.
@@ -108,6 +111,10 @@ pub struct WatchCache {
     /// Asks the feed to ask the store how far the watch is.
     progress_wanted: Arc<Notify>,
     observer: OnceLock<Box<dyn Observer>>,
+    interest: Arc<Interest>,
+    /// Objects and bytes in the cache.
+    len: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Default for WatchCache {
@@ -119,7 +126,15 @@ impl Default for WatchCache {
 impl WatchCache {
     /// A cache that asks for progress by `progress_wanted`.
     pub fn asking(progress_wanted: Arc<Notify>) -> Self {
-        Self { state: RwLock::default(), reached: watch::Sender::new(0), progress_wanted, observer: OnceLock::new() }
+        Self {
+            state: RwLock::default(),
+            reached: watch::Sender::new(0),
+            progress_wanted,
+            observer: OnceLock::new(),
+            interest: Arc::default(),
+            len: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// How far the cache is; 0 until it is filled.
@@ -186,13 +201,24 @@ impl WatchCache {
         let end = Arc::default();
         // A watch of the future must not be told of what happens before.
         let after = if let Start::After(rev) = start { rev.max(state.revision) } else { state.revision };
-        state.watchers.push(Watcher { filter, after, bookmarks, sender, end: Arc::clone(&end) });
+        let counted = self.interest.count(&filter);
+        state.watchers.push(Watcher { filter, after, bookmarks, sender, end: Arc::clone(&end), _counted: counted });
         Ok(Subscription { initial, backlog, revision: after, receiver, end })
     }
 
     /// How many watchers there are.
     pub fn watchers(&self) -> usize {
         self.state.read().watchers.len()
+    }
+
+    /// How many watchers are told of a change of the object of this key.
+    pub fn watchers_of(&self, key: &str) -> u64 {
+        self.interest.of(key)
+    }
+
+    /// How many objects there are, and how many bytes they have in protobuf.
+    pub fn size(&self) -> (u64, u64) {
+        (self.len.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }
 
     /// Takes a fresh view from the store: watchers of the old one end.
@@ -202,6 +228,9 @@ impl WatchCache {
         if let Some(observer) = self.observer.get() {
             observer.replaced(&mut state.objects.values());
         }
+        self.len.store(state.objects.len() as u64, Ordering::Relaxed);
+        let bytes = state.objects.values().map(|entry| entry.bytes.len() as u64).sum();
+        self.bytes.store(bytes, Ordering::Relaxed);
         state.window.clear();
         state.window_from = revision;
         state.revision = revision;
@@ -229,6 +258,9 @@ impl WatchCache {
             if old.is_none() && new.is_none() {
                 continue;
             }
+            let bytes = |entry: &Option<Arc<Entry>>| entry.as_ref().map_or(0, |entry| entry.bytes.len() as u64);
+            self.bytes.fetch_add(bytes(&new), Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes(&old), Ordering::Relaxed);
             let change = Arc::new(Change::new(rev, old, new));
             if let Some(observer) = self.observer.get() {
                 observer.changed(&change);
@@ -236,6 +268,7 @@ impl WatchCache {
             state.watchers.retain_mut(|watcher| watcher.offer(&change));
             state.window.push_back(change);
         }
+        self.len.store(state.objects.len() as u64, Ordering::Relaxed);
         trim(state);
         let revision = state.revision;
         self.reached.send_replace(revision);

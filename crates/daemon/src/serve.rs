@@ -9,6 +9,9 @@ mod builtin;
 mod connection;
 pub mod direct;
 mod grpc_health;
+mod hangup;
+mod idle;
+mod lane;
 mod reflection;
 mod router;
 mod together;
@@ -33,6 +36,8 @@ use crate::metrics::Metrics;
 use crate::tls::ServerIdentity;
 use router::Router;
 
+pub use hangup::Hangup;
+pub use lane::Admits;
 /// The body of every answer.
 pub use tonic::body::Body;
 pub use upgrades::Upgrades;
@@ -59,6 +64,15 @@ pub struct Connection {
 pub struct Limits {
     /// Open connections; further ones wait in the kernel's queue.
     pub connections_max: usize,
+    /// Whose certificate lets connect though that many are open. With it, and with TLS, the connections of others are not kept
+    /// waiting then, but ended.
+    pub lane: Option<Admits>,
+    /// Names and values of a request's head, together, in bytes.
+    pub head_bytes_max: usize,
+    /// Bytes of an answer that wait in the process for a caller that does not read.
+    pub send_buffer_bytes: usize,
+    /// How long a connection may have nothing to do; zero: for ever. (Over HTTP/1.1 it is `header_timeout`.)
+    pub idle_timeout: Duration,
     /// Concurrent HTTP/2 streams on a connection.
     pub streams_max: u32,
     /// Whether the calls of a connection run in its task and answer together: for servers whose calls are short or wait.
@@ -81,6 +95,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            lane: None,
+            head_bytes_max: 16 << 10,
+            send_buffer_bytes: 400 << 10,
+            idle_timeout: Duration::ZERO,
             streams_max: 4_096,
             together: false,
             keepalive_interval: Duration::from_secs(30),

@@ -8,6 +8,7 @@ mod custom;
 mod decode;
 mod encode;
 mod special;
+mod transcode;
 
 use crate::kind::Kind;
 use crate::reflect::Reflect;
@@ -15,6 +16,7 @@ use crate::reflect::Reflect;
 pub use custom::{map as write_map, value as write_value};
 pub use decode::{Decoded, Error, decode_into, value_into};
 pub use encode::{is_left_out, is_written_null};
+pub use transcode::write_bytes;
 
 /// JSON of a message; a kind's begins with kind and apiVersion.
 pub fn to_vec<T: Reflect>(message: &T) -> Vec<u8> {

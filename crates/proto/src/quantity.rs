@@ -105,6 +105,11 @@ impl Amount {
         i64::try_from(shifted_down(self.mantissa, -shift)).unwrap_or(saturated)
     }
 
+    /// The amount as a double, as near as one comes.
+    pub fn approximate(&self) -> f64 {
+        self.mantissa as f64 * 10_f64.powi(self.scale)
+    }
+
     /// The amount with nothing finer than 10^scale, rounded up (away from zero).
     pub fn round_up(&self, scale: i32) -> Self {
         if self.scale >= scale {

@@ -129,8 +129,11 @@ impl Mut<'_> {
 /// Shows every message in a message to the visitor, itself first, parents before their children.
 pub fn walk_mut(message: &mut dyn Reflect, visitor: &mut dyn FnMut(&mut dyn Reflect)) {
     visitor(message);
-    for index in 0..message.message().fields.len() {
-        walk_value(message.get_mut(index), visitor);
+    for (index, field) in message.message().fields.iter().enumerate() {
+        // Most fields hold no messages, and to be asked for costs more than to be passed over.
+        if field.message().is_some() {
+            walk_value(message.get_mut(index), visitor);
+        }
     }
 }
 

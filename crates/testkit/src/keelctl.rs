@@ -23,16 +23,21 @@ pub struct Keelctl {
 impl Keelctl {
     /// The command, ready to be run.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = match &self.network {
+        let mut command = self.within();
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
+        command
+    }
+
+    /// The program inside the network, without arguments: for those that are told of a kubeconfig in another way.
+    pub fn within(&self) -> Command {
+        match &self.network {
             Some(network) => {
                 let mut command = Command::new("nsenter");
                 command.arg(format!("--net={}", namespace::path(network).display())).arg(&self.program);
                 command
             }
             None => Command::new(&self.program),
-        };
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
-        command
+        }
     }
 
     /// Runs a command and gives what it wrote, whatever its exit code.

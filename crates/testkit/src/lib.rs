@@ -7,6 +7,7 @@
 pub mod claim;
 pub mod cluster;
 pub mod containerd;
+pub mod fetch;
 pub mod flags;
 pub mod fuzz;
 pub mod host;
@@ -21,7 +22,9 @@ pub mod npm;
 pub mod packages;
 pub mod pki;
 pub mod process;
+pub mod pypi;
 pub mod routes;
+pub mod rust;
 pub mod say;
 pub mod settings;
 pub mod terminal;

@@ -1,7 +1,8 @@
-//! `cargo xtask bench podstart | idle | scheduler | proxy | store`: JSON lines and a table. The first two are measured on a
+//! `cargo xtask bench podstart | idle | scheduler | proxy | store | api`: JSON lines and a table. The first two are measured on a
 //! running cluster (`cargo xtask up`), the others need none.
 
 mod alone;
+mod api;
 mod floor;
 mod idle;
 mod podstart;
@@ -48,6 +49,8 @@ enum What {
     Proxy,
     /// The store beside an etcd: puts, gets, updates, leases, watchers; memory, restarts, pauses, failover.
     Store(store::Options),
+    /// The apiserver over REST beside a kube-apiserver: writes, gets, lists, watchers; memory, starts.
+    Api(api::Options),
 }
 
 /// Runs the command.
@@ -57,6 +60,9 @@ pub fn run(options: &Options) -> Result<()> {
     }
     if let What::Store(options) = &options.what {
         return store::run(options);
+    }
+    if let What::Api(options) = &options.what {
+        return api::run(options);
     }
     host::require_root()?;
     if let What::Proxy = options.what {
@@ -69,7 +75,7 @@ pub fn run(options: &Options) -> Result<()> {
     }
     match &options.what {
         What::Podstart { pods } => podstart::run(&cluster, pods),
-        What::Scheduler | What::Proxy | What::Store(_) => Ok(()),
+        What::Scheduler | What::Proxy | What::Store(_) | What::Api(_) => Ok(()),
         What::Idle { seconds } => idle::run(&cluster, Duration::from_secs(*seconds)),
     }
 }

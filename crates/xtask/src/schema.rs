@@ -62,7 +62,7 @@ impl Row<'_> {
 pub fn import(facts: &Path, target: &Path) -> Result<()> {
     let fields = read(&facts.join("fields.tsv"))?;
     let resources = read(&facts.join("resources.tsv"))?;
-    let kinds: BTreeSet<String> = table(&resources).iter().map(|row| row.get("kind").to_owned()).collect();
+    let kinds: BTreeSet<(String, String)> = table(&resources).iter().map(kind_of).collect();
 
     let mut packages: BTreeMap<String, BTreeMap<String, Vec<Row<'_>>>> = BTreeMap::new();
     for row in table(&fields) {
@@ -121,7 +121,11 @@ fn file_of(package: &str) -> PathBuf {
     PathBuf::from(format!("{path}.proto"))
 }
 
-fn file_text(package: &str, messages: &BTreeMap<String, Vec<Row<'_>>>, kinds: &BTreeSet<String>) -> Result<String> {
+fn file_text(
+    package: &str,
+    messages: &BTreeMap<String, Vec<Row<'_>>>,
+    kinds: &BTreeSet<(String, String)>,
+) -> Result<String> {
     let mut body = String::new();
     let mut imports = BTreeSet::from(["keelson/schema/v1/schema.proto".to_owned()]);
     for (message, rows) in messages {
@@ -145,11 +149,19 @@ fn file_text(package: &str, messages: &BTreeMap<String, Vec<Row<'_>>>, kinds: &B
     Ok(text + &body)
 }
 
-fn is_kind(package: &str, message: &str, kinds: &BTreeSet<String>) -> bool {
+/// Group and name of the kind that a row of `resources.tsv` is about.
+fn kind_of(row: &Row<'_>) -> (String, String) {
+    let group = if row.get("kind_group").is_empty() { row.get("group") } else { row.get("kind_group") };
+    (group.to_owned(), row.get("kind").to_owned())
+}
+
+fn is_kind(package: &str, message: &str, kinds: &BTreeSet<(String, String)>) -> bool {
     let short = package.rsplit('.').take(2).collect::<Vec<_>>();
     let short = format!("{}.{}.{message}", short[1], short[0]);
-    let served = kinds.contains(message) || message.strip_suffix("List").is_some_and(|item| kinds.contains(item));
-    (served && group_of(package).is_some()) || KINDS_WITHOUT_RESOURCE.contains(&short.as_str())
+    // Other groups have messages of the same name that are parts of objects: ResourceClaim, TokenRequest.
+    let is_known = |name: &str| group_of(package).is_some_and(|group| kinds.contains(&(group, name.to_owned())));
+    let served = is_known(message) || message.strip_suffix("List").is_some_and(is_known);
+    served || KINDS_WITHOUT_RESOURCE.contains(&short.as_str())
 }
 
 /// The API group whose kinds a package holds; `None` for helper packages.

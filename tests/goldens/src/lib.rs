@@ -1,6 +1,8 @@
 //! Finds and reads the recorded facts of the Kubernetes API, which lie beside the checkout.
 
+pub mod decode;
 pub mod request;
+pub mod wire;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -196,12 +196,23 @@ fn own(old: &dyn DynObject, mut new: Box<dyn DynObject>) {
         subresource: "",
         now: proto::meta::v1::Time::from_unix(1),
         reset: &[&["status"]],
+        schemas: &[],
     };
     api::apply::updated(Some(old), new.as_mut(), &writer);
     api::apply::updated(None, new.as_mut(), &writer);
     let entries = &new.metadata().managed_fields;
     let again = api::apply::Owners::decode(entries).map(|owners| owners.encode());
     assert_eq!(again.as_ref(), Ok(entries), "what we write can be read");
+}
+
+/// JSON that is written from bytes is what is written from the object that they are.
+fn written_from_bytes(info: &'static proto::dynamic::KindInfo, bytes: &[u8]) {
+    let mut quick = Vec::new();
+    let done = proto::json::write_bytes(&mut quick, info.message, bytes, "", true);
+    if done && let Ok(object) = info.decode(bytes) {
+        assert_eq!(String::from_utf8_lossy(&quick), String::from_utf8_lossy(&object.to_json()));
+    }
+    assert!(done || quick.is_empty(), "nothing is left behind");
 }
 
 fn config() -> ProptestConfig {
@@ -226,6 +237,7 @@ proptest! {
     #[test]
     fn protobuf_of_each_kind(kind in any::<usize>(), bytes in vec(any::<u8>(), 0..200)) {
         let info = kinds()[kind % kinds().len()];
+        written_from_bytes(info, &bytes);
         if let Ok(object) = info.decode(&bytes) {
             exercise(object);
         }
@@ -234,8 +246,13 @@ proptest! {
     #[test]
     fn protobuf_of_one_kind_read_as_another(kind in any::<usize>(), index in any::<usize>(), damage in damage()) {
         let Ok(unknown) = envelope::decode(&STORED[index % STORED.len()]) else { return Ok(()) };
+        let bytes = damaged(&unknown.raw, &damage);
+        let type_meta = &unknown.type_meta;
+        let own = proto::dynamic::kind_by_api_version(&type_meta.api_version, &type_meta.kind);
+        own.into_iter().for_each(|info| written_from_bytes(info, &bytes));
         let info = kinds()[kind % kinds().len()];
-        if let Ok(object) = info.decode(&damaged(&unknown.raw, &damage)) {
+        written_from_bytes(info, &bytes);
+        if let Ok(object) = info.decode(&bytes) {
             exercise(object);
         }
     }
@@ -404,6 +421,7 @@ proptest! {
             subresource: "",
             now: proto::meta::v1::Time::from_unix(1),
             reset: &[&["status"]],
+            schemas: &[],
         };
         for live in [None, Some(live.as_ref())] {
             let config = api::apply::Config { kind, json: &json, force: damage.len() > 1 };

@@ -19,6 +19,7 @@ fn created(input: &Value, subresources: &[&[&str]]) -> Option<Value> {
         subresource: "",
         now: Time::from_unix(1),
         reset: subresources,
+        schemas: &[],
     };
     api::apply::updated(None, object.as_mut(), &writer);
     let mut json = proto::json::dyn_to_value(object.as_reflect());

@@ -11,6 +11,7 @@ use proto::core::v1::{
     VolumeSource,
 };
 use proto::reflect::{Mut, Reflect, walk_mut};
+use proto::schema::{Form, Label};
 use proto::{Quantity, discovery};
 
 use super::pod;
@@ -23,7 +24,10 @@ const TOKEN_SECONDS: i64 = 3600;
 pub fn apply(message: &mut dyn Reflect) {
     walk_mut(message, &mut |message| {
         quantities(message);
-        one(message.as_any_mut());
+        // Times, quantities and the like have no defaults, and there are many of them.
+        if message.message().form == Form::Plain {
+            one(message.as_any_mut());
+        }
     });
 }
 
@@ -146,7 +150,10 @@ fn quantities(message: &mut dyn Reflect) {
         }
         return;
     }
-    for index in 0..message.message().fields.len() {
+    for (index, field) in message.message().fields.iter().enumerate() {
+        if field.label != Label::Map || field.message().is_none() {
+            continue;
+        }
         let Mut::Map(map) = message.get_mut(index) else { continue };
         map.visit_mut(&mut |_, value| {
             if let Mut::Message(value) = value

@@ -1,7 +1,6 @@
 //! Validation of admission policies and what binds them.
-//!
-//! Of expressions only the grammar is judged, not the types of what they name.
 
+use cel::{Type, request};
 use proto::admissionregistration::v1::{
     AuditAnnotation, MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, Mutation, ParamKind,
     ParamRef, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, Validation, Variable,
@@ -22,8 +21,8 @@ pub fn validating(errors: &mut Errors, policy: &ValidatingAdmissionPolicy) {
     common(errors, spec.failure_policy.as_ref(), spec.param_kind.as_ref(), spec.match_constraints.as_ref());
     let has_params = spec.param_kind.is_some();
     match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions, has_params);
-    let names = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
-    let scope = Scope { has_params, variables: Some(&names) };
+    let known = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
+    let scope = Scope { has_params, variables: Some(&known), mutates: false };
     if spec.validations.is_empty() && spec.audit_annotations.is_empty() {
         let why = "validations or auditAnnotations must contain at least one item";
         errors.push(FieldError::required(SPEC.child("validations"), why));
@@ -78,9 +77,14 @@ fn param_kind(errors: &mut Errors, path: Path<'_>, param: &ParamKind) {
     }
 }
 
-/// Each variable may name those before it; tells the names of all.
-fn variables<'a>(errors: &mut Errors, path: Path<'_>, variables: &'a [Variable], has_params: bool) -> Vec<&'a str> {
-    let mut names = Vec::new();
+/// Each variable may name those before it; tells the types of all.
+fn variables<'a>(
+    errors: &mut Errors,
+    path: Path<'_>,
+    variables: &'a [Variable],
+    has_params: bool,
+) -> Vec<(&'a str, Type)> {
+    let mut known = Vec::new();
     for (index, variable) in variables.iter().enumerate() {
         let path = path.index(index);
         if variable.name.is_empty() {
@@ -89,18 +93,25 @@ fn variables<'a>(errors: &mut Errors, path: Path<'_>, variables: &'a [Variable],
             let why = "name is not a valid CEL identifier";
             errors.push(FieldError::invalid(path.child("name"), &variable.name, why));
         }
-        let scope = Scope { has_params, variables: Some(&names) };
-        expression_at(errors, path.child("expression"), &variable.expression, "expression is not specified", scope);
-        names.push(variable.name.as_str());
+        let scope = Scope { has_params, variables: Some(&known), mutates: false };
+        let (at, text) = (path.child("expression"), &variable.expression);
+        let found = if text.trim().is_empty() {
+            errors.push(FieldError::required(at, "expression is not specified"));
+            None
+        } else {
+            expression::any(errors, at, text, scope)
+        };
+        // What is wrong with one variable is not told of those that name it.
+        known.push((variable.name.as_str(), found.unwrap_or(Type::Dyn)));
     }
-    names
+    known
 }
 
-fn expression_at(errors: &mut Errors, path: Path<'_>, text: &str, why: &str, scope: Scope<'_>) {
+fn expression_at(errors: &mut Errors, path: Path<'_>, text: &str, why: &str, scope: Scope<'_>, wanted: &[Type]) {
     if text.trim().is_empty() {
         errors.push(FieldError::required(path, why));
     } else {
-        expression::any(errors, path, text, scope);
+        expression::typed(errors, path, text, scope, wanted);
     }
 }
 
@@ -117,7 +128,7 @@ fn validation(errors: &mut Errors, path: Path<'_>, validation: &Validation, scop
             let why = "must be non-empty if specified";
             errors.push(FieldError::invalid(at, &validation.message_expression, why));
         } else {
-            expression::any(errors, at, &validation.message_expression, scope);
+            expression::typed(errors, at, &validation.message_expression, scope, &[Type::String]);
         }
     }
     let message = validation.message.trim();
@@ -159,7 +170,8 @@ fn audit_annotations(
             }
         }
         let text = &annotation.value_expression;
-        expression_at(errors, path.child("valueExpression"), text, "valueExpression is not specified", scope);
+        let (at, why) = (path.child("valueExpression"), "valueExpression is not specified");
+        expression_at(errors, at, text, why, scope, &[Type::String, Type::Null]);
         if text.len() > ANNOTATION_BYTES_MAX {
             errors.push(FieldError::too_long(path.child("valueExpression"), ANNOTATION_BYTES_MAX));
         }
@@ -171,8 +183,8 @@ pub fn mutating(errors: &mut Errors, policy: &MutatingAdmissionPolicy) {
     common(errors, spec.failure_policy.as_ref(), spec.param_kind.as_ref(), spec.match_constraints.as_ref());
     let has_params = spec.param_kind.is_some();
     match_rules::conditions(errors, SPEC.child("matchConditions"), &spec.match_conditions, has_params);
-    let names = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
-    let scope = Scope { has_params, variables: Some(&names) };
+    let known = variables(errors, SPEC.child("variables"), &spec.variables, has_params);
+    let scope = Scope { has_params, variables: Some(&known), mutates: true };
     let path = SPEC.child("mutations");
     if spec.mutations.is_empty() {
         errors.push(FieldError::required(path, "mutations must contain at least one item"));
@@ -203,7 +215,11 @@ fn mutation(errors: &mut Errors, path: Path<'_>, mutation: &Mutation, scope: Sco
         }
         Some(text) => {
             let path = path.child(field);
-            expression_at(errors, path.child("expression"), text, "expression is not specified", scope);
+            let wanted = match kind {
+                "JSONPatch" => Type::list(request::json_patch()),
+                _ => request::apply_configuration(),
+            };
+            expression_at(errors, path.child("expression"), text, "expression is not specified", scope, &[wanted]);
         }
     }
     if other.2.is_some() {

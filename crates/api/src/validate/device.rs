@@ -9,7 +9,7 @@ use proto::resource::v1::{
 
 use super::check::{Errors, driver_name, immutable, required_shape, shape};
 use super::error::Json;
-use super::{FieldError, Path, expression};
+use super::{FieldError, Path};
 use crate::name;
 
 const SPEC: Path<'static> = Path::root("spec");
@@ -236,9 +236,10 @@ pub fn selectors(errors: &mut Errors, path: Path<'_>, selectors: &[DeviceSelecto
             errors.push(FieldError::too_long(path, SELECTOR_BYTES_MAX));
             continue;
         }
-        match expression::checked(text, &["device"]) {
-            Err(why) => errors.push(FieldError::invalid(path, text, why)),
-            Ok(expression::Kind::Other) => {
+        let env = cel::Env::new().with_bind().with("device", cel::Type::Dyn);
+        match cel::Program::compile(&env, text) {
+            Err(issues) => errors.push(FieldError::invalid(path, text, format!("compilation failed: {issues}"))),
+            Ok(program) if !matches!(program.output(), cel::Type::Bool | cel::Type::Dyn) => {
                 errors.push(FieldError::invalid(path, text, "must evaluate to bool or the unknown type"));
             }
             Ok(_) => {}

@@ -118,7 +118,7 @@ pub fn conditions(errors: &mut Errors, path: Path<'_>, conditions: &[MatchCondit
         if condition.expression.trim().is_empty() {
             errors.push(FieldError::required(path.child("expression"), ""));
         } else {
-            let scope = Scope { has_params, variables: None };
+            let scope = Scope { has_params, ..Scope::default() };
             expression::condition(errors, path.child("expression"), &condition.expression, scope);
         }
         if condition.name.is_empty() {

@@ -1,6 +1,7 @@
 //! Validation of the schemas of custom resources: they are structural, so that every field's type is known.
 
 mod complete;
+mod rules;
 mod structure;
 
 use std::collections::BTreeSet;
@@ -8,8 +9,7 @@ use std::collections::BTreeSet;
 use proto::apiextensions::v1::{JsonSchemaProps, ValidationRule};
 
 use super::check::{Errors, one_of_opt};
-use super::error::Json;
-use super::{FieldError, Path, expression};
+use super::{FieldError, Path};
 use crate::structural::{self, pattern};
 
 /// Schemas within schemas; more would be a threat to the stack.
@@ -29,6 +29,7 @@ pub fn root(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
     structure::root(errors, path, schema);
     complete::check(errors, path, schema, 0);
     if errors.len() == before {
+        rules::check(errors, path, schema);
         defaults(errors, path, schema, 0);
     }
 }
@@ -83,7 +84,7 @@ fn open_api(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps, depth
     }
     let at = path.child("x-kubernetes-validations");
     for (index, rule) in schema.x_kubernetes_validations.iter().enumerate() {
-        self::rule(errors, at.index(index), rule, schema);
+        self::rule(errors, at.index(index), rule);
     }
 }
 
@@ -216,21 +217,10 @@ fn map_list(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps) {
     }
 }
 
-fn rule(errors: &mut Errors, path: Path<'_>, rule: &ValidationRule, schema: &JsonSchemaProps) {
-    let at = path.child("rule");
+/// What a rule says beside its expressions, which `rules` judges.
+fn rule(errors: &mut Errors, path: Path<'_>, rule: &ValidationRule) {
     if rule.rule.trim().is_empty() {
-        errors.push(FieldError::required(at, "rule is not specified"));
-    } else {
-        let names = &["self", "oldSelf"];
-        let found = expression::checked(&rule.rule, names)
-            .and_then(|kind| structure::undefined_field(&rule.rule, schema).map_or(Ok(kind), Err));
-        match found {
-            Err(why) => errors.push(FieldError::invalid(at, Json(rule), why)),
-            Ok(expression::Kind::Other) => {
-                errors.push(FieldError::invalid(at, Json(rule), "cel expression must evaluate to a bool"));
-            }
-            Ok(_) => {}
-        }
+        errors.push(FieldError::required(path.child("rule"), "rule is not specified"));
     }
     let (at, message) = (path.child("message"), rule.message.trim());
     if !rule.message.is_empty() && message.is_empty() {
@@ -240,20 +230,11 @@ fn rule(errors: &mut Errors, path: Path<'_>, rule: &ValidationRule, schema: &Jso
     } else if rule.rule.trim().contains(['\n', '\r']) && message.is_empty() {
         errors.push(FieldError::required(at, "message must be specified if rule contains line breaks"));
     }
-    let at = path.child("messageExpression");
-    if !rule.message_expression.is_empty() {
-        if rule.message_expression.trim().is_empty() {
-            let why = "messageExpression must be non-empty if specified";
-            errors.push(FieldError::required(at, why));
-        } else if let Err(why) = expression::checked(&rule.message_expression, &["self", "oldSelf"]) {
-            errors.push(FieldError::invalid(at, Json(rule), why));
-        }
+    if !rule.message_expression.is_empty() && rule.message_expression.trim().is_empty() {
+        let why = "messageExpression must be non-empty if specified";
+        errors.push(FieldError::required(path.child("messageExpression"), why));
     }
     one_of_opt(errors, path.child("reason"), rule.reason.as_ref(), REASONS);
-    if !rule.field_path.is_empty() && !rule.field_path.starts_with(['.', '[']) {
-        let why = "fieldPath must be a valid path";
-        errors.push(FieldError::invalid(path.child("fieldPath"), &rule.field_path, why));
-    }
 }
 
 /// Each default is a value of its own schema.

@@ -15,15 +15,20 @@ const DEFAULT_STORAGE: &[&str] =
 const INGRESS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 const STORAGE_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 
-/// Gives an Ingress or a claim without a class the default one.
-pub fn admit(object: &mut dyn DynObject, view: &impl View) {
+/// Gives an Ingress without a class the default one.
+pub fn ingress(object: &mut dyn DynObject, view: &impl View) {
     if let Some(ingress) = object.downcast_mut::<Ingress>() {
         let named = ingress.metadata.annotations.contains_key(INGRESS_ANNOTATION);
         if ingress.spec.ingress_class_name.is_none() && !named {
             let classes = view.all::<IngressClass>("").into_iter().map(|class| class.metadata);
             ingress.spec.ingress_class_name = newest(classes, &[DEFAULT_INGRESS]);
         }
-    } else if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
+    }
+}
+
+/// Gives a claim without a class the default one.
+pub fn storage(object: &mut dyn DynObject, view: &impl View) {
+    if let Some(claim) = object.downcast_mut::<PersistentVolumeClaim>() {
         let named = claim.metadata.annotations.contains_key(STORAGE_ANNOTATION);
         if claim.spec.storage_class_name.is_none() && !named {
             let classes = view.all::<StorageClass>("").into_iter().map(|class| class.metadata);

@@ -109,8 +109,9 @@ struct Charge<'a> {
     asked: &'a ResourceList,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Charge<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(quota) = current.downcast_mut::<ResourceQuota>() else { return Err(Failure::no_resource()) };
         if let Some(why) = beyond(quota, self.asked) {
             return Err(self.target.resource.forbidden(self.name, &why));

@@ -64,6 +64,7 @@ fn admit_in<T: proto::Object>(view: &Fake, plural: &str, namespace: &str, object
     let mut object: Box<dyn DynObject> = Box::new(object);
     run(Request { target: &target, user: &user, seed: 7 }, object.as_mut(), view)?;
     judge(&target, object.as_ref(), view)?;
+    resource_quota::admit(&target, object.as_ref(), view)?;
     Ok(object.downcast_ref::<T>().expect("the same kind").clone())
 }
 

@@ -147,8 +147,9 @@ struct Record<'a> {
     now: Time,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Record<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(service) = current.downcast_mut::<ApiService>() else { return Ok(Decision::Keep) };
         // It may have become our own since it was looked at.
         if service.spec.service.is_none() {

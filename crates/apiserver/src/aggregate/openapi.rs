@@ -22,8 +22,12 @@ const WHOLE: Bounds = Bounds { timeout: Duration::from_secs(10), answer_bytes_ma
 /// Where the server says that its document of 3.0 is. `None`: it has none.
 pub(super) async fn address(server: &Server, remote: &Remote) -> Option<String> {
     let answer = get(server, remote, "/openapi/v3", INDEX).await.ok().filter(|answer| answer.status.is_success())?;
-    let index: Value = serde_json::from_slice(&answer.body).ok()?;
-    let path = format!("apis/{}", remote.group_version());
+    address_in(&answer.body, &remote.group_version())
+}
+
+fn address_in(index: &[u8], group_version: &str) -> Option<String> {
+    let index: Value = serde_json::from_slice(index).ok()?;
+    let path = format!("apis/{group_version}");
     let address = index.get("paths")?.get(&path)?.get("serverRelativeURL")?.as_str()?;
     // It is told to clients as ours: it must lead to where we pass such requests on.
     address.starts_with(&format!("/openapi/v3/{path}")).then(|| address.to_owned())
@@ -83,6 +87,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn documents_of_others_may_be_anything() {
+        let index = br#"{"paths":{"apis/x.example/v1":{"serverRelativeURL":"/openapi/v3/apis/x.example/v1?hash=A"}}}"#;
+        let whole = br#"{"paths":{"/apis/x.example/v1/things":{}},"definitions":{"a":{"type":"object"}}}"#;
+        testkit::fuzz::damaged(2_000, &[index, whole], |bytes| {
+            if let Some(address) = address_in(bytes, "x.example/v1") {
+                assert!(address.starts_with("/openapi/v3/apis/x.example/v1"), "{address}");
+            }
+            if let Ok(theirs) = serde_json::from_slice(bytes) {
+                merge(&mut json!({ "paths": {}, "definitions": {} }), theirs, "/apis/x.example/v1/");
+            }
+        });
+    }
 
     #[test]
     fn only_what_a_server_may_serve_is_taken() {

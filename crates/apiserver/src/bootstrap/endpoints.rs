@@ -114,8 +114,9 @@ struct Publish {
     port: i32,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Publish {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         if let Some(endpoints) = current.downcast_mut::<Endpoints>() {
             let address = |ip: &String| EndpointAddress { ip: ip.clone(), ..Default::default() };
             endpoints.subsets = vec![EndpointSubset {

@@ -69,8 +69,9 @@ struct Update<'a> {
     data: &'a BTreeMap<String, String>,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Update<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(map) = current.downcast_mut::<ConfigMap>() else { return Err(Failure::no_resource()) };
         let before = map.data.clone();
         for (key, wanted) in self.data {
@@ -94,24 +95,24 @@ async fn read(file: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn updated(before: &[(&str, &str)], wanted: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
+    async fn updated(before: &[(&str, &str)], wanted: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
         let map = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         let object = ConfigMap { data: map(before), ..ConfigMap::default() };
-        match (Update { data: &map(wanted) }).decide(Box::new(object), 1).expect("a decision") {
+        match (Update { data: &map(wanted) }).decide(Box::new(object), 1).await.expect("a decision") {
             Decision::Write(mut new) => new.downcast_mut::<ConfigMap>().map(|map| map.data.clone()),
             _ => None,
         }
     }
 
-    #[test]
-    fn certificates_of_other_apiservers_stay() {
+    #[tokio::test]
+    async fn certificates_of_other_apiservers_stay() {
         let before = [("client-ca-file", "A\n"), ("requestheader-allowed-names", "[\"a\"]"), ("more", "x")];
-        let now = updated(&before, &[("client-ca-file", "B\n"), ("requestheader-allowed-names", "[]")]);
+        let now = updated(&before, &[("client-ca-file", "B\n"), ("requestheader-allowed-names", "[]")]).await;
         let now = now.expect("a change");
         assert_eq!(now["client-ca-file"], "A\nB\n");
         assert_eq!((now["requestheader-allowed-names"].as_str(), now["more"].as_str()), ("[]", "x"));
-        assert_eq!(updated(&[("client-ca-file", "A\nB\n")], &[("client-ca-file", "B\n")]), None);
+        assert_eq!(updated(&[("client-ca-file", "A\nB\n")], &[("client-ca-file", "B\n")]).await, None);
     }
 }

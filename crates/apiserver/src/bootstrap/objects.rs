@@ -91,8 +91,9 @@ struct MarkReady {
     now: Time,
 }
 
+#[async_trait::async_trait]
 impl Mutation for MarkReady {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(cidr) = current.downcast_mut::<ServiceCidr>() else { return Err(Failure::no_resource()) };
         if cidr.status.conditions.iter().any(|condition| condition.r#type == "Ready") {
             return Ok(Decision::Keep);

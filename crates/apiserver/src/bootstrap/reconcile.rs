@@ -47,8 +47,9 @@ struct Reconcile<'a> {
     wanted: &'a dyn DynObject,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Reconcile<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         Ok(match plan(current.as_ref(), self.wanted) {
             Plan::Keep => Decision::Keep,
             Plan::Write(object) => Decision::Write(object),

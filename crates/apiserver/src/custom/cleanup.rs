@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::status::{Failure, Result};
 use crate::storage::Record;
 use crate::verbs::Target;
-use crate::verbs::delete::delete;
+use crate::verbs::delete::delete_unasked;
 use crate::verbs::options::DeleteOptions;
 
 /// How long objects with finalizers of their own are waited for before they are looked at again.
@@ -112,7 +112,7 @@ impl Cleanup {
             subresource: String::new(),
         };
         let user = User { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..User::default() };
-        match delete(&self.server, &user, &target, &DeleteOptions::default()).await {
+        match delete_unasked(&self.server, &user, &target, &DeleteOptions::default()).await {
             Err(failure) if !failure.is_not_found() => Err(failure),
             _ => Ok(()),
         }

@@ -14,7 +14,16 @@ use crate::verbs::list::{Listed, Rest};
 use crate::watch_cache::Entry;
 
 /// Objects in one chunk, in bytes; one larger object is a chunk of its own.
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+const CHUNK_BYTES_MAX: usize = 256 << 10;
+/// What a list holds whatever it lists: the chunk that is made, and those that wait in the connection.
+pub const BUFFER_BYTES: u64 = 768 << 10;
+
+/// What a list holds beyond that. Objects of the cache are shared by all, those of the store's pages are not.
+pub fn held_bytes(listed: &Listed) -> u64 {
+    let own: u64 = listed.entries.iter().map(|entry| entry.bytes.len() as u64).sum();
+    let pages = if listed.rest.is_some() { 2 * own } else { 0 };
+    pages + (size_of::<Arc<Entry>>() * listed.entries.len()) as u64
+}
 
 /// The chunks: the first carries the revision, the last the token.
 pub fn chunks(kind: &'static KindInfo, listed: Listed) -> impl Stream<Item = Result<ListChunk, tonic::Status>> {

@@ -13,7 +13,8 @@ use proto::keelson::api::v1::{
 use tonic::{Request, Response, Status};
 
 use super::shared::RawChunk;
-use super::{Grpc, encode, list_stream, status, watch_stream};
+use super::{Admitted, Grpc, Selection, encode, list_stream, status, watch_stream};
+use crate::passage::Held;
 use crate::status::{Failure, Result};
 use crate::verbs::list::ListOptions;
 use crate::verbs::options::{self, DeleteOptions, FieldValidation, Propagation, WriteOptions};
@@ -28,7 +29,8 @@ impl Resources for Grpc {
     async fn get(&self, request: Request<GetRequest>) -> Answer<Object> {
         let seen = self.seen("GET", request.get_ref().r#ref.as_ref(), false);
         let run = async {
-            let (_, target) = self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
+            let Admitted { target, seat: _seat, .. } =
+                self.admit("get", &request, request.get_ref().r#ref.as_ref()).await?;
             let object = get::get(&self.server, &target, &request.get_ref().resource_version).await?;
             Ok(encode::answer(&object, Vec::new()))
         };
@@ -41,8 +43,9 @@ impl Resources for Grpc {
         let seen = self.seen("LIST", request.get_ref().r#ref.as_ref(), false);
         let run = async {
             let asked = request.get_ref();
-            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
-            let (_, target) = self.admit_selected("list", &request, named, selectors).await?;
+            let selection = Selection { selectors: asked.selectors.as_ref(), limit: asked.limit };
+            let Admitted { user, target, seat, passage } =
+                self.admit_selected("list", &request, asked.r#ref.as_ref(), selection).await?;
             let asked = request.into_inner();
             let (labels, fields) = super::selectors(asked.selectors);
             let options = ListOptions {
@@ -54,6 +57,10 @@ impl Resources for Grpc {
                 version_match: asked.resource_version_match,
             };
             let listed = list::list(&self.server, &target, &options).await?;
+            let answers = &self.server.answers;
+            let buffers = answers.take(&user, list_stream::BUFFER_BYTES, passage.until()).await?;
+            let content = answers.take(&user, list_stream::held_bytes(&listed), passage.until()).await?;
+            passage.hold(|held| *held = Held { seat, content: Some(content), buffers: Some(buffers) });
             Ok(list_stream::chunks(target.resource.kind, listed).boxed())
         };
         respond(seen.end(run.await))
@@ -77,7 +84,8 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (user, target) = self.admit("create", &request, request.get_ref().r#ref.as_ref()).await?;
+            let named = request.get_ref().r#ref.as_ref();
+            let Admitted { user, target, seat: _seat, .. } = self.admit("create", &request, named).await?;
             let agent = user_agent(&request);
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
@@ -96,7 +104,8 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (user, target) = self.admit("update", &request, request.get_ref().r#ref.as_ref()).await?;
+            let named = request.get_ref().r#ref.as_ref();
+            let Admitted { user, target, seat: _seat, .. } = self.admit("update", &request, named).await?;
             let agent = user_agent(&request);
             let asked = request.into_inner();
             let (mut json, mut warnings) = (Vec::new(), Vec::new());
@@ -116,7 +125,8 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (user, target) = self.admit("patch", &request, request.get_ref().r#ref.as_ref()).await?;
+            let named = request.get_ref().r#ref.as_ref();
+            let Admitted { user, target, seat: _seat, .. } = self.admit("patch", &request, named).await?;
             let kind = patch_type(request.get_ref().r#type())?;
             let agent = user_agent(&request);
             let asked = request.into_inner();
@@ -136,10 +146,12 @@ impl Resources for Grpc {
             request.get_ref().options.as_ref().is_some_and(|it| it.dry_run),
         );
         let run = async {
-            let (user, target) = self.admit("delete", &request, request.get_ref().r#ref.as_ref()).await?;
+            let named = request.get_ref().r#ref.as_ref();
+            let Admitted { user, target, seat: _seat, .. } = self.admit("delete", &request, named).await?;
             let options = delete_options(request.into_inner().options)?;
-            let outcome = delete::delete(&self.server, &user, &target, &options).await?;
-            Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, Vec::new())), deleted: outcome.removed })
+            let mut warnings = Vec::new();
+            let outcome = delete::delete(&self.server, &user, &target, &options, &mut warnings).await?;
+            Ok(DeleteResponse { object: Some(encode::answer(&outcome.object, warnings)), deleted: outcome.removed })
         };
         respond(seen.end(run.await))
     }
@@ -152,14 +164,16 @@ impl Resources for Grpc {
         );
         let run = async {
             let asked = request.get_ref();
-            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
-            let (user, target) = self.admit_selected("deletecollection", &request, named, selectors).await?;
+            let selection = Selection { selectors: asked.selectors.as_ref(), limit: 0 };
+            let Admitted { user, target, seat: _seat, .. } =
+                self.admit_selected("deletecollection", &request, asked.r#ref.as_ref(), selection).await?;
             let asked = request.into_inner();
             let (labels, fields) = super::selectors(asked.selectors);
             let options = delete_options(asked.options)?;
             let selection = ListOptions { labels, fields, ..Default::default() };
+            let (server, mut unread) = (&*self.server, Vec::new());
             let deleted =
-                delete_collection::delete_collection(&self.server, &user, &target, &selection, &options).await?;
+                delete_collection::delete_collection(server, &user, &target, &selection, &options, &mut unread).await?;
             Ok(DeleteCollectionResponse { count: deleted.entries.len() as i64 })
         };
         respond(seen.end(run.await))
@@ -175,8 +189,9 @@ impl Grpc {
         let seen = self.seen("WATCH", request.get_ref().r#ref.as_ref(), false);
         let run = async {
             let asked = request.get_ref();
-            let (named, selectors) = (asked.r#ref.as_ref(), asked.selectors.as_ref());
-            let (_, target) = self.admit_selected("watch", &request, named, selectors).await?;
+            let selection = Selection { selectors: asked.selectors.as_ref(), limit: 0 };
+            let Admitted { user, target, mut seat, passage } =
+                self.admit_selected("watch", &request, asked.r#ref.as_ref(), selection).await?;
             let asked = request.into_inner();
             let (labels, fields) = super::selectors(asked.selectors);
             let options = WatchOptions {
@@ -187,7 +202,8 @@ impl Grpc {
                 initial_events: asked.send_initial_events,
                 timeout_s: asked.timeout_seconds,
             };
-            let watching = watch::watch(&self.server, &target, &options).await?;
+            let mut watching = watch::watch(&self.server, &target, &options).await?;
+            watching.begin(&self.server, &user, &mut seat, passage.until()).await?;
             let running = seen.runs();
             let chunks = watch_stream::chunks(target.resource.kind, watching);
             Ok(chunks.inspect(move |_| _ = &running).boxed())

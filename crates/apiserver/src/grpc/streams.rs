@@ -8,10 +8,12 @@ use proto::keelson::api::v1::streams_server::Streams;
 use proto::keelson::api::v1::{ExecInput, ExecOutput, LogsChunk, LogsRequest, PodRef, PortForwardFrame};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Grpc, limited, status};
+use super::{Grpc, limited, passage, status};
+use crate::admit::others::connect::{self, Connection};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
 use crate::metrics::Request as Seen;
+use crate::passage::Passage;
 use crate::relay::{self, Place, container};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -34,8 +36,9 @@ impl Streams for Grpc {
         let seen = self.seen_stream("GET", "log");
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
+            let passage = passage(request.extensions(), &self.server);
             let mut asked = request.into_inner();
-            may(&self.server, &user, "get", "log", asked.pod.as_ref())?;
+            may(&self.server, &passage, &user, "get", "log", asked.pod.as_ref())?;
             let mut place = relay::place(&self.server, asked.pod.as_ref()).await?;
             asked.container = container(&place.object, &asked.container)?;
             asked.pod = Some(place.pod.clone());
@@ -62,12 +65,15 @@ impl Streams for Grpc {
         let seen = self.seen_stream("CONNECT", "portforward");
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
+            let passage = passage(request.extensions(), &self.server);
             let mut frames = request.into_inner();
             let mut first = first(&mut frames, self.server.request_bytes_max).await?;
             let Some(Frame::Open(open)) = &mut first.frame else {
                 return Err(Failure::bad_request("the first frame of a port-forward must open a connection"));
             };
-            may(&self.server, &user, "create", "portforward", open.pod.as_ref())?;
+            may(&self.server, &passage, &user, "create", "portforward", open.pod.as_ref())?;
+            let port = [u16::try_from(open.port).unwrap_or_default()];
+            self.ask_others(&user, open.pod.as_ref(), Connection::PortForward(&port)).await?;
             let mut place = relay::place(&self.server, open.pod.as_ref()).await?;
             open.pod = Some(place.pod.clone());
             Ok(place.kubelet.port_forward(onwards(first, frames)).await)
@@ -77,20 +83,29 @@ impl Streams for Grpc {
 }
 
 impl Grpc {
+    /// Webhooks and policies have a say in what connects to a pod. A stream has no place for what they warn of.
+    async fn ask_others(&self, user: &User, pod: Option<&PodRef>, connection: Connection<'_>) -> Result<()> {
+        let pod = pod.cloned().unwrap_or_default();
+        connect::to_pod(&self.server, user, &pod, connection, &mut Vec::new()).await
+    }
+
     async fn run(&self, request: Request<Streaming<ExecInput>>, kind: Kind) -> Answer<Chunks<ExecOutput>> {
         let subresource = if kind == Kind::Exec { "exec" } else { "attach" };
         let seen = self.seen_stream("CONNECT", subresource);
         let run = async {
             let user = self.user(request.metadata(), request.extensions()).await?;
+            let passage = passage(request.extensions(), &self.server);
             let mut inputs = request.into_inner();
             let mut first = first(&mut inputs, self.server.request_bytes_max).await?;
             let Some(Input::Start(start)) = &mut first.input else {
                 return Err(Failure::bad_request("the first message must say what to start"));
             };
-            may(&self.server, &user, "create", subresource, start.pod.as_ref())?;
+            may(&self.server, &passage, &user, "create", subresource, start.pod.as_ref())?;
             if kind == Kind::Exec && start.command.is_empty() {
                 return Err(Failure::bad_request("you must specify at least 1 command for the container"));
             }
+            let connection = if kind == Kind::Exec { Connection::Exec(start) } else { Connection::Attach(start) };
+            self.ask_others(&user, start.pod.as_ref(), connection).await?;
             let Place { pod, object, mut kubelet } = relay::place(&self.server, start.pod.as_ref()).await?;
             relay::check_not_completed(&object, subresource)?;
             start.container = container(&object, &start.container)?;
@@ -105,9 +120,17 @@ impl Grpc {
     }
 }
 
-fn may(server: &Server, user: &User, verb: &str, subresource: &str, pod: Option<&PodRef>) -> Result<()> {
+fn may(
+    server: &Server,
+    passage: &Passage,
+    user: &User,
+    verb: &str,
+    subresource: &str,
+    pod: Option<&PodRef>,
+) -> Result<()> {
     let (namespace, name) = pod.map(|pod| (pod.namespace.as_str(), pod.name.as_str())).unwrap_or_default();
     let attributes = Attributes { verb, resource: "pods", subresource, namespace, name, ..Attributes::default() };
+    passage.note(server, user, &attributes);
     authorize::check(server, user, &attributes)
 }
 

@@ -91,6 +91,9 @@ fn release_unneeded(new: &mut Service, old: &Service) {
         if now.ip_family_policy == was.ip_family_policy {
             now.ip_family_policy = None;
         }
+        if now.internal_traffic_policy == was.internal_traffic_policy {
+            now.internal_traffic_policy = None;
+        }
     }
     let external = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
     if external(&was.r#type) && !external(&now.r#type) && now.external_traffic_policy == was.external_traffic_policy {
@@ -146,7 +149,11 @@ mod tests {
         ServiceStrategy.update(&mut new, &service("NodePort", "10.96.0.7", 30007));
         assert_eq!((new.spec.cluster_ip.as_str(), new.spec.ports[0].node_port), ("10.96.0.7", 0));
         let mut new = service("ExternalName", "10.96.0.7", 0);
-        ServiceStrategy.update(&mut new, &service("ClusterIP", "10.96.0.7", 0));
-        assert_eq!(new.spec.cluster_ip, "");
+        let mut old = service("ClusterIP", "10.96.0.7", 0);
+        for service in [&mut new, &mut old] {
+            service.spec.internal_traffic_policy = Some("Cluster".into());
+        }
+        ServiceStrategy.update(&mut new, &old);
+        assert_eq!((new.spec.cluster_ip.as_str(), new.spec.internal_traffic_policy), ("", None));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::{Buf, BufMut};
 use prost::encoding::{decode_key, encode_key, encode_varint, skip_field};
+use proto::custom::CustomObject;
 use proto::dynamic::DynObject;
 
 use crate::status::{Failure, Result};
@@ -22,6 +23,15 @@ pub fn splice(new: &dyn DynObject, old: &dyn DynObject, from_new: &[u32]) -> Res
     keep(&new.encode_to_vec(), |field| from_new.contains(&field), &mut bytes);
     keep(&old.encode_to_vec(), |field| !from_new.contains(&field), &mut bytes);
     old.info().decode(&bytes).map_err(Failure::internal)
+}
+
+/// Empties the status.
+pub fn clear_status(object: &mut dyn DynObject) {
+    if let Some(custom) = object.as_any_mut().downcast_mut::<CustomObject>() {
+        custom.status = None;
+    } else if let Some(index) = object.message().fields.iter().position(|field| field.number == STATUS) {
+        object.get_mut(index).clear();
+    }
 }
 
 /// Copies the top-level fields that `wanted` accepts. Our own encoder's bytes cannot be malformed.
@@ -54,6 +64,17 @@ mod tests {
     use proto::core::v1::Pod;
 
     use super::*;
+
+    #[test]
+    fn a_cleared_status_is_as_if_it_had_never_been_set() {
+        let (mut pod, mut bare) = (Pod::default(), Pod::default());
+        (pod.spec.node_name, bare.spec.node_name) = ("n".into(), "n".into());
+        pod.status.phase = "Running".into();
+        pod.status.start_time = Some(Default::default());
+        pod.status.conditions.push(Default::default());
+        clear_status(&mut pod);
+        assert_eq!(pod, bare);
+    }
 
     #[test]
     fn the_status_comes_from_the_new_and_the_spec_from_the_old() {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use proto::dynamic::DynObject;
 use proto::meta::v1::Time;
 
-use super::splice::{METADATA, STATUS, field_bytes, splice};
+use super::splice::{METADATA, STATUS, clear_status, field_bytes, splice};
 use super::{api_service, definition, namespace, persistent_volume, pod, service};
 use crate::status::Result;
 
@@ -121,18 +121,16 @@ pub fn of_custom() -> &'static dyn Strategy {
 pub fn prepare_for_create(
     strategy: &dyn Strategy,
     has_status: bool,
-    object: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+    mut object: Box<dyn DynObject>,
+) -> Box<dyn DynObject> {
     let rules = strategy.rules();
-    let mut object = object;
     if has_status && !rules.keeps_status {
-        let empty = object.info().new_object();
-        object = splice(empty.as_ref(), object.as_ref(), &[STATUS])?;
+        clear_status(object.as_mut());
     }
     object.metadata_mut().generation = i64::from(rules.generation);
     api::prepare::create(object.as_mut());
     strategy.create(object.as_mut());
-    Ok(object)
+    object
 }
 
 /// Prepares a changed object.

@@ -1,27 +1,68 @@
 //! What a client sent: its bytes, bounded, and the object in them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use proto::kind::Kind;
 
 use super::negotiate::Format;
+use crate::authenticate::User;
+use crate::budget::Budget;
 use crate::status::{Failure, Result};
 use crate::verbs::decode::Body;
 
-/// Reads a request's body; more than `max` bytes are refused.
-pub async fn read(body: Incoming, max: usize) -> Result<Bytes> {
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            let message =
-                format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
-            Err(Failure::too_large(&message))
+/// As many bytes of a body that nobody wanted are read nevertheless; as many does Go's server.
+const DRAINED_MAX: usize = 256 << 10;
+/// How long that may take.
+const DRAIN_LIMIT: Duration = Duration::from_secs(2);
+/// A body of so many bytes is not counted; what is beyond is, in pieces of that size.
+const SMALL_BYTES: usize = 16 << 10;
+const COUNTED_BYTES: usize = 256 << 10;
+
+/// Reads a request's body; more than `max` bytes are refused, as is more than the bodies in flight may have together.
+pub async fn read(body: &mut Incoming, max: usize, budget: &Budget, user: &User) -> Result<Bytes> {
+    let mut body = Limited::new(body, max);
+    let (mut pieces, mut counted, mut shares) = (Vec::new(), SMALL_BYTES, Vec::new());
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let data = match frame {
+            Ok(frame) => frame.into_data().unwrap_or_default(),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                let message =
+                    format!("Request entity too large: limit is {max}; --max-request-bytes of the apiserver raises it");
+                return Err(Failure::too_large(&message));
+            }
+            Err(error) => return Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        };
+        bytes += data.len();
+        while bytes > counted {
+            shares.push(budget.try_take(user, COUNTED_BYTES as u64)?);
+            counted += COUNTED_BYTES;
         }
-        Err(error) => Err(Failure::bad_request(format!("the body of the request broke off: {error}"))),
+        pieces.push(data);
     }
+    // Most bodies come in one piece.
+    Ok(match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.swap_remove(0),
+        _ => pieces.concat().into(),
+    })
+}
+
+/// Reads what is left of a body before the answer is sent: the connection ends after an answer to a body that was not read, and
+/// a client that still writes it then would see that end instead of the answer.
+pub async fn drain(headers: &HeaderMap, body: Incoming) {
+    // Who waits for leave to send a body sends none.
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
+        return;
+    }
+    // What comes of it changes nothing: there is an answer already.
+    let _ = tokio::time::timeout(DRAIN_LIMIT, Limited::new(body, DRAINED_MAX).collect()).await;
 }
 
 /// The media type of a body, without parameters; JSON where nothing is said.

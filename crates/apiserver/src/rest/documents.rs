@@ -10,10 +10,12 @@ use super::query::Query;
 use super::{Rest, openid, respond};
 use crate::aggregate;
 use crate::authenticate::User;
-use crate::authorize;
+use crate::authorize::{self, Attributes};
 use crate::discovery::Form;
 use crate::document::Document;
+use crate::fairness::Work;
 use crate::openapi::{Answer, Request};
+use crate::passage::Passage;
 use crate::status::{Failure, Result};
 
 /// What the daemon shell serves, for the list of paths at `/`.
@@ -21,9 +23,12 @@ const OF_THE_SHELL: [&str; 4] = ["/healthz", "/livez", "/readyz", "/metrics"];
 
 impl Rest {
     /// Answers a path that is no resource.
-    pub(super) async fn document(&self, user: &User, head: &Parts) -> Result<Response<Body>> {
+    pub(super) async fn document(&self, user: &User, head: &Parts, passage: &Passage) -> Result<Response<Body>> {
         let path = head.uri.path();
-        authorize::check_path(&self.server, user, &head.method.as_str().to_ascii_lowercase(), path)?;
+        let verb = head.method.as_str().to_ascii_lowercase();
+        let attributes = Attributes { verb: &verb, path, ..Attributes::default() };
+        let _seat = passage.enter(&self.server, user, &attributes, Work::Small).await?;
+        authorize::check(&self.server, user, &attributes)?;
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(document) = self.openid(path)
         {

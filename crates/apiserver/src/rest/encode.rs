@@ -33,6 +33,15 @@ pub fn decode(kind: &'static KindInfo, rev: i64, bytes: &[u8]) -> Result<Box<dyn
     Ok(object)
 }
 
+/// Appends JSON of an object with its version; items of lists are written without kind and apiVersion.
+pub fn json(out: &mut Vec<u8>, kind: &'static KindInfo, rev: i64, bytes: &[u8], with_type: bool) -> Result<()> {
+    let version = if rev == 0 { String::new() } else { rev.to_string() };
+    if !proto::json::write_bytes(out, kind.message, bytes, &version, with_type) {
+        proto::json::write(out, decode(kind, rev, bytes)?.as_reflect(), with_type);
+    }
+    Ok(())
+}
+
 /// The metadata of an object, with its version.
 pub fn metadata(rev: i64, bytes: &[u8]) -> Result<PartialObjectMetadata> {
     let mut object = PartialObjectMetadata::decode(bytes).map_err(Failure::internal)?;
@@ -123,7 +132,11 @@ pub fn object(
     let Versioned { kind, rev, bytes } = versioned;
     match (accepted.shape, accepted.format) {
         (Shape::Whole, Format::Protobuf) => Ok(envelope(kind, *rev, bytes)),
-        (Shape::Whole, format) => Ok(text(decode(kind, *rev, bytes)?.to_json(), format, accepted.pretty)),
+        (Shape::Whole, format) => {
+            let mut out = Vec::with_capacity(bytes.len() * 2);
+            json(&mut out, kind, *rev, bytes, true)?;
+            Ok(text(out, format, accepted.pretty))
+        }
         (Shape::Metadata, Format::Protobuf) => {
             let (version, object) = (partial_version(accepted), metadata(*rev, bytes)?);
             Ok(proto::envelope::encode(version, "PartialObjectMetadata", &object))

@@ -28,6 +28,28 @@ const CHUNK_BYTES: usize = 64 << 10;
 const METADATA: u32 = 1;
 const ITEMS: u32 = 2;
 
+/// What a list holds whatever it lists: the piece that is written, and those that wait in the connection.
+pub const BUFFER_BYTES: u64 = 256 << 10;
+/// What text takes that is written as a whole, for each byte of protobuf: the JSON, the tree, the text.
+const WHOLE_TEXT_FACTOR: u64 = 16;
+
+/// What a list holds beyond that until it is written. Objects of the cache are shared by all.
+pub fn held_bytes(style: &Style, listed: &Listed) -> u64 {
+    let own: u64 = listed.entries.iter().map(|entry| entry.bytes.len() as u64).sum();
+    // Pages of the store are nobody else's.
+    let (pages, all) = match &listed.rest {
+        Some(_) => (2 * own, style.resource.cache.size().1),
+        None => (0, own),
+    };
+    let content = match style.accepted.format {
+        Format::Json if !style.accepted.pretty => pages,
+        Format::Json | Format::Yaml => pages + WHOLE_TEXT_FACTOR * all,
+        Format::Protobuf if listed.rest.is_some() => all,
+        Format::Protobuf => 0,
+    };
+    content + (size_of::<Arc<Entry>>() * listed.entries.len()) as u64
+}
+
 /// How a list is written.
 #[derive(Debug, Clone)]
 pub struct Style {
@@ -112,10 +134,7 @@ impl Writer {
     fn item(&mut self, entry: &Entry) -> Result<()> {
         let Style { resource, accepted, include } = &self.style;
         match accepted.shape {
-            Shape::Whole => {
-                let object = encode::decode(resource.kind, entry.rev, &entry.bytes)?;
-                proto::json::write(&mut self.out, object.as_reflect(), false);
-            }
+            Shape::Whole => encode::json(&mut self.out, resource.kind, entry.rev, &entry.bytes, false)?,
             Shape::Table => {
                 let object = encode::decode(resource.kind, entry.rev, &entry.bytes)?;
                 let row = table::row(resource, object.as_ref(), *accepted, *include, self.now);

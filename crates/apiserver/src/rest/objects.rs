@@ -2,100 +2,42 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use daemon::serve::Body;
 use http::header::USER_AGENT;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use proto::keelson::api::v1::ResourceRef;
 use proto::meta::v1::{DeleteOptions as WireDeleteOptions, Status, StatusDetails};
 
 use super::body::{self, Sent};
+use super::documents::takes_gzip;
+use super::gzip::ENCODER_BYTES;
 use super::list::Style;
 use super::negotiate::{self, Accepted, Format, Offer};
 use super::path::ResourcePath;
 use super::query::{self, Query};
 use super::streams::Stream;
 use super::table::Include;
+use super::verb::Verb;
 use super::{Rest, encode, list as lists, proxies, respond, watch as watches};
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::budget::Share;
+use crate::fairness::{Seat, Work};
+use crate::passage::{Held, Passage};
 use crate::registry::{Resource, Versioned, deletion};
-use crate::server::Server;
 use crate::status::{Failure, Result};
+use crate::verbs::list::Listed;
 use crate::verbs::options::DeleteOptions;
 use crate::verbs::patch::PatchType;
 use crate::verbs::write::{Made, Outcome};
 use crate::verbs::{Target, create, delete, delete_collection, get, list, patch, update, watch};
 
-/// What a request wants done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
-    Get,
-    List,
-    Watch,
-    Create,
-    Update,
-    Patch,
-    Delete,
-    DeleteCollection,
-}
-
-impl Verb {
-    pub(super) fn of(method: &Method, path: &ResourcePath, query: &Query<'_>) -> Option<Self> {
-        let named = !path.name.is_empty();
-        Some(match *method {
-            Method::GET if path.watch || (!named && query.flag("watch")) => Self::Watch,
-            Method::GET if named => Self::Get,
-            Method::GET => Self::List,
-            Method::POST => Self::Create,
-            Method::PUT => Self::Update,
-            Method::PATCH => Self::Patch,
-            Method::DELETE if named => Self::Delete,
-            Method::DELETE => Self::DeleteCollection,
-            _ => return None,
-        })
-    }
-
-    /// As rules name it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Watch => "watch",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Patch => "patch",
-            Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
-        }
-    }
-
-    /// As metrics name it.
-    fn counted(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::List => "LIST",
-            Self::Watch => "WATCH",
-            Self::Create => "POST",
-            Self::Update => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::DeleteCollection => "DELETECOLLECTION",
-        }
-    }
-
-    /// Whether a path with or without a name can mean it. Things below an object are created under its name.
-    fn fits(self, path: &ResourcePath) -> bool {
-        let named = !path.name.is_empty();
-        match self {
-            Self::Create => named != path.subresource.is_empty(),
-            Self::List | Self::DeleteCollection => !named,
-            Self::Watch => true,
-            Self::Get | Self::Update | Self::Patch | Self::Delete => named,
-        }
-    }
-}
+/// Smaller answers are not counted.
+const LARGE_BYTES: u64 = 64 << 10;
 
 /// A request on its way: what every verb needs.
 struct Asked<'a> {
@@ -104,6 +46,8 @@ struct Asked<'a> {
     target: Target,
     head: &'a Parts,
     query: Query<'a>,
+    sent: Bytes,
+    passage: &'a Passage,
 }
 
 impl Rest {
@@ -113,14 +57,28 @@ impl Rest {
         user: User,
         path: ResourcePath,
         request: Request<Incoming>,
+        passage: &Passage,
     ) -> Result<Response<Body>> {
         if let Some(stream) = Stream::of(&path) {
-            return self.stream(&user, stream, path, request).await;
+            return self.stream(&user, stream, path, request, passage).await;
         }
         if let Some(kind) = proxies::of(&path) {
-            return self.proxy(&user, kind, path, request).await;
+            return self.proxy(&user, kind, path, request, passage).await;
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let answered = self.answered(user, path, &head, &mut body, passage).await;
+        body::drain(&head.headers, body).await;
+        answered
+    }
+
+    async fn answered(
+        &self,
+        user: User,
+        path: ResourcePath,
+        head: &Parts,
+        body: &mut Incoming,
+        passage: &Passage,
+    ) -> Result<Response<Body>> {
         let query = Query::parse(head.uri.query().unwrap_or_default());
         let Some(verb) = Verb::of(&head.method, &path, &query) else { return Err(Failure::method_not_allowed()) };
         let named = ResourceRef {
@@ -137,29 +95,46 @@ impl Rest {
             Some(&named),
             query.all("dryRun").any(|value| value == "All"),
         );
-        let outcome = async {
-            authorize(&self.server, &user, verb, &path, &query)?;
+        let run = async {
+            // Before the request has a seat: one whose body does not come keeps nobody from theirs.
+            let sent = match verb.changes() {
+                true => body::read(body, self.server.request_bytes_max, &self.server.requests, &user).await?,
+                false => Bytes::new(),
+            };
+            let selected = selected(Some(verb), &query);
+            let attributes = attributes(Some(verb), &path, &query, &selected);
+            let resource = self.server.registry.served(&path.group, &path.version, &path.resource).ok();
+            let limit = query.text("limit").parse().unwrap_or(0);
+            let Attributes { namespace, name, .. } = attributes;
+            let work = Work::of(verb.name(), resource.as_deref(), namespace, name, limit);
+            let mut seat = Some(passage.enter(&self.server, &user, &attributes, work).await?);
+            passage.add(|draft| {
+                draft.version(&path.version);
+                draft.request(&sent);
+            });
+            authorize::check(&self.server, &user, &attributes)?;
             let target = self.target(verb, &path)?;
             // Writes tell it among their own warnings.
             let reads = !matches!(verb, Verb::Create | Verb::Update | Verb::Patch);
             let deprecated = target.resource.deprecation().filter(|_| reads);
-            let asked = Asked { rest: self, user, target, head: &head, query };
+            let asked = Asked { rest: self, user, target, head, query, sent, passage };
             let answer = match verb {
                 Verb::Get => asked.get().await,
-                Verb::List => asked.list().await,
-                Verb::Watch => asked.watch(&seen).await,
-                Verb::Create => asked.create(body).await,
-                Verb::Update => asked.update(body).await,
-                Verb::Patch => asked.patch(body).await,
-                Verb::Delete => asked.delete(body).await,
-                Verb::DeleteCollection => asked.delete_collection(body).await,
+                Verb::List => asked.list(&mut seat).await,
+                Verb::Watch => asked.watch(&seen, &mut seat).await,
+                Verb::Create => asked.create().await,
+                Verb::Update => asked.update().await,
+                Verb::Patch => asked.patch().await,
+                Verb::Delete => asked.delete().await,
+                Verb::DeleteCollection => asked.delete_collection(&mut seat).await,
             };
             answer.map(|mut response| {
                 respond::warn(response.headers_mut(), deprecated.as_slice());
                 response
             })
-        }
-        .await;
+        };
+        // On the heap: the futures around it would each have a place for it.
+        let outcome = passage.in_time(verb.changes(), Box::pin(run)).await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));
         outcome
     }
@@ -197,41 +172,37 @@ impl Rest {
     }
 }
 
-/// Refuses who may not.
-fn authorize(server: &Server, user: &User, verb: Verb, path: &ResourcePath, query: &Query<'_>) -> Result<()> {
-    authorize_as(server, user, Some(verb), path, query)
+/// The name that a selection of many objects selects.
+pub(super) fn selected(verb: Option<Verb>, query: &Query<'_>) -> String {
+    authorize::name_in(fields(verb, query))
 }
 
-/// The same for what another server answers; a method that means no verb here is judged as one without a name, which only
-/// `*` allows.
-pub(super) fn authorize_as(
-    server: &Server,
-    user: &User,
-    verb: Option<Verb>,
-    path: &ResourcePath,
-    query: &Query<'_>,
-) -> Result<()> {
-    // As upstream: a namespace is in itself, and a selection of one name is that name.
-    let is_namespace = path.group.is_empty() && path.resource == "namespaces";
-    let fields = match verb {
+fn fields<'q>(verb: Option<Verb>, query: &'q Query<'_>) -> &'q str {
+    match verb {
         Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => query.text("fieldSelector"),
         _ => "",
-    };
-    let selected = authorize::name_in(fields);
-    authorize::check(
-        server,
-        user,
-        &Attributes {
-            verb: verb.map_or("", Verb::name),
-            group: &path.group,
-            resource: &path.resource,
-            subresource: &path.subresource,
-            namespace: if is_namespace { &path.name } else { &path.namespace },
-            name: if path.name.is_empty() { &selected } else { &path.name },
-            fields,
-            ..Attributes::default()
-        },
-    )
+    }
+}
+
+/// What the request is judged by; a method that means no verb is judged as one without a name, which only `*` allows.
+pub(super) fn attributes<'a>(
+    verb: Option<Verb>,
+    path: &'a ResourcePath,
+    query: &'a Query<'_>,
+    selected: &'a str,
+) -> Attributes<'a> {
+    // As upstream: a namespace is in itself, and a selection of one name is that name.
+    let is_namespace = path.group.is_empty() && path.resource == "namespaces";
+    Attributes {
+        verb: verb.map_or("", Verb::name),
+        group: &path.group,
+        resource: &path.resource,
+        subresource: &path.subresource,
+        namespace: if is_namespace { &path.name } else { &path.namespace },
+        name: if path.name.is_empty() { selected } else { &path.name },
+        fields: fields(verb, query),
+        ..Attributes::default()
+    }
 }
 
 impl Asked<'_> {
@@ -260,7 +231,32 @@ impl Asked<'_> {
     async fn get(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let object = get::get(&self.rest.server, &self.target, self.query.text("resourceVersion")).await?;
-        self.object(StatusCode::OK, &object, accepted, &[])
+        let response = self.object(StatusCode::OK, &object, accepted, &[])?;
+        // A large answer is held for as long as its client takes to read it.
+        let bytes = response.body().size_hint().exact().unwrap_or(0);
+        if bytes > LARGE_BYTES {
+            let share = self.share(bytes).await?;
+            self.passage.hold(|held| held.content = Some(share));
+        }
+        Ok(response)
+    }
+
+    /// Bytes of the answers in flight.
+    async fn share(&self, bytes: u64) -> Result<Share> {
+        self.rest.server.answers.take(&self.user, bytes, self.passage.until()).await
+    }
+
+    /// A list, with all that it holds until it is sent.
+    async fn listed(&self, style: Style, listed: Listed, seat: &mut Option<Seat>) -> Result<Response<Body>> {
+        let gzip = if takes_gzip(&self.head.headers) { ENCODER_BYTES } else { 0 };
+        let buffers = self.share(lists::BUFFER_BYTES + gzip).await?;
+        let content = self.share(lists::held_bytes(&style, &listed)).await?;
+        self.passage.hold(|held| {
+            *held = Held { seat: seat.take(), content: Some(content), buffers: Some(buffers) };
+        });
+        let content_type = style.accepted.format.content_type();
+        let body = lists::body(style, listed).await?;
+        Ok(respond::compressible(respond::typed(StatusCode::OK, content_type, body)))
     }
 
     fn object(
@@ -292,31 +288,36 @@ impl Asked<'_> {
         response
     }
 
-    async fn list(self) -> Result<Response<Body>> {
+    async fn list(self, seat: &mut Option<Seat>) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.list_options()?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
         let listed = list::list(&self.rest.server, &self.target, &options).await?;
-        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, listed).await?))
+        self.listed(style, listed, seat).await
     }
 
-    async fn watch(self, seen: &crate::metrics::Request) -> Result<Response<Body>> {
+    async fn watch(self, seen: &crate::metrics::Request, seat: &mut Option<Seat>) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Events)?;
         let options = self.query.watch_options()?;
         let style = watches::style(&self.target.resource, accepted, self.include()?);
         let body = match watch::watch(&self.rest.server, &self.target, &options).await {
-            Ok(watching) => watches::body(style, watching, seen.runs()),
+            Ok(mut watching) => {
+                watching.begin(&self.rest.server, &self.user, seat, self.passage.until()).await?;
+                watches::body(style, watching, seen.runs())
+            }
             // As upstream: that history is gone is told as an event.
             Err(failure) if failure.code() == 410 => watches::refusal(&failure, accepted.format),
             Err(failure) => return Err(failure),
         };
-        Ok(respond::typed(StatusCode::OK, watches::content_type(accepted.format), body))
+        let mut response = respond::typed(StatusCode::OK, watches::content_type(accepted.format), body);
+        response.extensions_mut().insert(respond::Streams);
+        Ok(response)
     }
 
-    async fn create(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn create(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("CreateOptions", self.user_agent(), false)?;
-        let sent = self.sent(sent).await?;
+        let sent = self.sent()?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
         let object = create::create(&rest.server, user, target, sent.body(), &options, &mut warnings).await;
@@ -332,17 +333,17 @@ impl Asked<'_> {
         self.object(StatusCode::CREATED, &object, accepted, &warnings)
     }
 
-    async fn update(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn update(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("UpdateOptions", self.user_agent(), false)?;
-        let sent = self.sent(sent).await?;
+        let sent = self.sent()?;
         let Self { rest, user, target, .. } = &self;
         let mut warnings = Vec::new();
         let made = update::update(&rest.server, user, target, sent.body(), 0, &options, &mut warnings).await;
         self.made(made, accepted, &warnings)
     }
 
-    async fn patch(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn patch(self) -> Result<Response<Body>> {
         let kind = match body::media_type(&self.head.headers) {
             "application/json-patch+json" => PatchType::Json,
             "application/merge-patch+json" => PatchType::Merge,
@@ -355,17 +356,21 @@ impl Asked<'_> {
         };
         let accepted = self.accepted(Offer::Objects)?;
         let options = self.query.write_options("PatchOptions", self.user_agent(), kind == PatchType::Apply)?;
-        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let mut warnings = Vec::new();
         let Self { rest, user, target, .. } = &self;
-        let made = patch::patch(&rest.server, user, target, kind, &bytes, &options, &mut warnings).await;
+        let made = patch::patch(&rest.server, user, target, kind, &self.sent, &options, &mut warnings).await;
         self.made(made, accepted, &warnings)
     }
 
-    async fn delete(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete(self) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
-        let (options, orphan) = self.delete_options(sent).await?;
-        let Outcome { object, removed } = delete::delete(&self.rest.server, &self.user, &self.target, &options).await?;
+        let (options, orphan) = self.delete_options()?;
+        let mut warnings = Vec::new();
+        let outcome = delete::delete(&self.rest.server, &self.user, &self.target, &options, &mut warnings).await;
+        let Outcome { object, removed } = match outcome {
+            Ok(outcome) => outcome,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
         let row = self.target.resource.row;
         let shown = deletion::is_answered_with_object(row.group, row.kind);
         if removed && !shown {
@@ -376,44 +381,51 @@ impl Asked<'_> {
                 uid: encode::metadata(0, &object.bytes)?.metadata.uid,
                 ..StatusDetails::default()
             };
-            return Ok(respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted)));
+            let mut response = respond::whole(StatusCode::OK, accepted.format, success(Some(details), accepted));
+            respond::warn(response.headers_mut(), &warnings);
+            return Ok(response);
         }
         // As upstream: accepted is what will be done later, where the client asked in the old way for dependents to go.
         let later = !removed && orphan == Some(false);
-        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &[])
+        self.object(if later { StatusCode::ACCEPTED } else { StatusCode::OK }, &object, accepted, &warnings)
     }
 
-    async fn delete_collection(self, sent: Incoming) -> Result<Response<Body>> {
+    async fn delete_collection(self, seat: &mut Option<Seat>) -> Result<Response<Body>> {
         let accepted = self.accepted(Offer::Objects)?;
         let selection = self.query.list_options()?;
-        let (options, _) = self.delete_options(sent).await?;
+        let (options, _) = self.delete_options()?;
         let style = Style { resource: Arc::clone(&self.target.resource), accepted, include: self.include()? };
+        let Self { rest, user, target, .. } = &self;
+        let mut warnings = Vec::new();
         let deleted =
-            delete_collection::delete_collection(&self.rest.server, &self.user, &self.target, &selection, &options)
-                .await?;
-        Ok(respond::typed(StatusCode::OK, accepted.format.content_type(), lists::body(style, deleted).await?))
+            delete_collection::delete_collection(&rest.server, user, target, &selection, &options, &mut warnings).await;
+        let deleted = match deleted {
+            Ok(deleted) => deleted,
+            Err(failure) => return Ok(self.refusal(&failure, &warnings)),
+        };
+        let mut response = self.listed(style, deleted, seat).await?;
+        respond::warn(response.headers_mut(), &warnings);
+        Ok(response)
     }
 
     /// Options of a deletion: the body's, where there is one, else the query's; and whether they said in the old way
     /// that dependents stay.
-    async fn delete_options(&self, sent: Incoming) -> Result<(DeleteOptions, Option<bool>)> {
-        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
-        if bytes.is_empty() {
+    fn delete_options(&self) -> Result<(DeleteOptions, Option<bool>)> {
+        if self.sent.is_empty() {
             return Ok((self.query.delete_options()?, self.query.optional_flag("orphanDependents")));
         }
-        from_wire(body::options(&self.head.headers, bytes)?)
+        from_wire(body::options(&self.head.headers, self.sent.clone())?)
     }
 
-    async fn sent(&self, sent: Incoming) -> Result<Sent> {
+    fn sent(&self) -> Result<Sent> {
         if self.is_custom() && Format::of_media_type(body::media_type(&self.head.headers)) == Some(Format::Protobuf) {
             return Err(body::unknown_media_type());
         }
-        let bytes = body::read(sent, self.rest.server.request_bytes_max).await?;
         let kind = match self.target.subresource.as_str() {
             "" => self.target.resource.row.kind,
             name => self.target.resource.row.subresource(name).map_or("", |row| row.kind),
         };
-        body::object(&self.head.headers, bytes, kind)
+        body::object(&self.head.headers, self.sent.clone(), kind)
     }
 }
 
@@ -435,22 +447,4 @@ fn success(details: Option<StatusDetails>, accepted: Accepted) -> Vec<u8> {
     let code = if details.is_none() { 201 } else { 0 };
     let status = Status { status: "Success".to_owned(), details, code, ..Status::default() };
     encode::status(&status, accepted.format, accepted.pretty && accepted.format == Format::Json)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn methods_mean_verbs() {
-        let pods = super::super::path::parse("/api/v1/namespaces/a/pods").unwrap();
-        let pod = super::super::path::parse("/api/v1/namespaces/a/pods/p").unwrap();
-        let of = |method: Method, path: &ResourcePath, query: &str| Verb::of(&method, path, &Query::parse(query));
-        assert_eq!(of(Method::GET, &pods, ""), Some(Verb::List));
-        assert_eq!(of(Method::GET, &pods, "watch=1"), Some(Verb::Watch));
-        assert_eq!(of(Method::GET, &pod, "watch=1"), Some(Verb::Get));
-        assert_eq!(of(Method::DELETE, &pods, ""), Some(Verb::DeleteCollection));
-        assert_eq!(of(Method::HEAD, &pods, ""), None);
-        assert!(!Verb::Create.fits(&pod) && Verb::Create.fits(&pods) && !Verb::Update.fits(&pods));
-    }
 }

@@ -5,11 +5,14 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use proto::keelson::api::v1::ResourceRef;
 
-use super::Rest;
 use super::path::ResourcePath;
 use super::query::Query;
+use super::respond::Streams;
+use super::{Rest, respond};
+use crate::admit::others::connect;
 use crate::authenticate::User;
 use crate::authorize::{self, Attributes};
+use crate::passage::Passage;
 use crate::proxied::{self, place, place::Kind};
 use crate::status::{Failure, Result};
 
@@ -53,6 +56,7 @@ impl Rest {
         kind: Kind,
         path: ResourcePath,
         request: Request<Incoming>,
+        passage: &Passage,
     ) -> Result<Response<Body>> {
         let ResourcePath { namespace, name, resource, subresource, .. } = &path;
         let named = ResourceRef {
@@ -67,11 +71,12 @@ impl Rest {
         let outcome = async {
             let verb = verb(request.method());
             let attributes = Attributes { verb, resource, subresource, namespace, name, ..Attributes::default() };
+            passage.note(&self.server, user, &attributes);
+            passage.add(|draft| draft.version("v1"));
             authorize::check(&self.server, user, &attributes)?;
             if namespace.is_empty() != (kind == Kind::Node) {
                 return Err(Failure::no_resource());
             }
-            let to = place::find(&self.server, kind, namespace, name).await?;
             let whole = request.uri().path().to_owned();
             let given = match passed_on(&whole, &path) {
                 // As upstream: without a path of its own, the request may name one in the query.
@@ -79,7 +84,13 @@ impl Rest {
                 rest => rest.to_owned(),
             };
             let given = if given.is_empty() || given.starts_with('/') { given } else { format!("/{given}") };
-            proxied::pass(&self.server, &to, request, &given).await
+            let mut warnings = Vec::new();
+            connect::through(&self.server, user, (resource, namespace, name), &given, &mut warnings).await?;
+            let to = place::find(&self.server, kind, namespace, name).await?;
+            let mut response = proxied::pass(&self.server, &to, request, &given).await?;
+            respond::warn(response.headers_mut(), &warnings);
+            response.extensions_mut().insert(Streams);
+            Ok(response)
         }
         .await;
         seen.ended(outcome.as_ref().map_or_else(Failure::code, |response| i32::from(response.status().as_u16())));

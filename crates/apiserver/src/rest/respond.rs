@@ -21,8 +21,22 @@ pub fn typed(code: StatusCode, content_type: &'static str, body: Body) -> Respon
 
 /// An answer that is there as a whole.
 pub fn whole(code: StatusCode, format: Format, bytes: Vec<u8>) -> Response<Body> {
-    typed(code, format.content_type(), Body::new(Full::new(Bytes::from(bytes))))
+    compressible(typed(code, format.content_type(), Body::new(Full::new(Bytes::from(bytes)))))
 }
+
+/// The same answer, compressed where the client takes it so and it is large.
+pub fn compressible(mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Compressible);
+    response
+}
+
+/// Marks an answer that may be compressed. Watches and streams may not: they would wait for the end of a block.
+#[derive(Debug, Clone, Copy)]
+pub struct Compressible;
+
+/// Marks an answer that lasts as long as its client wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams;
 
 /// A refusal.
 pub fn failure(failure: &Failure, format: Format) -> Response<Body> {
@@ -47,9 +61,16 @@ pub fn page_not_found() -> Response<Body> {
     response
 }
 
-/// Says what a client should know, as upstream: `299 - "text"`.
+/// Letters of all warnings of an answer; where there are more, as upstream, each is cut and the last are left out.
+const WARNINGS_MAX: usize = 4096;
+/// Letters of a warning that is cut.
+const WARNING_CUT: usize = 256;
+/// Python's HTTP client takes 100 headers, and refuses the answer where there are more.
+const WARNING_HEADERS_MAX: usize = 90;
+
+/// Says what a client should know, as upstream: `299 - "text"`, each once.
 pub fn warn(headers: &mut HeaderMap, warnings: &[String]) {
-    for text in warnings {
+    for text in bounded(warnings) {
         let mut quoted = String::with_capacity(text.len() + 10);
         quoted.push_str("299 - \"");
         for letter in text.chars() {
@@ -66,9 +87,40 @@ pub fn warn(headers: &mut HeaderMap, warnings: &[String]) {
     }
 }
 
+/// What fits into headers.
+fn bounded(warnings: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for text in warnings {
+        if !found.contains(text) && found.len() < WARNING_HEADERS_MAX {
+            found.push(text.clone());
+        }
+    }
+    let letters = |texts: &[String]| texts.iter().map(|text| text.chars().count()).sum::<usize>();
+    if letters(&found) > WARNINGS_MAX {
+        found.iter_mut().for_each(|text| *text = text.chars().take(WARNING_CUT).collect());
+        while letters(&found) > WARNINGS_MAX {
+            found.pop();
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_fit_into_headers() {
+        let many: Vec<String> = (0..1000).map(|index| format!("unknown field {index}")).collect();
+        assert_eq!(bounded(&many).len(), WARNING_HEADERS_MAX);
+        let long = bounded(&["a".repeat(300), "b".repeat(5000), "a".repeat(300)]);
+        assert_eq!(long, ["a".repeat(256), "b".repeat(256)], "each once, and cut");
+        let all = ["short".to_owned(), "c".repeat(4000)];
+        assert_eq!(bounded(&all), all);
+        let letters: usize =
+            bounded(&(0..80).map(|index| format!("{index:0300}")).collect::<Vec<_>>()).iter().map(String::len).sum();
+        assert_eq!(letters, WARNINGS_MAX);
+    }
 
     #[test]
     fn warnings_are_quoted() {

@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::{Full, StreamBody};
 use jiff::Timestamp;
 use prost::Message;
+use proto::dynamic::KindInfo;
 use proto::keelson::api::v1::watch_event::Type;
 use proto::meta::v1::Status;
 use serde_json::json;
@@ -73,6 +74,19 @@ fn status_event(status: &Status, format: Format) -> Bytes {
         Format::Protobuf => framed("ERROR", &proto::envelope::encode_kind(status)),
         _ => line("ERROR", &proto::json::to_vec(status)),
     }
+}
+
+/// One line of JSON with an object as it is in the cache, under the revision of its event.
+fn whole_line(what: &str, kind: &'static KindInfo, entry: &Entry, rev: i64) -> crate::status::Result<Bytes> {
+    let mut out = Vec::with_capacity(entry.bytes.len() * 2);
+    out.extend_from_slice(br#"{"type":""#);
+    out.extend_from_slice(what.as_bytes());
+    out.extend_from_slice(br#"","object":"#);
+    encode::json(&mut out, kind, rev, &entry.bytes, true)?;
+    out.extend_from_slice(b"}\n");
+    // The event stays in the window: without the room that was left over.
+    out.shrink_to_fit();
+    Ok(out.into())
 }
 
 /// One line of JSON.
@@ -141,10 +155,11 @@ impl Events {
         if self.style.accepted.shape == Shape::Whole && self.style.accepted.format == Format::Protobuf {
             return framed(name, &encode::envelope(kind, rev, &entry.bytes));
         }
-        match encode::decode(kind, rev, &entry.bytes) {
-            Ok(object) => self.write(name, object.as_ref(), false),
-            Err(failure) => status_event(&failure.0, self.style.accepted.format),
-        }
+        let written = match self.style.accepted.shape {
+            Shape::Whole => whole_line(name, kind, entry, rev),
+            _ => encode::decode(kind, rev, &entry.bytes).map(|object| self.write(name, object.as_ref(), false)),
+        };
+        written.unwrap_or_else(|failure| status_event(&failure.0, self.style.accepted.format))
     }
 
     fn write(&mut self, what: &str, object: &dyn proto::dynamic::DynObject, is_bookmark: bool) -> Bytes {

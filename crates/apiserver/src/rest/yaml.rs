@@ -3,11 +3,15 @@
 /// JSON of a YAML document.
 ///
 /// # Errors
-/// A text in upstream's shape. Aliases that would multiply a document are refused by the parser.
+/// A text in upstream's shape. Deep nesting, and aliases that would multiply a document, are refused while they are read: a parser that
+/// reads all of it first takes a time that grows with the square of the depth.
 pub fn to_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let value: serde_json::Value =
-        serde_yaml::from_slice(bytes).map_err(|error| format!("error converting YAML to JSON: yaml: {error}"))?;
-    serde_json::to_vec(&value).map_err(|error| error.to_string())
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("error converting YAML to JSON: yaml: {error}"))?;
+    let read = api::yaml::read(text).map_err(|error| error.to_string())?;
+    match read.repeated.into_iter().next() {
+        Some(repeated) => Err(format!("error converting YAML to JSON: yaml: {repeated}")),
+        None => serde_json::to_vec(&read.value).map_err(|error| error.to_string()),
+    }
 }
 
 /// YAML of a JSON document, keys in order.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::options::{FieldValidation, WriteOptions, parse_version};
 use super::owners::{Owners, writer};
-use super::update::replace;
+use super::update::{Writing, replace};
 use super::write::{Decision, Made, Mutation, change, tell};
 use super::{Target, create, decode, scale};
 use crate::authenticate::User;
@@ -28,7 +28,7 @@ pub async fn apply(
 ) -> Result<Made> {
     let config = parse(text, options.field_validation, warnings)?;
     if target.subresource == "scale" {
-        let object = scale::apply(server, target, &config, options).await?;
+        let object = scale::apply(server, user, target, &config, options, warnings).await?;
         return Ok(Made { object, created: false });
     }
     for _ in 0..ATTEMPTS_MAX {
@@ -108,8 +108,9 @@ struct Apply<'a> {
     warnings: Vec<String>,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Apply<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         self.warnings.clear();
         let resource = &self.target.resource;
         let mut new = run(self.server, self.target, Some(current.as_ref()), resource.kind, self.config, self.options)?;
@@ -118,7 +119,9 @@ impl Mutation for Apply<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        replace(self.server, self.user, self.target, new, current, Owners::Applied, &mut self.warnings)
+        let Self { server, user, target, options, .. } = *self;
+        let writing = Writing { server, user, target, options, read_as: "PatchOptions", owners: Owners::Applied };
+        replace(writing, new, current, rev, &mut self.warnings).await
     }
 }
 

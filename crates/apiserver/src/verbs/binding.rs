@@ -8,6 +8,10 @@ use super::Target;
 use super::decode::{self, Body};
 use super::options::WriteOptions;
 use super::write::{Decision, Mutation, change};
+use crate::admit;
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::authenticate::User;
 use crate::registry::Versioned;
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -15,6 +19,7 @@ use crate::status::{Failure, Result};
 /// Binds the pod to the node that the Binding in `body` names.
 pub async fn bind(
     server: &Server,
+    user: &User,
     target: &Target,
     body: Body<'_>,
     options: &WriteOptions,
@@ -24,7 +29,11 @@ pub async fn bind(
     let kind = <Binding as proto::Object>::kind_info();
     let mut binding = decode::object(kind, body, options.field_validation, warnings)?;
     decode::place(target, binding.as_mut())?;
-    let binding = binding.downcast_ref::<Binding>().expect("decoded as that kind");
+    let said = Options::Write("CreateOptions", options);
+    let asking = Asking { server, user, target, operation: Operation::Create, options: said };
+    admit::on_bind(server, binding.as_mut());
+    let binding = asking.admit(binding, None, 0, warnings).await?;
+    let binding = binding.downcast_ref::<Binding>().ok_or_else(Failure::no_resource)?;
     check(binding)?;
     let mut mutation = Bind { target, binding, now: server.now() };
     Ok(change(server, target, options.dry_run, &mut mutation).await?.object)
@@ -51,8 +60,9 @@ struct Bind<'a> {
     now: Time,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Bind<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let (binding, name) = (self.binding, &self.target.name);
         let Some(pod) = current.downcast_mut::<Pod>() else { return Err(Failure::no_resource()) };
         let refuse = |why: String| Err(Failure::conflict("", "pods/binding", name, &why));
@@ -72,6 +82,9 @@ impl Mutation for Bind<'_> {
         pod.spec.node_name.clone_from(&binding.target.name);
         for (key, value) in &binding.metadata.annotations {
             pod.metadata.annotations.insert(key.clone(), value.clone());
+        }
+        for (key, value) in &binding.metadata.labels {
+            pod.metadata.labels.insert(key.clone(), value.clone());
         }
         mark_scheduled(pod, self.now);
         Ok(Decision::Write(current))

@@ -7,6 +7,9 @@ use super::decode::{Body, object_of, place};
 use super::options::WriteOptions;
 use super::owners::{self, Owners};
 use super::{Target, binding, eviction, review, token, write};
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
@@ -29,13 +32,15 @@ pub async fn create(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
-    node_restriction::on_subresource(user, target)?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_subresource(user, target)?;
+    }
     match target.subresource.as_str() {
         "" if target.resource.row.storage.is_none() => {
             return review::create(server, user, target, body, options, warnings).await;
         }
         "" => {}
-        "binding" => return binding::bind(server, target, body, options, warnings).await,
+        "binding" => return binding::bind(server, user, target, body, options, warnings).await,
         "eviction" => return eviction::evict(server, user, target, body, options, warnings).await,
         "token" => return token::request(server, user, target, body, options, warnings).await,
         other => {
@@ -87,11 +92,8 @@ async fn create_named(
 ) -> Result<Versioned> {
     let mut attempts = NAMES_MAX;
     loop {
-        let mut named = object.clone();
-        let meta = named.metadata_mut();
-        meta.name = api::name::generated(&meta.generate_name, rand::random());
         attempts -= 1;
-        match create_once(server, user, target, named, options, warnings).await {
+        match create_once(server, user, target, object.clone(), options, warnings).await {
             Err(failure) if failure.is_already_exists() && attempts > 0 => {}
             outcome => return outcome,
         }
@@ -106,15 +108,21 @@ async fn create_once(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
+    let said = Options::Write("CreateOptions", options);
+    let asking = Asking { server, user, target, operation: Operation::Create, options: said };
     for _ in 0..ADMISSIONS_MAX {
         let guard = guard(server, target);
-        let admitted = admit::on_create(server, user, target, object.clone()).await?;
+        let mut told = Vec::new();
+        let admitted = admit::on_create(&asking, object.clone(), &mut told).await;
+        write::tell(warnings, told);
+        let mut admitted = admitted?;
+        name(admitted.metadata_mut());
         grant::check(&server.access, user, &target.resource, admitted.as_ref(), None)?;
         if target.resource.row.namespaced && guard.is_none() {
             // The namespace came into sight only now.
             continue;
         }
-        match create_admitted(server, target, admitted, options, guard, warnings).await {
+        match create_admitted(&asking, admitted, options, guard, warnings).await {
             Err(StoreFailure::Judged) => admit::catch_up(server).await?,
             Err(StoreFailure::Lost(failure) | StoreFailure::Refused(failure)) => return Err(failure),
             Ok(created) => return Ok(created),
@@ -134,22 +142,28 @@ fn guard(server: &Server, target: &Target) -> Option<(String, i64)> {
     Some((namespaces.store_key("", &target.namespace), entry.rev))
 }
 
+/// Makes a name where one is asked for. Plugins and webhooks that change objects see none yet, as upstream.
+fn name(meta: &mut proto::meta::v1::ObjectMeta) {
+    if meta.name.is_empty() && !meta.generate_name.is_empty() {
+        meta.name = api::name::generated(&meta.generate_name, rand::random());
+    }
+}
+
 async fn create_admitted(
-    server: &Server,
-    target: &Target,
+    asking: &Asking<'_>,
     object: Box<dyn DynObject>,
     options: &WriteOptions,
     guard: Option<(String, i64)>,
     warnings: &mut Vec<String>,
 ) -> std::result::Result<Versioned, StoreFailure> {
+    let Asking { server, target, .. } = *asking;
     let resource = &target.resource;
     let refused = StoreFailure::Refused;
-    let mut object =
-        strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object).map_err(refused)?;
+    let mut object = strategy::prepare_for_create(resource.strategy, resource.has_subresource("status"), object);
     rules::check_create(resource, object.as_ref()).map_err(refused)?;
     write::tell(warnings, api::warn::on_create(object.as_ref()));
     write::tell(warnings, admit::warnings(server, object.as_ref()));
-    admit::validate(server, target, object.as_ref(), options.dry_run).await.map_err(refused)?;
+    admit::validate(asking, object.as_ref(), warnings).await.map_err(refused)?;
     let reserved = server.services.reserve(server, None, object.as_mut(), options.dry_run).await.map_err(refused)?;
     let stored = store(server, target, object.as_ref(), options.dry_run, guard).await;
     match &stored {

@@ -9,7 +9,10 @@ use proto::meta::v1::{ObjectMeta, Time};
 
 use super::Target;
 use super::options::{DeleteOptions, Propagation};
-use super::write::{Decision, Mutation, Outcome, change};
+use super::write::{Decision, Mutation, Outcome, change, tell};
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::registry::Resource;
@@ -23,17 +26,44 @@ const FOREGROUND: &str = "foregroundDeletion";
 ///
 /// As upstream: an object of a kind with grace periods is marked first also where its period is zero, so that watchers see
 /// that it is being deleted, and is removed next.
-pub async fn delete(server: &Server, user: &User, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
-    admit::on_delete(target)?;
+pub async fn delete(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    options: &DeleteOptions,
+    warnings: &mut Vec<String>,
+) -> Result<Outcome> {
+    let asking = Asking { server, user, target, operation: Operation::Delete, options: Options::Delete(options) };
+    run(server, user, target, options, Some((asking, warnings))).await
+}
+
+/// Deletes the object without asking webhooks and policies: they were asked about what led to it.
+pub async fn delete_unasked(server: &Server, user: &User, target: &Target, options: &DeleteOptions) -> Result<Outcome> {
+    run(server, user, target, options, None).await
+}
+
+async fn run(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    options: &DeleteOptions,
+    asked: Option<(Asking<'_>, &mut Vec<String>)>,
+) -> Result<Outcome> {
+    admit::on_delete(server, target)?;
     let now = server.now();
-    let mut deletion = Deletion { user, target, options, now, marked: false };
-    let marked = change(server, target, options.dry_run, &mut deletion).await?;
+    let (asking, told) = asked.map_or((None, None), |(asking, told)| (Some(asking), Some(told)));
+    let mut deletion = Deletion { server, user, target, options, now, asking, marked: false, warnings: Vec::new() };
+    let marked = change(server, target, options.dry_run, &mut deletion).await;
+    if let Some(told) = told {
+        tell(told, std::mem::take(&mut deletion.warnings));
+    }
+    let marked = marked?;
     if !deletion.marked || marked.removed || options.dry_run {
         return Ok(marked);
     }
     // The version that the options name was the one before the mark.
     let options = DeleteOptions { resource_version: String::new(), ..options.clone() };
-    let mut removal = Deletion { options: &options, marked: false, ..deletion };
+    let mut removal = Deletion { options: &options, asking: None, marked: false, ..deletion };
     match change(server, target, false, &mut removal).await {
         // Somebody else removed it meanwhile.
         Err(failure) if failure.is_not_found() => Ok(Outcome { removed: true, ..marked }),
@@ -42,19 +72,30 @@ pub async fn delete(server: &Server, user: &User, target: &Target, options: &Del
 }
 
 struct Deletion<'a> {
+    server: &'a Server,
     user: &'a User,
     target: &'a Target,
     options: &'a DeleteOptions,
     now: Time,
+    /// Who else has a say; none where they had it.
+    asking: Option<Asking<'a>>,
+    warnings: Vec<String>,
     /// Whether the object was marked, and nothing holds it any more.
     marked: bool,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Deletion<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let Target { resource, name, .. } = self.target;
-        node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        if self.server.runs(Plugin::NodeRestriction) {
+            node_restriction::on_delete(self.user, self.target, current.as_ref())?;
+        }
         check_preconditions(resource, name, self.options, current.metadata(), rev)?;
+        if let Some(asking) = self.asking {
+            self.warnings.clear();
+            asking.delete(current.as_ref(), rev, &mut self.warnings).await?;
+        }
         let decision = decide(resource, self.options, current, self.now);
         self.marked = matches!(&decision, Decision::Write(object) if is_over(resource, object.as_ref()));
         Ok(decision)

@@ -8,6 +8,7 @@ use super::Target;
 use super::delete::delete;
 use super::list::{ListOptions, Listed, list};
 use super::options::DeleteOptions;
+use super::write::tell;
 use crate::authenticate::User;
 use crate::server::Server;
 use crate::status::Result;
@@ -23,13 +24,15 @@ pub async fn delete_collection(
     target: &Target,
     selection: &ListOptions,
     options: &DeleteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Listed> {
     let mut listed = list(server, target, selection).await?;
     let mut rest = listed.rest.take();
-    let mut deleted = delete_all(server, user, target, options, std::mem::take(&mut listed.entries)).await?;
+    let entries = std::mem::take(&mut listed.entries);
+    let mut deleted = delete_all(server, user, target, options, entries, warnings).await?;
     while let Some(more) = rest {
         let (entries, further) = more.page().await?;
-        deleted.extend(delete_all(server, user, target, options, entries).await?);
+        deleted.extend(delete_all(server, user, target, options, entries, warnings).await?);
         rest = further;
     }
     deleted.sort_by(|one, other| one.key.cmp(&other.key));
@@ -43,18 +46,22 @@ async fn delete_all(
     target: &Target,
     options: &DeleteOptions,
     entries: Vec<Arc<Entry>>,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<Arc<Entry>>> {
     let mut deletions = futures::stream::iter(entries)
         .map(|entry| async move {
             let target = target.named(entry.namespace(), entry.name());
-            match delete(server, user, &target, options).await {
+            let mut told = Vec::new();
+            let outcome = match delete(server, user, &target, options, &mut told).await {
                 Err(failure) if failure.is_not_found() => Ok(None),
                 outcome => outcome.map(|_| Some(entry)),
-            }
+            };
+            (outcome, told)
         })
         .buffer_unordered(CONCURRENT_MAX);
     let mut deleted = Vec::new();
-    while let Some(done) = deletions.next().await {
+    while let Some((done, told)) = deletions.next().await {
+        tell(warnings, told);
         deleted.extend(done?);
     }
     Ok(deleted)

@@ -6,11 +6,14 @@ use proto::meta::v1::Time;
 use proto::policy::v1::{Eviction, PodDisruptionBudget};
 
 use super::decode::{self, Body};
-use super::delete::{check_preconditions, delete};
+use super::delete::{check_preconditions, delete_unasked};
 use super::options::{DeleteOptions, Propagation, WriteOptions};
 use super::write::{Decision, Mutation, change};
 use super::{Target, get};
 use crate::admit::node_restriction;
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::authenticate::User;
 use crate::registry::Versioned;
 use crate::server::Server;
@@ -32,14 +35,19 @@ pub async fn evict(
     target.require_name()?;
     let kind = <Eviction as proto::Object>::kind_info();
     let eviction = decode::object(kind, body, options.field_validation, warnings)?;
-    let eviction = eviction.downcast_ref::<Eviction>().expect("decoded as that kind");
+    let said = Options::Write("CreateOptions", options);
+    let asking = Asking { server, user, target, operation: Operation::Create, options: said };
+    let eviction = asking.admit(eviction, None, 0, warnings).await?;
+    let eviction = eviction.downcast_ref::<Eviction>().ok_or_else(Failure::no_resource)?;
     if !eviction.metadata.name.is_empty() && eviction.metadata.name != target.name {
         return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
     }
     let deletion = deletion(eviction, options)?;
     let object = get::newest(server, &target.named(&target.namespace, &target.name)).await?;
     let pod: Pod = object.read()?;
-    node_restriction::on_evict(user, target, &pod)?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_evict(user, target, &pod)?;
+    }
     check_preconditions(&target.resource, &target.name, &deletion, &pod.metadata, object.rev)?;
     if needs_budget(&pod) {
         spend(server, target, &pod, deletion.dry_run).await?;
@@ -54,7 +62,7 @@ pub async fn evict(
         }
     }
     let whole = Target { subresource: String::new(), ..target.clone() };
-    delete(server, user, &whole, &deletion).await?;
+    delete_unasked(server, user, &whole, &deletion).await?;
     Ok(Versioned::of(eviction, 0))
 }
 
@@ -65,8 +73,9 @@ struct Explain<'a> {
     now: Time,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Explain<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         check_preconditions(&self.target.resource, &self.target.name, self.deletion, current.metadata(), rev)?;
         let Some(pod) = current.downcast_mut::<Pod>() else { return Err(Failure::no_resource()) };
         explain(pod, self.now);
@@ -158,8 +167,9 @@ struct Spend<'a> {
     now: proto::meta::v1::Time,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Spend<'_> {
-    fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, mut current: Box<dyn DynObject>, _rev: i64) -> Result<Decision> {
         let Some(budget) = current.downcast_mut::<PodDisruptionBudget>() else { return Err(Failure::no_resource()) };
         if !self.ready && may_evict_unready(budget) {
             return Ok(Decision::Keep);

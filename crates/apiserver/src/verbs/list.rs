@@ -12,8 +12,9 @@ use crate::status::{Failure, Result, cause};
 use crate::storage::{Record, Store};
 use crate::watch_cache::{Entry, Filter};
 
-/// Objects read from the store at once.
+/// Objects read from the store at once, and about how many bytes.
 const PAGE_LEN: i64 = 500;
+const PAGE_BYTES: u64 = 4 << 20;
 
 const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a \
 new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
@@ -72,7 +73,7 @@ impl Rest {
 
     /// With the revision of the whole list.
     async fn first(mut self) -> Result<(i64, Vec<Arc<Entry>>, Option<Self>)> {
-        let page = self.store.page(&self.prefix, &self.at, PAGE_LEN, self.revision).await?;
+        let page = self.store.page(&self.prefix, &self.at, page_len(&self.resource), self.revision).await?;
         if self.revision == 0 {
             self.revision = page.revision;
         }
@@ -84,6 +85,13 @@ impl Rest {
         let rest = more.map(|last| Self { at: format!("{last}\0"), ..self });
         Ok((revision, entries, rest))
     }
+}
+
+/// Large objects come in smaller numbers.
+fn page_len(resource: &Resource) -> i64 {
+    let (len, bytes) = resource.cache.size();
+    let each = bytes.checked_div(len).unwrap_or(0).max(1);
+    i64::try_from(PAGE_BYTES / each).unwrap_or(PAGE_LEN).clamp(1, PAGE_LEN)
 }
 
 /// As in the cache: one damaged object does not hide all others.
@@ -208,7 +216,8 @@ async fn from_store(
         return Ok(Listed { revision, entries, token: String::new(), remaining: None, rest });
     }
     loop {
-        let ask = if wanted.is_plain() { (limit - entries.len()) as i64 } else { PAGE_LEN };
+        let most = page_len(resource);
+        let ask = if wanted.is_plain() { most.min((limit - entries.len()) as i64) } else { most };
         let page = server.store.page(&prefix, &at, ask, revision).await?;
         if revision == 0 {
             revision = page.revision;

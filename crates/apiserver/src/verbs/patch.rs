@@ -6,7 +6,7 @@ use super::Target;
 use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::owners::Owners;
-use super::update::replace;
+use super::update::{Writing, replace};
 use super::write::{Decision, Made, Mutation, change, tell};
 use super::{apply, scale};
 use crate::authenticate::User;
@@ -47,7 +47,7 @@ pub async fn patch(
     let patch: serde_json::Value = serde_json::from_slice(patch)
         .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
     if target.subresource == "scale" {
-        let object = scale::patch(server, target, kind, &patch, options).await?;
+        let object = scale::patch(server, user, target, kind, &patch, options, warnings).await?;
         return Ok(Made { object, created: false });
     }
     let mut mutation = Patch { server, user, target, kind, patch: &patch, options, warnings: Vec::new() };
@@ -66,8 +66,9 @@ struct Patch<'a> {
     warnings: Vec<String>,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Patch<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         self.warnings.clear();
         let resource = &self.target.resource;
         let patched = changed(self.kind, self.patch, current.as_ref(), rev)?;
@@ -80,8 +81,9 @@ impl Mutation for Patch<'_> {
             return Err(resource.modified(&self.target.name));
         }
         decode::place(self.target, new.as_mut())?;
-        let owners = Owners::Of(self.options);
-        replace(self.server, self.user, self.target, new, current, owners, &mut self.warnings)
+        let Self { server, user, target, options, .. } = *self;
+        let writing = Writing { server, user, target, options, read_as: "PatchOptions", owners: Owners::Of(options) };
+        replace(writing, new, current, rev, &mut self.warnings).await
     }
 }
 

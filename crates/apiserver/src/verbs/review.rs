@@ -13,6 +13,8 @@ use super::Target;
 use super::decode::{self, Body};
 use super::options::WriteOptions;
 use super::owners::{self, Owners};
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
 use crate::authenticate::{User, of_claims};
 use crate::authorize::{self, Attributes};
 use crate::registry::Versioned;
@@ -36,6 +38,9 @@ pub async fn create(
     decode::place(target, object.as_mut())?;
     object.metadata_mut().managed_fields.clear();
     owners::track(target, None, object.as_mut(), Owners::Of(options), server.now());
+    let said = Options::Write("CreateOptions", options);
+    let asking = Asking { server, user, target, operation: Operation::Create, options: said };
+    let mut object = asking.admit(object, None, 0, warnings).await?;
     if let Some(review) = object.downcast_mut::<SubjectAccessReview>() {
         check(&review.spec)?;
         review.status = access(server, &subject(&review.spec), &review.spec);

@@ -9,8 +9,11 @@ use super::decode::{self, Body};
 use super::options::{WriteOptions, parse_version};
 use super::owners;
 use super::patch::{PatchType, changed};
-use super::write::{Decision, Mutation, change};
+use super::write::{Decision, Mutation, change, tell};
 use super::{Target, apply as applying};
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::authenticate::User;
 use crate::registry::{Versioned, rules, scale, strategy};
 use crate::server::Server;
 use crate::status::{Failure, Result};
@@ -25,37 +28,43 @@ pub fn read(target: &Target, object: &Versioned) -> Result<Versioned> {
 /// Sets the scale to what is in `body`.
 pub async fn update(
     server: &Server,
+    user: &User,
     target: &Target,
     body: Body<'_>,
     version: i64,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
     let kind = <Scale as proto::Object>::kind_info();
     let wanted = decode::object(kind, body, options.field_validation, &mut Vec::new())?;
     let said = parse_version(&wanted.metadata().resource_version)?.unwrap_or(0);
     let expected = if version != 0 { version } else { said };
-    run(server, target, options, Source::Whole(wanted, expected)).await
+    run(server, user, target, options, Source::Whole(wanted, expected), warnings).await
 }
 
 /// Patches the scale.
 pub async fn patch(
     server: &Server,
+    user: &User,
     target: &Target,
     kind: PatchType,
     patch: &serde_json::Value,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
-    run(server, target, options, Source::Patch(kind, patch)).await
+    run(server, user, target, options, Source::Patch(kind, patch), warnings).await
 }
 
 /// Applies a configuration to the scale.
 pub async fn apply(
     server: &Server,
+    user: &User,
     target: &Target,
     config: &serde_json::Value,
     options: &WriteOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Versioned> {
-    run(server, target, options, Source::Config(config)).await
+    run(server, user, target, options, Source::Config(config), warnings).await
 }
 
 enum Source<'a> {
@@ -65,21 +74,32 @@ enum Source<'a> {
     Config(&'a serde_json::Value),
 }
 
-async fn run(server: &Server, target: &Target, options: &WriteOptions, source: Source<'_>) -> Result<Versioned> {
-    let mut mutation = Scaling { server, target, options, source };
-    let outcome = change(server, target, options.dry_run, &mut mutation).await?;
-    read(target, &outcome.object)
+async fn run(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    options: &WriteOptions,
+    source: Source<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Versioned> {
+    let mut mutation = Scaling { server, user, target, options, source, warnings: Vec::new() };
+    let outcome = change(server, target, options.dry_run, &mut mutation).await;
+    tell(warnings, mutation.warnings);
+    read(target, &outcome?.object)
 }
 
 struct Scaling<'a> {
     server: &'a Server,
+    user: &'a User,
     target: &'a Target,
     options: &'a WriteOptions,
     source: Source<'a>,
+    warnings: Vec<String>,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Scaling<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         let resource = &self.target.resource;
         let mut before = scale::of(resource, current.as_ref())?;
         let version = resource.kind.api_version;
@@ -87,7 +107,8 @@ impl Mutation for Scaling<'_> {
         let kept = &current.metadata().managed_fields;
         // A record of owners that cannot be read is left alone.
         before.metadata.managed_fields = owned::of_object(kept, version, &path).unwrap_or_default();
-        let after = self.wanted(&before, rev)?;
+        self.warnings.clear();
+        let after = self.admitted(self.wanted(&before, rev)?, &before, rev).await?;
         let wanted = after.spec.replicas;
         rules::check_replicas(&self.target.name, wanted)?;
         let mut new = current.clone();
@@ -105,6 +126,16 @@ impl Mutation for Scaling<'_> {
 }
 
 impl Scaling<'_> {
+    /// What others make of the scale.
+    async fn admitted(&mut self, wanted: Scale, before: &Scale, rev: i64) -> Result<Scale> {
+        let Self { server, user, target, options, .. } = *self;
+        let read_as = if matches!(self.source, Source::Whole(..)) { "UpdateOptions" } else { "PatchOptions" };
+        let options = Options::Write(read_as, options);
+        let asking = Asking { server, user, target, operation: Operation::Update, options };
+        let admitted = asking.admit(Box::new(wanted), Some(before), rev, &mut self.warnings).await?;
+        admitted.downcast_ref::<Scale>().cloned().ok_or_else(Failure::no_resource)
+    }
+
     /// The scale that is asked for, with the owners of its replicas.
     fn wanted(&self, before: &Scale, rev: i64) -> Result<Scale> {
         let modified = || self.target.resource.modified(&self.target.name);

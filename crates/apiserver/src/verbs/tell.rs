@@ -9,11 +9,11 @@ use bytes::Bytes;
 use proto::keelson::api::v1::watch_event::Type;
 use tokio::time::Instant;
 
-use super::watch::Watching;
+use super::watch::{Beginning, Watching};
 use crate::watch_cache::{Change, End, Entry, Item, Subscription};
 
 /// Events in one piece, in bytes; one larger event is a piece of its own.
-const PIECE_BYTES_MAX: usize = 1 << 20;
+const PIECE_BYTES_MAX: usize = 128 << 10;
 const PIECE_LEN_MAX: usize = 1000;
 /// The last bookmark comes so long before the end, as upstream.
 const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
@@ -56,6 +56,7 @@ pub struct Teller<F> {
     form: F,
     state: State,
     initial: vec::IntoIter<Arc<Entry>>,
+    beginning: Option<Beginning>,
     backlog: vec::IntoIter<Item>,
     /// The bookmark that closes the beginning, where one is wanted.
     initial_end: Option<i64>,
@@ -78,6 +79,7 @@ impl<F: Form> Teller<F> {
             form,
             state: State::Beginning,
             initial: std::mem::take(&mut watching.subscription.initial).into_iter(),
+            beginning: watching.beginning.take(),
             backlog: std::mem::take(&mut watching.subscription.backlog).into_iter(),
             initial_end: watching.mark_initial_end.then_some(watching.subscription.revision),
             began: watching.subscription.revision,
@@ -98,6 +100,7 @@ impl<F: Form> Teller<F> {
                         return Some(Told::Events(events));
                     }
                     self.state = State::CatchingUp;
+                    (self.initial, self.beginning) = (Vec::new().into_iter(), None);
                 }
                 State::CatchingUp => {
                     let first = self.backlog.next();

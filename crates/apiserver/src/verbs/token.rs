@@ -6,6 +6,9 @@ use super::decode::{self, Body};
 use super::options::WriteOptions;
 use super::{Target, get};
 use crate::admit::node_restriction;
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::authenticate::User;
 use crate::authenticate::token::{Bound, Grant};
 use crate::registry::Versioned;
@@ -27,9 +30,14 @@ pub async fn request(
 ) -> Result<Versioned> {
     target.require_name()?;
     let kind = <TokenRequest as proto::Object>::kind_info();
-    let mut object = decode::object(kind, body, options.field_validation, warnings)?;
-    let request = object.downcast_mut::<TokenRequest>().expect("decoded as that kind");
-    node_restriction::on_token(user, target, request)?;
+    let object = decode::object(kind, body, options.field_validation, warnings)?;
+    let said = Options::Write("CreateOptions", options);
+    let asking = Asking { server, user, target, operation: Operation::Create, options: said };
+    let mut object = asking.admit(object, None, 0, warnings).await?;
+    let request = object.downcast_mut::<TokenRequest>().ok_or_else(Failure::no_resource)?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_token(user, target, request)?;
+    }
     let asked = request.clone();
     let seconds = request.spec.expiration_seconds.unwrap_or(SECONDS_DEFAULT);
     check(&target.name, seconds)?;
@@ -109,7 +117,9 @@ async fn bound(
     }
     let pod = object.downcast_ref::<proto::core::v1::Pod>();
     if let Some(pod) = pod {
-        node_restriction::on_token_of(user, target, request, pod)?;
+        if server.runs(Plugin::NodeRestriction) {
+            node_restriction::on_token_of(user, target, request, pod)?;
+        }
     }
     let node = pod.map(|pod| pod.spec.node_name.clone());
     Ok(Bound {

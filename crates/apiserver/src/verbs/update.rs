@@ -1,13 +1,16 @@
 //! Replacing objects and their status.
 
 use proto::dynamic::DynObject;
-use proto::meta::v1::ObjectMeta;
+use proto::meta::v1::{ObjectMeta, Time};
 
 use super::decode::{Body, object_of, place};
 use super::options::{WriteOptions, parse_version};
 use super::owners::{self, Owners};
 use super::write::{Decision, Made, Mutation, change, tell};
 use super::{Target, create, scale};
+use crate::admit::others::Asking;
+use crate::admit::others::attributes::{Operation, Options};
+use crate::admit::plugins::Plugin;
 use crate::admit::{self, node_restriction};
 use crate::authenticate::User;
 use crate::authorize::grant;
@@ -28,7 +31,7 @@ pub async fn update(
 ) -> Result<Made> {
     target.require_name()?;
     if target.subresource == "scale" {
-        let object = scale::update(server, target, body, version, options).await?;
+        let object = scale::update(server, user, target, body, version, options, warnings).await?;
         return Ok(Made { object, created: false });
     }
     warnings.extend(target.resource.deprecation());
@@ -67,8 +70,9 @@ struct Update<'a> {
     warnings: Vec<String>,
 }
 
+#[async_trait::async_trait]
 impl Mutation for Update<'_> {
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision> {
         self.warnings.clear();
         let resource = &self.target.resource;
         if self.expected == 0 && !resource.strategy.rules().unconditional_update {
@@ -79,43 +83,64 @@ impl Mutation for Update<'_> {
         if self.expected != 0 && self.expected != rev {
             return Err(self.target.resource.modified(&self.target.name));
         }
-        let (new, owners) = (self.new.clone(), Owners::Of(self.options));
-        replace(self.server, self.user, self.target, new, current, owners, &mut self.warnings)
+        let Self { server, user, target, options, .. } = *self;
+        let writing = Writing { server, user, target, options, read_as: "UpdateOptions", owners: Owners::Of(options) };
+        replace(writing, self.new.clone(), current, rev, &mut self.warnings).await
     }
 }
 
-/// What becomes of `current` when `user` asks for `new`, and what the user is told of it: shared by update and patch.
-pub fn replace(
-    server: &Server,
-    user: &User,
-    target: &Target,
+/// Who changes what, and what the request says beside the object.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing<'a> {
+    pub server: &'a Server,
+    pub user: &'a User,
+    pub target: &'a Target,
+    pub options: &'a WriteOptions,
+    /// What upstream reads the options as: `PatchOptions`.
+    pub read_as: &'static str,
+    pub owners: Owners<'a>,
+}
+
+/// What becomes of `current`, at version `rev`, when somebody asks for `new`, and what is told of it: shared by update
+/// and patch.
+pub async fn replace(
+    writing: Writing<'_>,
     mut new: Box<dyn DynObject>,
     current: Box<dyn DynObject>,
-    owners: Owners<'_>,
+    rev: i64,
     warnings: &mut Vec<String>,
 ) -> Result<Decision> {
+    let Writing { server, user, target, options, read_as, owners } = writing;
     let resource = &target.resource;
     same_object(target, new.as_ref(), current.as_ref())?;
     carry_metadata(new.metadata_mut(), current.metadata());
     warnings.extend(api::warn::repeated_owners(new.metadata_mut()));
     rules::default(resource, new.as_mut());
     let now = server.now();
-    if !is_part(&target.subresource) {
+    // As upstream: who resizes owns what the whole request would have changed, though only resources change.
+    let whole = !is_part(&target.subresource) || target.subresource == "resize";
+    if whole {
         owners::track(target, Some(current.as_ref()), new.as_mut(), owners, now);
     }
-    node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
+    if server.runs(Plugin::NodeRestriction) {
+        node_restriction::on_update(user, target, new.as_ref(), current.as_ref())?;
+    }
+    let options = Options::Write(read_as, options);
+    let asking = Asking { server, user, target, operation: Operation::Update, options };
+    let mut new = admit::on_update(&asking, new, current.as_ref(), rev, warnings).await?;
     if target.subresource.is_empty() {
         grant::check(&server.access, user, resource, new.as_ref(), Some(current.as_ref()))?;
-        admit::on_update(server, resource, new.as_mut(), current.as_ref())?;
     }
     let has_status = resource.has_subresource("status");
     let old = current.clone();
     let new = match target.subresource.as_str() {
         "status" => strategy::prepare_for_status(resource.strategy, new, current.as_ref())?,
         subresource if is_part(subresource) => {
-            let mut part = part(server, user, subresource, new.as_ref(), current)?;
+            let mut part = part(now, subresource, new.as_ref(), current)?;
             part.metadata_mut().managed_fields = std::mem::take(&mut new.metadata_mut().managed_fields);
-            owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            if !whole {
+                owners::track(target, Some(old.as_ref()), part.as_mut(), owners, now);
+            }
             part
         }
         "" => {
@@ -126,6 +151,7 @@ pub fn replace(
                 // What a pod may change breaks no level.
                 tell(warnings, admit::warnings(server, new.as_ref()));
             }
+            asking.validate(Some(new.as_ref()), Some(old.as_ref()), rev, warnings).await?;
             return Ok(keep_or_remove(resource, new));
         }
         other => {
@@ -140,6 +166,7 @@ pub fn replace(
     if target.subresource == "resize" {
         admit::on_resize(server, resource, new.as_ref(), old.as_ref())?;
     }
+    asking.validate(Some(new.as_ref()), Some(old.as_ref()), rev, warnings).await?;
     Ok(keep_or_remove(resource, new))
 }
 
@@ -149,15 +176,9 @@ fn is_part(subresource: &str) -> bool {
 }
 
 /// The object with the part that the subresource changes taken from `new`.
-fn part(
-    server: &Server,
-    user: &User,
-    subresource: &str,
-    new: &dyn DynObject,
-    current: Box<dyn DynObject>,
-) -> Result<Box<dyn DynObject>> {
+fn part(now: Time, subresource: &str, new: &dyn DynObject, current: Box<dyn DynObject>) -> Result<Box<dyn DynObject>> {
     match subresource {
-        "approval" => certificate::approve(server, user, new, current),
+        "approval" => certificate::approve(now, new, current),
         "finalize" => namespace::finalize(new, current),
         subresource => rules::pod_subresource(subresource, new, current.as_ref()),
     }

@@ -1,16 +1,24 @@
 //! Watches: from a revision, or beginning with the current objects.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Target;
 use super::options::{filter, parse_version};
+use crate::authenticate::User;
+use crate::budget::Share;
+use crate::fairness::Seat;
+use crate::hold::SeatGuard;
 use crate::server::Server;
 use crate::status::{Failure, Result};
-use crate::watch_cache::{Start, Subscription};
+use crate::watch_cache::{Entry, Start, Subscription};
 
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A watch without a limit of its own ends after a random time between this and twice it.
 const TIMEOUT_MIN: Duration = Duration::from_secs(1800);
+
+/// What telling the objects that a watch begins with takes, beside the list of them.
+const BEGINNING_BYTES: u64 = 512 << 10;
 
 /// What to watch.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +48,31 @@ pub struct Watching {
     pub bookmarks: bool,
     /// When it ends by itself.
     pub timeout: Duration,
+    /// What it holds until the objects it begins with are told.
+    pub beginning: Option<Beginning>,
+}
+
+/// What a watch holds while it begins.
+#[derive(Debug)]
+pub struct Beginning {
+    _seat: SeatGuard,
+    _share: Share,
+}
+
+impl Watching {
+    /// Takes what it needs to tell the objects that it begins with. One that begins with none needs nothing, and leaves its
+    /// seat to others.
+    pub async fn begin(&mut self, server: &Server, user: &User, seat: &mut Option<Seat>, until: Instant) -> Result<()> {
+        let len = self.subscription.initial.len();
+        if len > 0
+            && let Some(seat) = seat.take()
+        {
+            let bytes = BEGINNING_BYTES + (size_of::<Arc<Entry>>() * len) as u64;
+            let share = server.answers.take(user, bytes, until).await?;
+            self.beginning = Some(Beginning { _seat: SeatGuard::new(seat, until), _share: share });
+        }
+        Ok(())
+    }
 }
 
 /// Begins a watch.
@@ -68,5 +101,6 @@ pub async fn watch(server: &Server, target: &Target, options: &WatchOptions) -> 
         _ => TIMEOUT_MIN.mul_f64(rand::random_range(1.0..2.0)),
     };
     let bookmarks = options.bookmarks;
-    Ok(Watching { subscription, mark_initial_end: options.initial_events && bookmarks, bookmarks, timeout })
+    let mark_initial_end = options.initial_events && bookmarks;
+    Ok(Watching { subscription, mark_initial_end, bookmarks, timeout, beginning: None })
 }

@@ -34,9 +34,10 @@ pub enum Decision {
 }
 
 /// Decides about an object; asked again after a lost race.
+#[async_trait::async_trait]
 pub trait Mutation: Send {
     /// What to do with the object, which is at version `rev`.
-    fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision>;
+    async fn decide(&mut self, current: Box<dyn DynObject>, rev: i64) -> Result<Decision>;
 }
 
 /// What a write made.
@@ -75,7 +76,7 @@ pub async fn change(server: &Server, target: &Target, dry_run: bool, mutation: &
     };
     for attempt in 0..ATTEMPTS_MAX {
         let old = resource.decode(&current.bytes)?;
-        let decision = match mutation.decide(old.clone(), current.rev) {
+        let decision = match mutation.decide(old.clone(), current.rev).await {
             Err(_) if !current.fresh => {
                 current = read(server, target).await?;
                 continue;

@@ -6,6 +6,7 @@ use proto::keelson::api::v1::watch_event::Type;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use super::interest::Interested;
 use super::{Change, Entry, Filter};
 
 /// What a watcher is told.
@@ -61,6 +62,7 @@ pub(super) struct Watcher {
     pub bookmarks: bool,
     pub sender: mpsc::Sender<Item>,
     pub end: Arc<OnceLock<End>>,
+    pub _counted: Interested,
 }
 
 impl Watcher {

@@ -286,7 +286,8 @@ async fn strangers_are_refused(cluster: &Cluster, server: &Apiserver) {
         ("content-type", "application/json"),
     ];
     let who = front.send(Method::POST, "/apis/authentication.k8s.io/v1/selfsubjectreviews", &headers, &body).await;
-    let who = &who.json()["status"]["userInfo"];
+    let review = who.json();
+    let who = &review["status"]["userInfo"];
     assert_eq!((who["username"].as_str(), who["uid"].as_str()), (Some("jane"), Some("u-1")));
     assert_eq!(who["groups"], json!(["a", "system:authenticated"]));
     assert_eq!(who["extra"]["acme.example/p"], json!(["v"]));
@@ -383,5 +384,41 @@ async fn our_own_group_versions_have_apiservices() {
     assert_eq!(map["data"]["requestheader-client-ca-file"], front.as_str());
     assert_eq!(map["data"]["requestheader-allowed-names"], "[\"front-proxy-client\"]");
     assert_eq!(map["data"]["requestheader-username-headers"], "[\"X-Remote-User\"]");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn custom_group_versions_have_apiservices_while_they_are_defined() {
+    let cluster = Cluster::start(Engine::Keelson);
+    let server = cluster.apiserver().await;
+    let admin = Caller::new(&cluster.pki, server.address, "admin");
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let definition = json!({
+        "metadata": { "name": "widgets.custom.example" },
+        "spec": {
+            "group": "custom.example", "scope": "Namespaced",
+            "names": { "plural": "widgets", "kind": "Widget" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object" } },
+            }],
+        },
+    });
+    admin.create(definitions, definition).await;
+    let path = format!("{API_SERVICES}/v1.custom.example");
+    let found = until("its APIService", || async {
+        let found = admin.get(&path).await;
+        (found.status == StatusCode::OK).then(|| found.json())
+    })
+    .await;
+    assert_eq!(found["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"], "true");
+    assert_eq!(
+        (&found["spec"]["groupPriorityMinimum"], &found["spec"]["versionPriority"]),
+        (&json!(1000), &json!(100))
+    );
+    assert_eq!(found["status"]["conditions"][0]["reason"], "Local");
+    let deleted = admin.send(Method::DELETE, &format!("{definitions}/widgets.custom.example"), &[], "").await;
+    assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text());
+    until("its end", || async { (admin.get(&path).await.status == StatusCode::NOT_FOUND).then_some(()) }).await;
     server.stop().await;
 }

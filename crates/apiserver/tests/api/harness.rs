@@ -141,10 +141,20 @@ impl Cluster {
     }
 
     fn config(&self, port: u16, flags: &[&str]) -> Config {
+        let mut args = vec!["keelson-apiserver".to_owned()];
+        args.extend(self.flags(port));
+        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        if !flags.iter().any(|flag| flag.starts_with("--advertise-address")) {
+            args.push("--advertise-address=127.0.0.1".to_owned());
+        }
+        Config::try_parse_from(args).expect("good flags")
+    }
+
+    /// The flags of every apiserver here.
+    pub fn flags(&self, port: u16) -> Vec<String> {
         let file = |path: PathBuf| path.display().to_string();
         let ca = file(self.pki.authority(Authority::Cluster));
-        let mut args = vec![
-            "keelson-apiserver".to_owned(),
+        vec![
             format!("--etcd-servers={}", self.store_url),
             format!("--secure-port={port}"),
             format!("--tls-cert-file={}", file(self.pki.certificate("apiserver"))),
@@ -154,12 +164,7 @@ impl Cluster {
             format!("--kubelet-certificate-authority={ca}"),
             format!("--kubelet-client-certificate={}", file(self.pki.certificate("admin"))),
             format!("--kubelet-client-key={}", file(self.pki.key("admin"))),
-        ];
-        args.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        if !flags.iter().any(|flag| flag.starts_with("--advertise-address")) {
-            args.push("--advertise-address=127.0.0.1".to_owned());
-        }
-        Config::try_parse_from(args).expect("good flags")
+        ]
     }
 
     /// Waits until the first objects are there.
@@ -225,8 +230,10 @@ fn identities() -> Vec<Identity> {
     let extension = Identity { names: vec!["ext.default.svc".into()], ..client("extension", "extension server", None) };
     // Any authority but that of the cluster's clients may sign for front proxies.
     let front = Identity { authority: Authority::Store, ..client("front-proxy", "front-proxy-client", None) };
+    let webhook = Identity { file: "webhook".into(), common_name: "webhook".into(), ..server.clone() };
     vec![
         server,
+        webhook,
         extension,
         front,
         client("admin", "kubernetes-admin", Some("system:masters")),
@@ -284,7 +291,7 @@ fn mend(engine: Engine) -> &'static str {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("bound").port()
 }

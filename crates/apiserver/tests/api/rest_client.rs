@@ -10,6 +10,7 @@ use daemon::tls::ClientIdentity;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use testkit::namespace::{self, Machine};
@@ -57,13 +58,18 @@ impl Caller {
 
     /// Sends a request; the answer's body is still to come.
     pub async fn begin(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.connect().await.send_request(request).await.expect("an answer")
+    }
+
+    /// A connection for several requests.
+    pub async fn connect(&self) -> SendRequest<Full<Bytes>> {
         let stream = TcpStream::connect(self.server).await.expect("connected");
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect("localhost".try_into().expect("a name"), stream).await.expect("tls");
-        let (mut sender, connection) =
+        let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         tokio::spawn(connection.with_upgrades());
-        sender.send_request(request).await.expect("an answer")
+        sender
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {

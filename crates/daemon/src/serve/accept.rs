@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Context};
+use super::lane::{Lane, Place};
 use super::router::Router;
-use super::upgrades::Upgrades;
 use super::{Connection, Limits};
 use crate::tls::ServerIdentity;
 
@@ -36,22 +36,18 @@ pub async fn run(
     let abort = CancellationToken::new();
     let slots = Arc::new(Semaphore::new(limits.connections_max));
     let tasks = TaskTracker::new();
-    let context = Arc::new(Context {
-        router,
-        header_timeout: limits.header_timeout,
-        handshake_timeout: limits.handshake_timeout,
-        streams_max: limits.streams_max,
-        together: limits.together,
-        keepalive_interval: limits.keepalive_interval,
-        keepalive_timeout: limits.keepalive_timeout,
-        drain: shutdown.clone(),
-    });
+    let context = Arc::new(Context { router, limits: limits.clone(), tasks: tasks.clone(), drain: shutdown.clone() });
+    // Without TLS nobody shows who it is.
+    let mut lane = limits.lane.filter(|_| identity.is_some()).map(Lane::new);
     let mut reload = tokio::time::interval(limits.reload_interval);
     reload.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let permit = tokio::select! {
-            () = shutdown.cancelled() => break,
-            permit = slots.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
+        let waited_for = match lane {
+            Some(_) => None,
+            None => tokio::select! {
+                () = shutdown.cancelled() => break,
+                permit = slots.clone().acquire_owned() => Some(permit.expect("the semaphore is never closed")),
+            },
         };
         let accepted = loop {
             tokio::select! {
@@ -65,11 +61,15 @@ pub async fn run(
             Ok((stream, from)) => {
                 let context = context.clone();
                 let identity = identity.clone();
-                let abort = abort.clone();
-                let upgrades = Upgrades::new(tasks.clone(), abort.clone(), permit);
+                let place = match (waited_for.or_else(|| slots.clone().try_acquire_owned().ok()), &mut lane) {
+                    (Some(permit), _) => Place::Taken(permit),
+                    (None, Some(lane)) => lane.place(),
+                    (None, None) => continue,
+                };
+                let abort = abort.child_token();
                 tasks.spawn(async move {
                     tokio::select! {
-                        () = connection::run(stream, from, identity, context, upgrades) => {}
+                        () = connection::run(stream, from, identity, context, place, abort.clone()) => {}
                         () = abort.cancelled() => {}
                     }
                 });

@@ -34,7 +34,7 @@ impl Builtin {
             Some((probe, only))
         } else if path == "/metrics" && self.metrics_elsewhere {
             return None;
-        } else if path == "/metrics" || path == "/version" {
+        } else if path == "/metrics" || is_version(path) {
             None
         } else {
             return None;
@@ -44,7 +44,7 @@ impl Builtin {
         }
         Some(match known {
             Some((probe, only)) => self.probe(request, probe, only).await,
-            None if path == "/version" => match self.version {
+            None if is_version(path) => match self.version {
                 Some(version) => typed(StatusCode::OK, "application/json", version),
                 None => json(&version::info()),
             },
@@ -69,6 +69,11 @@ impl Builtin {
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         page(&self.metrics, accept)
     }
+}
+
+/// Clients made from upstream's OpenAPI ask for the path with a slash at its end.
+fn is_version(path: &str) -> bool {
+    matches!(path, "/version" | "/version/")
 }
 
 /// The page of metrics, in the form that the client accepts.

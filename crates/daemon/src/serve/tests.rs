@@ -13,6 +13,8 @@ use crate::health::Scope;
 use crate::tls::tests::Ca;
 use crate::tls::{ClientCerts, ClientIdentity, Peer};
 
+mod crowded;
+
 struct Running {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -58,7 +60,9 @@ async fn plain_port_answers_built_in_paths_and_fallback() {
     assert_eq!(get(running.address, "/readyz/nothing").await.0, 404);
     assert!(get(running.address, "/readyz?verbose").await.1.contains("[+]shutdown ok"));
     assert!(get(running.address, "/metrics").await.1.contains("process_cpu_seconds_total"));
-    assert!(get(running.address, "/version").await.1.contains("\"gitVersion\": \"v1.36"));
+    for path in ["/version", "/version/"] {
+        assert!(get(running.address, path).await.1.contains("\"gitVersion\": \"v1.36"), "{path}");
+    }
     assert_eq!(get(running.address, "/other").await, (200, "/other ".to_owned()));
     running.shutdown.cancel();
     running.task.await.expect("ended");

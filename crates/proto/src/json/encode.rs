@@ -110,7 +110,7 @@ fn field_value(out: &mut Vec<u8>, field: &FieldInfo, value: Ref<'_>) {
 }
 
 /// A list object's items are always an array; any other list that is empty was never stored.
-fn empty_list(out: &mut Vec<u8>, field: &FieldInfo) {
+pub fn empty_list(out: &mut Vec<u8>, field: &FieldInfo) {
     let items = field.name == "items" && matches!(field.value, ValueType::Message(_));
     out.extend_from_slice(if items { b"[]" } else { b"null" });
 }
@@ -206,7 +206,7 @@ fn special_form(out: &mut Vec<u8>, message: &dyn Reflect, form: Form) {
     }
 }
 
-fn quoted(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+pub fn quoted(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "\"{text}\"");
 }
@@ -226,7 +226,7 @@ pub(super) fn double(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+pub fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
     let begin = out.len();
     out.resize(begin + value.len().div_ceil(3) * 4, 0);
@@ -246,7 +246,7 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Writes the inside of a string.
 fn escaped(out: &mut Vec<u8>, mut rest: &[u8]) {
-    while let Some(at) = rest.iter().position(|byte| special::may_be_escaped(*byte)) {
+    while let Some(at) = rest.iter().position(|byte| special::MAY_BE_ESCAPED[usize::from(*byte)]) {
         let len = special::escape_len(&rest[at..]);
         // The first byte of a letter that is written as it is goes with what is before it.
         let as_it_is = if len == 0 { at + 1 } else { at };

@@ -83,11 +83,59 @@ fn part(number: &str, unit: &str) -> Option<i128> {
 
 /// Appends raw JSON without the space between its tokens; `null` where it is none.
 pub fn write_raw(out: &mut Vec<u8>, raw: &[u8]) {
+    if is_bare(raw) {
+        out.extend_from_slice(raw);
+        return;
+    }
     if !is_shallow(raw) || serde_json::from_slice::<serde::de::IgnoredAny>(raw).is_err() {
         out.extend_from_slice(b"null");
         return;
     }
     copy(out, raw, true);
+}
+
+/// Whether raw JSON is objects of objects and nothing else, without space, in letters that are written as they are. Sets of
+/// owned fields are, which every object has: they need not be read like any other JSON.
+fn is_bare(raw: &[u8]) -> bool {
+    let (mut at, mut depth) = (0, 0);
+    loop {
+        if raw.get(at) != Some(&b'{') || depth == DEPTH_MAX {
+            return false;
+        }
+        (at, depth) = (at + 1, depth + 1);
+        while raw.get(at) == Some(&b'}') {
+            (at, depth) = (at + 1, depth - 1);
+            match (depth, raw.get(at)) {
+                (0, None) => return true,
+                (1.., Some(b'}')) => {}
+                (1.., Some(b',')) => {
+                    at += 1;
+                    break;
+                }
+                _ => return false,
+            }
+        }
+        match bare_key(&raw[at..]) {
+            Some(len) => at += len,
+            None => return false,
+        }
+    }
+}
+
+/// The length of a key and its colon at the beginning, where its letters are written as they are.
+fn bare_key(bytes: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    loop {
+        at += bytes[at..].iter().position(|byte| MAY_BE_ESCAPED[usize::from(*byte)] || !byte.is_ascii())?;
+        match bytes[at..] {
+            [b'"', b':', ..] => return Some(at + 2),
+            [b'\\', b'"' | b'\\', ..] => at += 2,
+            _ => return None,
+        }
+    }
 }
 
 /// How deep raw JSON may nest: what is read as a tree later has serde_json's limit of 128.
@@ -113,9 +161,15 @@ pub fn is_shallow(raw: &[u8]) -> bool {
 }
 
 /// Whether a letter that is never written as it is may begin with this byte.
-pub fn may_be_escaped(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2)
-}
+pub static MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte < 0x20 || matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    table
+};
 
 /// How many bytes at the beginning are one letter that is never written as it is; none: it is.
 pub fn escape_len(bytes: &[u8]) -> usize {
@@ -179,4 +233,59 @@ fn copy(out: &mut Vec<u8>, raw: &[u8], escapes: bool) {
         }
     }
     out.extend_from_slice(&raw[begin..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is taken for bare is written as it would be otherwise.
+    #[track_caller]
+    fn check(raw: &str, bare: bool) {
+        assert_eq!(is_bare(raw.as_bytes()), bare, "{raw}");
+        if bare {
+            assert!(serde_json::from_str::<serde_json::Value>(raw).is_ok(), "{raw}");
+            let mut out = Vec::new();
+            copy(&mut out, raw.as_bytes(), true);
+            assert_eq!(String::from_utf8_lossy(&out), raw);
+        }
+    }
+
+    #[test]
+    fn sets_of_fields_are_bare() {
+        check("{}", true);
+        check(r#"{"f:a":{},"f:b":{".":{},"k:{\"b\":1,\"c\":\"d\\\\\"}":{}}}"#, true);
+    }
+
+    #[test]
+    fn all_else_is_read() {
+        for raw in [
+            "",
+            "{",
+            "}",
+            "{}}",
+            "{}{}",
+            "{}x",
+            "[]",
+            "null",
+            "{ }",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1}"#,
+            r#"{"a":{},}"#,
+            r#"{,"a":{}}"#,
+            r#"{"a":{}"b":{}}"#,
+            r#"{"<":{}}"#,
+            "{\"\u{e9}\":{}}",
+            r#"{"\n":{}}"#,
+            "{\"\n\":{}}",
+            r#"{"a"#,
+            r#"{"a\"#,
+        ] {
+            check(raw, false);
+        }
+        let deep = |levels: usize| format!("{}{{}}{}", r#"{"a":"#.repeat(levels - 1), "}".repeat(levels - 1));
+        check(&deep(DEPTH_MAX), true);
+        check(&deep(DEPTH_MAX + 1), false);
+    }
 }

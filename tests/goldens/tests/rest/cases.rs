@@ -131,7 +131,7 @@ fn warned(expected: &Value, answer: &Answer) -> Option<String> {
 }
 
 /// The collection in which an object of a known kind lives.
-fn path_of(object: &Value, space: &str) -> Option<String> {
+pub fn path_of(object: &Value, space: &str) -> Option<String> {
     let text = |name: &str| object[name].as_str().unwrap_or_default();
     let row = api::resource::by_api_version(text("apiVersion"), text("kind"))?;
     let begin = if row.group.is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}", text("apiVersion")) };

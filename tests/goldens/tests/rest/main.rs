@@ -10,7 +10,11 @@ mod harness;
 mod compare;
 
 mod cases;
+mod cells;
 mod door;
+mod forms;
+mod printed;
+mod protobuf;
 mod tables;
 mod watches;
 

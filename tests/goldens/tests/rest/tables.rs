@@ -1,4 +1,4 @@
-//! What kubectl prints of recorded objects.
+//! Columns of tables, and what their rows carry.
 
 use serde_json::{Value, json as value};
 use test_goldens::{cases, json};
@@ -11,7 +11,7 @@ use crate::harness::{Cluster, Engine};
 const COLUMNS_MIN: usize = 60;
 const INCLUDED_MIN: usize = 8;
 
-const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+pub const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 
 /// The row of an object says what the include option asks for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::structural::Schema;
 use crate::structural::json_path::JsonPath;
-use crate::structural::pattern;
+use crate::structural::{openapi, pattern};
 
 const NAME: &str = "[a-d]";
 
@@ -66,8 +66,11 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 fn read(schema: Value) -> Schema {
-    let props = json!({"type": "object", "properties": {"spec": schema}});
-    Schema::new(&proto::json::from_value::<JsonSchemaProps>(props).expect("a schema"))
+    Schema::new(&props(schema))
+}
+
+fn props(schema: Value) -> JsonSchemaProps {
+    proto::json::from_value(json!({"type": "object", "properties": {"spec": schema}})).expect("a schema")
 }
 
 proptest! {
@@ -92,6 +95,17 @@ proptest! {
         let mut errors = told(schema.validate(&object, Some(&object)));
         errors.retain(|field| !["apiVersion", "kind", "metadata"].iter().any(|name| field.contains(name)));
         prop_assert_eq!(errors, Vec::<String>::new());
+    }
+
+    #[test]
+    fn any_schema_is_told_to_clients(schema in schema(), default in value()) {
+        let mut schema = schema;
+        schema["default"] = default;
+        let props = props(schema.clone());
+        let told = openapi::schema(&props, openapi::Version::V3, &Map::new());
+        let defaults = |value: &Value| value.get("default").cloned().filter(|default| !default.is_null());
+        prop_assert_eq!(defaults(&told["properties"]["spec"]), defaults(&schema));
+        openapi::schema(&props, openapi::Version::V2, &Map::new());
     }
 
     #[test]

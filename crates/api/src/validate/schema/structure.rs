@@ -4,7 +4,7 @@ use proto::apiextensions::v1::JsonSchemaProps;
 
 use super::DEPTH_MAX;
 use crate::validate::check::Errors;
-use crate::validate::{FieldError, Path, expression};
+use crate::validate::{FieldError, Path};
 
 /// Where a schema stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,33 +170,4 @@ fn nested(errors: &mut Errors, path: Path<'_>, schema: &JsonSchemaProps, depth: 
     if let Some(inner) = &schema.not {
         nested(errors, path.child("not"), inner, depth + 1);
     }
-}
-
-/// The first field that a rule names and its schema does not have, as clients read it.
-pub fn undefined_field(rule: &str, schema: &JsonSchemaProps) -> Option<String> {
-    let parsed = expression::parse(rule).ok()?;
-    parsed.chains.iter().find_map(|(root, steps)| {
-        if !matches!(root.as_str(), "self" | "oldSelf") {
-            return None;
-        }
-        let mut here = schema;
-        for (field, at) in steps {
-            // What is not an object's field by its type, or is written in another way, is not followed.
-            let known = here.r#type == "object"
-                && here.additional_properties.is_none()
-                && here.x_kubernetes_preserve_unknown_fields.is_none()
-                && !here.x_kubernetes_embedded_resource
-                && !field.contains("__");
-            if !known {
-                return None;
-            }
-            let implicit = std::ptr::eq(here, schema) && matches!(field.as_str(), "metadata" | "kind" | "apiVersion");
-            match here.properties.get(field) {
-                Some(next) => here = next,
-                None if implicit => return None,
-                None => return Some(expression::message(rule, *at, &format!("undefined field '{field}'"))),
-            }
-        }
-        None
-    })
 }

@@ -97,8 +97,9 @@ struct Edit<'a, F> {
     decide: F,
 }
 
+#[async_trait::async_trait]
 impl<F: Fn(&mut CustomResourceDefinition) -> bool + Send> Mutation for Edit<'_, F> {
-    fn decide(&mut self, current: Box<dyn DynObject>, _: i64) -> Result<Decision> {
+    async fn decide(&mut self, current: Box<dyn DynObject>, _: i64) -> Result<Decision> {
         let mut new = current.clone();
         let changed = new.downcast_mut().is_some_and(|definition| (self.decide)(definition));
         if !changed || new.equals(current.as_ref()) {

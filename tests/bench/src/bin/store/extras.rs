@@ -12,9 +12,10 @@ use proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use test_bench::calls::{Figures, Load};
+use test_bench::drive::drive;
+
 use crate::Options;
-use crate::calls::{Figures, Load};
-use crate::drive::drive;
 use crate::loads;
 use crate::rounds::lay;
 use crate::servers::{Cluster, connect, kv};

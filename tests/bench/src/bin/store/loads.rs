@@ -10,7 +10,8 @@ use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::response_op::Response;
 
-use crate::calls::{Call, Heard, Load};
+use test_bench::calls::{Call, Heard, Load};
+
 use crate::scan;
 
 const PUT: &str = "/etcdserverpb.KV/Put";

@@ -1,16 +1,12 @@
 //! The store beside etcd, on the same disk, in turn: `cargo xtask bench store`.
 //!
 //! Prints a JSON line for each load: operations a second, latencies, the servers' CPU time for an operation, what the
-//! generator alone could do, and the ratios. The generator is HTTP/2 by hand (`frame`, `calls`), since it shares the
+//! generator alone could do, and the ratios. The generator is HTTP/2 by hand (`test_bench::frame`, `test_bench::calls`), since it shares the
 //! processors with what it measures.
 
-mod calls;
-mod drive;
 mod extras;
-mod frame;
 mod loads;
 mod null;
-mod refusal;
 mod rounds;
 mod scan;
 mod servers;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::frame::{self, kind};
+use test_bench::frame::{self, kind};
 
 const READ_BYTES: usize = 256 << 10;
 /// Given back to the client of its window, once as much was taken.

@@ -11,8 +11,9 @@ use proto::etcdserverpb::lease_client::LeaseClient;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::calls::{Figures, Load};
-use crate::drive::{Make, drive};
+use test_bench::calls::{Figures, Load};
+use test_bench::drive::{Make, drive};
+
 use crate::loads::{self, KEYS};
 use crate::servers::{Cluster, Product, connect, kv};
 use crate::{Options, null};

@@ -1,7 +1,6 @@
 //! Members as processes of their own, ours and a peer's alike: both take etcd's flags.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,14 +9,13 @@ use anyhow::{Context, Result, bail};
 use proto::etcdserverpb as etcd;
 use proto::etcdserverpb::kv_client::KvClient;
 use proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use test_bench::process::{self, cpu_us, free_ports, pss};
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a member may take until it serves.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// As many bytes of data as the largest part of the bench writes, and more.
 const QUOTA: &str = "8589934592";
-/// Lines of each member's log that a failure shows.
-const LOG_TAIL_LINES: usize = 12;
 /// Messages of the answers that the bench itself reads.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
@@ -40,12 +38,6 @@ pub struct Cluster {
     pub product: Product,
     folder: PathBuf,
     members: Vec<Member>,
-}
-
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    // All are held until all are known, or one would be given twice.
-    let held = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
-    held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 fn url(port: u16) -> String {
@@ -108,13 +100,7 @@ impl Cluster {
 
     /// The last lines of what each member has logged.
     pub fn log_tails(&self) -> String {
-        let tail = |member: &Member| {
-            let log = fs::read_to_string(&member.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().rev().take(LOG_TAIL_LINES).collect();
-            let lines: Vec<&str> = lines.into_iter().rev().collect();
-            format!("{}:\n{}\n", member.log.display(), lines.join("\n"))
-        };
-        self.members.iter().map(tail).collect()
+        self.members.iter().map(|member| process::tail(&member.log)).collect()
     }
 
     /// CPU time that the members have used, in microseconds.
@@ -195,19 +181,4 @@ pub async fn connect(port: u16) -> Result<Channel> {
 
 pub async fn kv(port: u16) -> Result<KvClient<Channel>> {
     Ok(KvClient::new(connect(port).await?).max_decoding_message_size(MESSAGE_BYTES_MAX))
-}
-
-/// CPU time of a process so far: /proc/PID/stat counts it in hundredths of a second.
-fn cpu_us(pid: u32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or(0);
-    Ok((ticks(11) + ticks(12)) * 10_000)
-}
-
-fn pss(pid: u32) -> Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss in smaps_rollup")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib << 10)
 }
