@@ -73,12 +73,15 @@ pub fn namespace() -> Decl {
         text("resourceVersion"),
         texts("finalizers"),
     ];
+    let condition = vec![text("status"), text("type"), time("lastTransitionTime"), text("message"), text("reason")];
+    let conditions = Decl::list(Arc::new(object("kubernetes.NamespaceCondition", condition)), ListKind::Atomic, 0);
+    let status = vec![field("conditions", conditions), text("phase")];
     object(
         "kubernetes.Namespace",
         vec![
             field("metadata", object("kubernetes.NamespaceMetadata", metadata)),
             field("spec", object("kubernetes.NamespaceSpec", vec![texts("finalizers")])),
-            field("status", object("kubernetes.NamespaceStatus", vec![text("phase")])),
+            field("status", object("kubernetes.NamespaceStatus", status)),
         ],
     )
 }

@@ -1,5 +1,7 @@
 //! Validation of what pods ask of devices: ResourceClaims, their templates and DeviceClasses.
 
+mod selector;
+
 use std::collections::BTreeSet;
 
 use proto::resource::v1::{
@@ -236,14 +238,7 @@ pub fn selectors(errors: &mut Errors, path: Path<'_>, selectors: &[DeviceSelecto
             errors.push(FieldError::too_long(path, SELECTOR_BYTES_MAX));
             continue;
         }
-        let env = cel::Env::new().with_bind().with("device", cel::Type::Dyn);
-        match cel::Program::compile(&env, text) {
-            Err(issues) => errors.push(FieldError::invalid(path, text, format!("compilation failed: {issues}"))),
-            Ok(program) if !matches!(program.output(), cel::Type::Bool | cel::Type::Dyn) => {
-                errors.push(FieldError::invalid(path, text, "must evaluate to bool or the unknown type"));
-            }
-            Ok(_) => {}
-        }
+        selector::check(errors, path, text);
     }
 }
 
