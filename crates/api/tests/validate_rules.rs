@@ -87,7 +87,8 @@ fn stateful_sets_and_daemons_change_some_of_their_spec() {
     check("apps/v1", "StatefulSet", set(json!({"podManagementPolicy": "X"})), &["Invalid spec.podManagementPolicy"]);
     let rolling = json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": -1, "maxUnavailable": "0%"}}});
     let at = |field: &str| format!("Invalid spec.updateStrategy.rollingUpdate.{field}");
-    check("apps/v1", "StatefulSet", set(rolling), &[&at("partition"), &at("maxUnavailable")]);
+    // maxUnavailable is off by default, and dropped.
+    check("apps/v1", "StatefulSet", set(rolling), &[&at("partition")]);
     let mut mounted = set(json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}]}));
     mounted["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/d"}]);
     check("apps/v1", "StatefulSet", mounted, &[]);

@@ -3,17 +3,22 @@
 //! Every law is checked on each store. A store that is not there fails the test with what to install or build.
 
 mod access;
+mod agents;
+mod answers;
 mod bodies;
 mod custom_apply;
 mod custom_resources;
 mod extension;
+mod fairness;
 mod harness;
+mod hostile;
 mod nodes;
 mod openid;
 mod owners;
 mod policies;
 mod proxies;
 mod races;
+mod raw;
 mod rest_client;
 mod restored;
 mod roles;
