@@ -1,5 +1,6 @@
 //! What is wrong with pods, claims, volumes, nodes and Services, told by reason and field as upstream does.
 
+#[path = "rules/rules.rs"]
 mod rules;
 
 use rules::{check, check_status, check_update};

@@ -1,5 +1,6 @@
 //! What is wrong with objects of each kind, told by reason and field, in upstream's order.
 
+#[path = "rules/rules.rs"]
 mod rules;
 
 use rules::{check, check_status, check_update};

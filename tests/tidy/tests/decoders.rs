@@ -19,6 +19,7 @@ enum Proof {
 use Proof::{Own, Target};
 
 const GOLDENS: &str = "tests/goldens/tests/fuzz.rs";
+const ANNOTATIONS: &str = "crates/api/src/validate/annotation.rs";
 const OBJECTS: &str = "tests/goldens/tests/any_object.rs";
 const LAWS: &str = "crates/api/src/structural/tests/laws.rs";
 const KUBELET: &str = "crates/kubelet/tests/fuzz.rs";
@@ -54,6 +55,7 @@ const ROWS: &[(&str, Proof)] = &[
     ("api/src/structural/json_path/read.rs", Target(LAWS, "any_text_is_a_path_and_a_pattern_or_neither")),
     ("api/src/structural/node.rs", Target(LAWS, "what_is_pruned_and_filled_stays_so")),
     ("api/src/structural/openapi.rs", Target(LAWS, "any_schema_is_told_to_clients")),
+    ("api/src/validate/annotation.rs", Target(ANNOTATIONS, "any_annotation_is_judged")),
     ("api/src/validate/config.rs", Target(GOLDENS, "json_of_each_kind")),
     ("api/src/validate/schema.rs", Target(OBJECTS, "any_object_is_judged")),
     ("api/src/yaml.rs", Target(GOLDENS, "yaml")),

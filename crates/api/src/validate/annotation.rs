@@ -166,3 +166,24 @@ pub fn kept(errors: &mut Errors, path: Path<'_>, new: &Annotations, old: &Annota
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_annotation_is_judged(text in r#"\PC{0,40}|\[\{"(key|operator|effect|tolerationSeconds)":("a"|-?[0-9]{1,25}|null|\[\])\}\]"#) {
+            let spec = PodSpec::default();
+            for key in [MIRROR, TOLERATIONS, DELETION_COST, SECCOMP_POD, SECCOMP_CONTAINER, APP_ARMOR] {
+                let annotations = Annotations::from([(key.to_owned(), text.clone())]);
+                let (mut errors, path) = (Errors::new(), Path::root("annotations"));
+                of_pod(&mut errors, path, &annotations, &spec);
+                kept(&mut errors, path, &annotations, &Annotations::new());
+                prop_assert!(errors.iter().all(|error| error.field.starts_with("annotations")));
+            }
+        }
+    }
+}

@@ -38,7 +38,7 @@ mod tests {
             text.push_str(&format!("{name}: &{name} [*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of},*{of}]\n"));
         }
         let error = to_json(text.as_bytes()).unwrap_err();
-        assert!(error.contains("repetition limit"), "{error}");
+        assert!(error.contains("aliases unfold to more than"), "{error}");
     }
 
     #[test]
