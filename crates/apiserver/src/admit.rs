@@ -63,7 +63,7 @@ pub async fn on_create(
     let mut object = plugins_on_create(asking.server, request, object).await.map_err(refused)?;
     loop {
         object = asking.mutate(object, None, 0, &mut rounds, warnings).await?;
-        if !rounds.next() {
+        if !rounds.begin_next() {
             break;
         }
         object = plugins_on_create(asking.server, request, object).await.map_err(refused)?;
@@ -103,7 +103,7 @@ pub async fn on_update(
         }
         check_certificate(asking, new.as_ref(), old)?;
         new = asking.mutate(new, Some(old), rev, &mut rounds, warnings).await?;
-        if !rounds.next() {
+        if !rounds.begin_next() {
             break;
         }
     }

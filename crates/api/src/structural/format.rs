@@ -143,7 +143,7 @@ fn email(text: &str) -> bool {
         |text: &str| !text.is_empty() && text.split('.').all(|part| !part.is_empty() && part.chars().all(atom));
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
     let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    (quoted || dotted(local)) && (dotted(domain) || literal.is_some_and(|inner| address_literal(inner)))
+    (quoted || dotted(local)) && (dotted(domain) || literal.is_some_and(address_literal))
 }
 
 fn address_literal(text: &str) -> bool {

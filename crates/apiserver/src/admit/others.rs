@@ -221,7 +221,7 @@ impl<'a> Asking<'a> {
     ) -> Result<Box<dyn DynObject>> {
         let mut rounds = Rounds::default();
         let mut object = self.mutate(object, old, rev, &mut rounds, warnings).await?;
-        if rounds.next() {
+        if rounds.begin_next() {
             object = self.mutate(object, old, rev, &mut rounds, warnings).await?;
         }
         self.validate(Some(object.as_ref()), old, rev, warnings).await?;

@@ -20,7 +20,7 @@ pub fn definition(message: &'static MessageInfo, dialect: Dialect, catalog: &Cat
     };
     let object = object_properties(dialect);
     let props = props(catalog, kind.api_version, kind.kind);
-    let mut out = props.map_or_else(|| free(), |props| schema(&props, version, &object));
+    let mut out = props.map_or_else(free, |props| schema(&props, version, &object));
     let mut properties = match out.remove("properties") {
         Some(Value::Object(properties)) => properties,
         _ => Map::new(),

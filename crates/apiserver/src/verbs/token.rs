@@ -116,10 +116,10 @@ async fn bound(
         return Err(resource.conflict(&reference.name, &why));
     }
     let pod = object.downcast_ref::<proto::core::v1::Pod>();
-    if let Some(pod) = pod {
-        if server.runs(Plugin::NodeRestriction) {
-            node_restriction::on_token_of(user, target, request, pod)?;
-        }
+    if let Some(pod) = pod
+        && server.runs(Plugin::NodeRestriction)
+    {
+        node_restriction::on_token_of(user, target, request, pod)?;
     }
     let node = pod.map(|pod| pod.spec.node_name.clone());
     Ok(Bound {

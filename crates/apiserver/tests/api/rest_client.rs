@@ -96,13 +96,10 @@ impl Caller {
         self.send(method, path, &[("content-type", content_type)], &object.to_string()).await
     }
 
-    #[track_caller]
-    pub fn create<'a>(&'a self, path: &'a str, object: Value) -> impl Future<Output = Value> + 'a {
-        async move {
-            let made = self.put(Method::POST, path, &object).await;
-            assert_eq!(made.status, StatusCode::CREATED, "{path}: {}", made.text());
-            made.json()
-        }
+    pub async fn create(&self, path: &str, object: Value) -> Value {
+        let made = self.put(Method::POST, path, &object).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{path}: {}", made.text());
+        made.json()
     }
 }
 

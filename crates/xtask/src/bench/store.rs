@@ -75,9 +75,9 @@ fn table(rows: &[Value]) -> String {
     for row in rows.iter().filter(|row| row["bench"] == "store") {
         let number = |path: &str| row.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let name = row["load"].as_str().unwrap_or_default();
-        let line = write!(
+        let line = writeln!(
             table,
-            "{name:<21} {:>7} {:>7} {:>11.0} {:>11.0} {:>7.2} {:>9.2} {:>9.2} {:>11.2} {:>11.2} {:>10.2} {:>12.0}\n",
+            "{name:<21} {:>7} {:>7} {:>11.0} {:>11.0} {:>7.2} {:>9.2} {:>9.2} {:>11.2} {:>11.2} {:>10.2} {:>12.0}",
             number("/members"),
             number("/clients"),
             number("/ours/per_s"),

@@ -17,7 +17,7 @@ pub struct Rounds {
 
 impl Rounds {
     /// Begins the second round, where one is due.
-    pub fn next(&mut self) -> bool {
+    pub fn begin_next(&mut self) -> bool {
         let begins = self.due && !self.second;
         self.second |= begins;
         begins
@@ -106,10 +106,10 @@ mod tests {
     #[test]
     fn there_are_two_rounds_at_most() {
         let mut rounds = Rounds::default();
-        assert!(!rounds.next());
+        assert!(!rounds.begin_next());
         rounds.changed();
-        assert!(rounds.next() && rounds.is_second());
+        assert!(rounds.begin_next() && rounds.is_second());
         rounds.changed();
-        assert!(!rounds.next());
+        assert!(!rounds.begin_next());
     }
 }
