@@ -52,6 +52,7 @@ impl Target {
         subresource: &str,
     ) -> Result<Self> {
         let resource = registry.served(group, version, plural)?;
+        resource.may_be_read()?;
         if !subresource.is_empty() && !resource.has_subresource(subresource) {
             return Err(resource.no_subresource(name));
         }

@@ -11,11 +11,16 @@ impl Version {
     /// The object in a stored value as this version has it, in the form of caches. What the schema does not know is
     /// dropped, what it gives a default is filled in: an object may be older than its schema.
     pub fn open(&self, kind: &'static KindInfo, record: &Record) -> Result<Bytes, StorageError> {
+        let corrupt =
+            |reason: String| StorageError::Corrupt { key: String::from_utf8_lossy(&record.key).into_owned(), reason };
         let mut object = CustomObject::new(kind);
-        proto::json::decode_into(&record.value, &mut object).map_err(|error| StorageError::Corrupt {
-            key: String::from_utf8_lossy(&record.key).into_owned(),
-            reason: error.to_string(),
-        })?;
+        let decoded =
+            proto::json::decode_into(&record.value, &mut object).map_err(|error| corrupt(error.to_string()))?;
+        // What a schema of another version would drop must not be lost by the next write.
+        if self.stored_only.is_some() && decoded.api_version != kind.api_version {
+            let why = "is not converted yet, since webhooks for it are not asked";
+            return Err(corrupt(format!("its version {} {why}", decoded.api_version)));
+        }
         object.metadata.resource_version.clear();
         self.prune(&mut object);
         self.default(&mut object);

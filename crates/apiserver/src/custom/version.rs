@@ -30,6 +30,8 @@ pub struct Version {
     pub deprecation: Option<String>,
     /// Whether clients are told of it; requests are answered before.
     pub is_established: bool,
+    /// The version of storage, where a webhook converts between versions: until it is asked, only that one is served.
+    pub stored_only: Option<String>,
 }
 
 /// The schemas of a definition's versions, by apiVersion.
@@ -72,6 +74,7 @@ impl Version {
             scale: version.subresources.as_ref().and_then(|declared| declared.scale.clone()),
             deprecation: deprecation(definition, version),
             is_established: conditions::is_true(definition, conditions::ESTABLISHED),
+            stored_only: stored_only(definition),
         }
     }
 
@@ -116,6 +119,12 @@ impl Version {
         let values = paths.iter().map(|path| (*path, path::selectable(&tree, path)));
         values.filter(|(_, value)| !value.is_empty()).collect()
     }
+}
+
+/// The apiVersion of storage, where a webhook converts.
+fn stored_only(definition: &CustomResourceDefinition) -> Option<String> {
+    definition.spec.conversion.as_ref().filter(|conversion| conversion.strategy == "Webhook")?;
+    definition.spec.versions.iter().find(|version| version.storage).map(|version| api_version(definition, version))
 }
 
 fn deprecation(definition: &CustomResourceDefinition, version: &CustomResourceDefinitionVersion) -> Option<String> {

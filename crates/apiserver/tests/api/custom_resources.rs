@@ -18,6 +18,7 @@ on_each_store! {
     watchers_see_custom_objects_change
     a_deleted_definition_takes_its_objects_along
     versions_show_the_same_objects
+    what_only_a_webhook_converts_is_refused
     names_belong_to_who_was_first
     two_apiservers_serve_the_same_definitions
     rest_shows_columns_scales_and_selections
@@ -210,6 +211,27 @@ async fn versions_show_the_same_objects(engine: Engine) {
     assert_eq!(moved.status.stored_versions, ["v1", "v2"]);
     until("the end of the old version", || async { old.get("default", "a", "").await.is_err().then_some(()) }).await;
     assert_eq!(tree(&new.get("default", "a", "").await.expect("still there"))["spec"]["n"], 5);
+    server.stop().await;
+}
+
+async fn what_only_a_webhook_converts_is_refused(engine: Engine) {
+    let cluster = Cluster::start(engine);
+    let server = cluster.apiserver().await;
+    let client = cluster.client(&server, "admin");
+    let mut two = definition("gauges", "Gauge");
+    let mut second = two["spec"]["versions"][0].clone();
+    second["name"] = json!("v2");
+    second["storage"] = json!(false);
+    two["spec"]["versions"].as_array_mut().expect("a list").push(second);
+    two["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+        "clientConfig": {"url": "https://convert.example/convert"}}});
+    define(&client, &two).await;
+    let (stored, other) = (client.dynamic(GROUP, "v1", "gauges"), client.dynamic(GROUP, "v2", "gauges"));
+    create(&stored, &object("Gauge", "a", 4)).await.expect("created");
+    assert_eq!(tree(&stored.get("default", "a", "").await.expect("it is stored so"))["spec"]["n"], 4);
+    let refused = other.get("default", "a", "").await.expect_err("nobody converts it").to_string();
+    assert!(refused.contains("conversion webhook") && refused.contains(&format!("{GROUP}/v1")), "{refused}");
+    assert!(other.list(&ListParams::default()).await.is_err());
     server.stop().await;
 }
 
