@@ -60,7 +60,7 @@ impl Schema {
     }
 
     /// Drops what the schema does not know, nulls that may not stand and have no default, and unknown metadata of
-    /// objects within. Answers the paths of the unknown fields, sorted: `spec.foo`, `spec.list[0].x`.
+    /// objects within. Answers the paths of the unknown fields, sorted: `spec.odd`, `spec.list[0].x`.
     ///
     /// `apiVersion`, `kind` and `metadata` of the object itself stay as they are.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {

@@ -81,7 +81,7 @@ fn outcome(source: &str) -> String {
     let scope = Scope::new()
         .with("object", crate::of_json(&object, None))
         .with("n", Value::Int(5))
-        .with("text", Value::text("abc"))
+        .with("text", Value::text("abd"))
         .with("authorizer", Value::host(Host::Authorizer(Builder { authorizer: getter, access: Access::default() })));
     match program.evaluate(&scope, cost::PER_CALL_LIMIT).value {
         Ok(value) => shown(&value),

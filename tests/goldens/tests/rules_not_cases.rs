@@ -34,6 +34,7 @@ const WORDS: &[(&str, &str)] = &[
     ("run", "English; `runc run`, `fn run`"),
     ("running", "English, and a container's state"),
     ("sat", "a weekday of cron schedules"),
+    ("sec", "a unit of durations"),
     ("sidecar", "Kubernetes' word for such a container"),
     ("terminating", "a namespace's and an endpoint's state"),
     ("tolerates", "what a pod does with a taint"),

@@ -343,7 +343,7 @@ mod tests {
         check("isbn13", &["978-0321751041"], &["0321751043"]);
         check("creditcard", &["4111-1111-1111-1111"], &["4111-1111-1111-1112", "1"]);
         check("ssn", &["111-11-1111", "111 11 1111"], &["111-11"]);
-        check("hexcolor", &["#FFFFFF", "abc"], &["#ff", "#ggg"]);
+        check("hexcolor", &["#FFFFFF", "abd"], &["#ff", "#ggg"]);
         check("rgbcolor", &["rgb(255, 0, 1)"], &["rgb(256,0,1)", "rgb(01,0,1)", "255,0,1"]);
         check("byte", &["aGk=", "aGVs"], &["", "a", "aGk", "a==="]);
         check("password", &["", "anything"], &[]);
@@ -356,7 +356,7 @@ mod tests {
         check("duration", &["22 ns", "1h30m", "3 weeks", "1.5s"], &["", "1", "h", "1 parsec"]);
         check("quantity", &["10Gi", "1"], &["x"]);
         check("k8s-short-name", &["a-b"], &["a.b", "A"]);
-        check("k8s-long-name", &["a.b"], &["a_b"]);
+        check("k8s-long-name", &["a.b"], &["a_.b"]);
     }
 
     #[test]
