@@ -2,6 +2,7 @@
 
 mod forward;
 mod send;
+mod unanswered;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -28,6 +29,7 @@ use proto::keelson::raft::v1::reconfigure_request::Change;
 use send::Sending;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
+use unanswered::Unanswered;
 
 use super::Transport;
 use super::traffic::{self, Asked, Traffic};
@@ -389,9 +391,10 @@ impl RaftNetworkV2<TypeConfig> for Network {
             let mut client = self.client()?;
             let (transport, member) = (self.transport.clone(), self.target);
             let peer = self.transport.inner.traffic.of(self.target);
-            let asked = Arc::new(Asked::default());
-            let (sending, to) = (asked.clone(), peer.clone());
+            let (asked, unanswered) = (Arc::new(Asked::default()), Arc::new(Unanswered::default()));
+            let (sending, pulled, to) = (asked.clone(), unanswered.clone(), peer.clone());
             let requests = input.map(move |rpc| {
+                pulled.sent(&rpc);
                 let request = append_request(&transport, member, rpc);
                 to.sent_bytes.add(prost::Message::encoded_len(&request) as u64);
                 sending.sent();
@@ -413,6 +416,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 }
                 answer.map_err(|status| rpc_error(&status)).and_then(append_result)
             });
+            let answers = answers.filter(move |answer| std::future::ready(unanswered.is_whole(answer)));
             Ok(Box::pin(answers) as BoxStream<'s, _>)
         })
     }
