@@ -20,7 +20,7 @@ pub struct Unanswered(Mutex<VecDeque<Option<LogIdOf<TypeConfig>>>>);
 
 impl Unanswered {
     pub fn sent(&self, rpc: &AppendEntriesRequest<TypeConfig>) {
-        let last = rpc.entries.last().map(|entry| entry.log_id.clone()).or_else(|| rpc.prev_log_id.clone());
+        let last = rpc.entries.last().map(|entry| entry.log_id).or(rpc.prev_log_id);
         self.0.lock().push_back(last);
     }
 
